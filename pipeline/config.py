@@ -1,0 +1,202 @@
+"""One validated, frozen description of a build: YAML in, digest out."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A part of the config: frozen, and no key it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceConfig(Section):
+    """Where the traces come from."""
+
+    paths: Annotated[
+        tuple[str, ...],
+        Field(description="Parquet or JSONL files, folders or globs; hf://datasets/… for the Hub."),
+    ] = ()
+    revision: Annotated[
+        str | None,
+        Field(description="Revision (commit, tag or branch) that hf:// paths are read at."),
+    ] = None
+    layout: Annotated[
+        Literal["auto", "conversations", "messages", "problem_response"],
+        Field(description="How a row holds its trace; auto looks at the columns."),
+    ] = "auto"
+    columns: Annotated[
+        dict[
+            Literal[
+                "conversations",
+                "messages",
+                "problem",
+                "response",
+                "reasoning",
+                "answer",
+                "domain",
+                "source",
+                "difficulty",
+            ],
+            str,
+        ],
+        Field(description="Own column names, e.g. {problem: question, response: output}."),
+    ] = {}
+    name: Annotated[
+        str | None,
+        Field(description="Name for `source_datasets` of the card, e.g. open-thoughts/OpenThoughts3."),
+    ] = None
+
+
+class SelectConfig(Section):
+    """Which traces are taken."""
+
+    languages: Annotated[
+        Literal["english", "any"],
+        Field(description="english rejects reasoning with non-Latin script or without English words."),
+    ] = "english"
+    min_tokens: Annotated[int, Field(ge=0, description="Shortest reasoning, in tokens.")] = 0
+    max_tokens: Annotated[
+        int | None, Field(ge=1, description="Longest reasoning, in tokens; null for no bound.")
+    ] = 131_072
+    answers_per_problem: Annotated[
+        int | None, Field(ge=1, description="Traces kept per problem; null keeps all.")
+    ] = None
+    mix: Annotated[
+        dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]],
+        Field(description="Shares by domain, e.g. {math: 0.54, science: 0.27, code: 0.19}."),
+    ] = {}
+    limit: Annotated[int | None, Field(ge=1, description="Most traces taken; null for all.")] = None
+    seed: Annotated[int, Field(description="Seed of the choice where mix or limit leave some out.")] = 0
+
+
+class SplitConfig(Section):
+    """How reasoning is cut into sentences and counted."""
+
+    tokenizer: Annotated[
+        Literal["cl100k_base", "o200k_base"],
+        Field(description="tiktoken vocabulary that every token count of the data uses."),
+    ] = "cl100k_base"
+
+
+class ScoreConfig(Section):
+    """How boundaries are scored."""
+
+    detector: Annotated[
+        Literal["cues", "llm", "hybrid"],
+        Field(description="Rules, the model, or the rules where they are sure and the model elsewhere."),
+    ] = "hybrid"
+    context_tokens: Annotated[
+        int, Field(ge=64, description="Most tokens of reasoning before the boundary that the model sees.")
+    ] = 16_384
+
+
+class PartitionConfig(Section):
+    """How blocks are cut."""
+
+    min_tokens: Annotated[int, Field(ge=1, description="Smallest block, in tokens.")] = 200
+    max_tokens: Annotated[
+        int | None, Field(ge=1, description="Largest block, in tokens; null for no bound.")
+    ] = None
+    weight: Annotated[
+        float, Field(ge=0, description="Weight of the spread of block sizes (the paper's lambda).")
+    ] = 0.5
+
+
+class MementosConfig(Section):
+    """How blocks become mementos."""
+
+    context: Annotated[
+        Literal["trace", "mementos", "block"],
+        Field(description="What the model sees before a block: the trace, earlier mementos, nothing."),
+    ] = "trace"
+    context_tokens: Annotated[
+        int, Field(ge=0, description="Most tokens of that context; the latest are kept.")
+    ] = 16_384
+    threshold: Annotated[int, Field(ge=0, le=10, description="Judge's points that pass.")] = 8
+    max_rounds: Annotated[int, Field(ge=1, le=8, description="Rounds of compress or refine, then judge.")] = 2
+    max_tokens: Annotated[int, Field(ge=16, description="Longest memento the model may write.")] = 512
+    temperature: Annotated[float, Field(ge=0, le=2, description="Sampling of mementos.")] = 0.3
+
+
+class EngineConfig(Section):
+    """The vLLM server that the pipeline starts where no endpoint is named."""
+
+    start_deadline_seconds: Annotated[int, Field(ge=1, description="Longest wait for a healthy server.")] = (
+        900
+    )
+    max_restarts: Annotated[int, Field(ge=0, description="Times a dead server is started again.")] = 5
+    arguments: Annotated[
+        tuple[str, ...], Field(description="More arguments for vLLM, e.g. [--tensor-parallel-size, '4'].")
+    ] = ()
+
+
+class LlmConfig(Section):
+    """The model, and how it is asked."""
+
+    model: Annotated[
+        str, Field(description="Name the endpoints serve, a Hub model or a folder; bundled: SmolLM2-135M.")
+    ] = "bundled"
+    endpoints: Annotated[
+        tuple[str, ...],
+        Field(description="OpenAI-compatible base URLs ending in /v1; empty starts a vLLM server."),
+    ] = ()
+    api_key_env: Annotated[str, Field(description="Environment variable that holds the endpoints' key.")] = (
+        "OPENAI_API_KEY"
+    )
+    max_in_flight: Annotated[int, Field(ge=1, description="Requests that one shard keeps open at once.")] = 24
+    constraints: Annotated[
+        Literal["auto", "structured_outputs", "response_format", "none"],
+        Field(description="How replies are constrained; auto asks the endpoint what it is."),
+    ] = "auto"
+    context_window: Annotated[
+        int | None, Field(ge=256, description="Tokens the model can see; null asks the endpoint.")
+    ] = None
+    request_timeout_seconds: Annotated[float, Field(gt=0, description="Longest wait for one reply.")] = 600
+    deadline_seconds: Annotated[
+        float, Field(gt=0, description="How long transport errors are retried before the trace fails.")
+    ] = 1800
+    max_attempts: Annotated[int, Field(ge=1, description="Times an unusable reply is asked again.")] = 3
+    seed: Annotated[int, Field(description="Seed that every request's own seed is made from.")] = 0
+    extra_body: Annotated[
+        dict[str, Any],
+        Field(description="More fields of every request, e.g. chat_template_kwargs."),
+    ] = {}
+    price_per_million_prompt_tokens: Annotated[
+        float | None, Field(ge=0, description="Price of a million prompt tokens, in any currency.")
+    ] = None
+    price_per_million_completion_tokens: Annotated[
+        float | None, Field(ge=0, description="Price of a million generated tokens, in the same currency.")
+    ] = None
+    engine: EngineConfig = EngineConfig()
+
+
+class PublishConfig(Section):
+    """How the published folder is written."""
+
+    license: Annotated[str, Field(description="Licence of the published data, as on the Hub.")] = "apache-2.0"
+    pretty_name: Annotated[str, Field(description="Title of the card.")] = "Mementos"
+    language: Annotated[tuple[str, ...], Field(description="Languages of the data (ISO 639-1).")] = ("en",)
+    shard_bytes: Annotated[int, Field(ge=1_000_000, description="Largest published file, in bytes.")] = (
+        500_000_000
+    )
+    row_group_bytes: Annotated[
+        int, Field(ge=100_000, description="Largest row group, in uncompressed bytes.")
+    ] = 100_000_000
+
+
+class BuildConfig(Section):
+    """Everything a build depends on."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the dataset.")]
+    source: SourceConfig = SourceConfig()
+    select: SelectConfig = SelectConfig()
+    split: SplitConfig = SplitConfig()
+    score: ScoreConfig = ScoreConfig()
+    partition: PartitionConfig = PartitionConfig()
+    mementos: MementosConfig = MementosConfig()
+    llm: LlmConfig = LlmConfig()
+    publish: PublishConfig = PublishConfig()
+    traces_per_shard: Annotated[int, Field(ge=1, description="Traces in one unit of work.")] = 200
+    shards_at_once: Annotated[int, Field(ge=1, description="Shards that are worked on at once.")] = 8

@@ -1,0 +1,80 @@
+"""A build's config from a YAML file and overrides; errors name the key, and the one that was meant."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pipeline.config import BuildConfig
+
+
+class ConfigError(Exception):
+    """The config cannot be used; the message has a line per mistake."""
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> BuildConfig:
+    """The config in a YAML file, with overrides of the form `section.key=value` (value read as YAML).
+
+    Raises ConfigError naming file, key, what is wrong and, for an unknown key, the nearest known one.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; configs that come along are in flows/configs/") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
+    for override in overrides:
+        _override(values, override)
+    try:
+        return BuildConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_messages(path, error))) from None
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(
+            f"--set {override}: expected section.key=value, e.g. --set partition.min_tokens=300"
+        )
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not valid YAML ({error})") from None
+    *sections, last = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {override}: '{section}' is a value, not a section")
+    values[last] = value
+
+
+def _messages(path: Path, error: ValidationError) -> Iterable[str]:
+    known = list(known_keys(BuildConfig))
+    for mistake in error.errors():
+        key = ".".join(str(part) for part in mistake["loc"])
+        if mistake["type"] == "extra_forbidden":
+            meant = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or difflib.get_close_matches(
+                key.rpartition(".")[2], [k.rpartition(".")[2] for k in known], n=1, cutoff=0.5
+            )
+            hint = f" (did you mean '{meant[0]}'?)" if meant else ""
+            yield f"{path}: unknown key '{key}'{hint}"
+        elif mistake["type"] == "missing":
+            yield f"{path}: key '{key}' is missing"
+        else:
+            yield f"{path}: {key}: {mistake['msg']} (found {mistake['input']!r})"
+
+
+def known_keys(model: type[BaseModel], prefix: str = "") -> Iterable[str]:
+    """Every key of a config, with its sections, e.g. "partition.min_tokens"."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from known_keys(field.annotation, f"{prefix}{name}.")

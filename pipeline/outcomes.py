@@ -1,0 +1,144 @@
+"""The three ways a trace leaves a stage: done, rejected by reason, or failed."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import pyarrow as pa
+
+import schemas.tables
+
+
+class RejectReason(StrEnum):
+    """Why the data is to blame. One name in tables, funnel, card and tests."""
+
+    UNREADABLE_FILE = "unreadable_file"
+    EMPTY_FILE = "empty_file"
+    UNREADABLE_ROW = "unreadable_row"
+    UNKNOWN_LAYOUT = "unknown_layout"
+    NO_PROBLEM = "no_problem"
+    NO_REASONING = "no_reasoning"
+    NO_ANSWER = "no_answer"
+    CUT_BEFORE_THINK_END = "cut_before_think_end"
+    SEVERAL_THINK_PARTS = "several_think_parts"
+    TEXT_BEFORE_THINK = "text_before_think"
+    SEVERAL_TURNS = "several_turns"
+    SPECIAL_TOKEN = "special_token"
+    INVALID_UNICODE = "invalid_unicode"
+    LANGUAGE = "language"
+    TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
+    DUPLICATE = "duplicate"
+    ENOUGH_ANSWERS = "enough_answers"
+    NOT_CHOSEN = "not_chosen"
+    NOT_LOSSLESS = "not_lossless"
+    NO_VALID_MEMENTO = "no_valid_memento"
+    CHECK_FAILED = "check_failed"
+
+    @property
+    def text(self) -> str:
+        """The reason in words."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    RejectReason.UNREADABLE_FILE: "file that cannot be read",
+    RejectReason.EMPTY_FILE: "file without rows",
+    RejectReason.UNREADABLE_ROW: "row that cannot be read",
+    RejectReason.UNKNOWN_LAYOUT: "row in no known layout",
+    RejectReason.NO_PROBLEM: "no problem",
+    RejectReason.NO_REASONING: "no reasoning",
+    RejectReason.NO_ANSWER: "no answer after the reasoning",
+    RejectReason.CUT_BEFORE_THINK_END: "cut before </think>",
+    RejectReason.SEVERAL_THINK_PARTS: "more than one <think> part",
+    RejectReason.TEXT_BEFORE_THINK: "text before <think>",
+    RejectReason.SEVERAL_TURNS: "a conversation of several turns",
+    RejectReason.SPECIAL_TOKEN: "a special token in the text",
+    RejectReason.INVALID_UNICODE: "text that is no valid Unicode",
+    RejectReason.LANGUAGE: "another language",
+    RejectReason.TOO_SHORT: "shorter than select.min_tokens",
+    RejectReason.TOO_LONG: "longer than select.max_tokens",
+    RejectReason.DUPLICATE: "the same trace again",
+    RejectReason.ENOUGH_ANSWERS: "more answers than select.answers_per_problem",
+    RejectReason.NOT_CHOSEN: "left out by select.mix or select.limit",
+    RejectReason.NOT_LOSSLESS: "sentences that do not concatenate to the reasoning",
+    RejectReason.NO_VALID_MEMENTO: "a block for which no round gave a valid memento",
+    RejectReason.CHECK_FAILED: "a record that fails a check",
+}
+
+
+@dataclass(frozen=True)
+class Done:
+    """A trace that goes on, with the columns its stage adds."""
+
+    added: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A trace left out because of the data. Final."""
+
+    reason: RejectReason
+    detail: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A trace that infrastructure kept from being done. Tried again on the next run."""
+
+    error: str
+    replies: list[str] = field(default_factory=list)
+
+
+Outcome = Done | Rejected | Failed
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What a stage made of a shard; every row that came in is in exactly one of the three tables.
+
+    counters: whatever the stage counts besides rows ("boundaries_asked", "check.number_not_in_block", …).
+    """
+
+    done: pa.Table
+    rejected: pa.Table
+    failed: pa.Table
+    counters: Counter[str] = field(default_factory=Counter)
+
+
+def collect(
+    stage: str,
+    rows: pa.Table,
+    adds: pa.Schema,
+    outcomes: Sequence[Outcome],
+    counters: Counter[str] | None = None,
+) -> ShardResult:
+    """The shard's result from one outcome per row, in the order of the rows.
+
+    Raises ValueError where the number of outcomes differs from that of the rows.
+    """
+    if len(outcomes) != rows.num_rows:
+        raise ValueError(f"{stage}: {rows.num_rows} traces came in, {len(outcomes)} outcomes came out")
+    kept = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, Done)]
+    done = rows.take(pa.array(kept, pa.int64()))
+    added = [outcome.added for outcome in outcomes if isinstance(outcome, Done)]
+    for name in adds.names:
+        column = pa.array([row[name] for row in added], adds.field(name).type)
+        done = done.append_column(adds.field(name), column)
+    ids = rows.column("trace_id").to_pylist()
+    origins = rows.column("origin").to_pylist()
+    rejected, failed = [], []
+    for trace_id, origin, outcome in zip(ids, origins, outcomes, strict=True):
+        named = {"trace_id": trace_id, "origin": origin, "stage": stage}
+        if isinstance(outcome, Rejected):
+            rejected.append({**named, "reason": outcome.reason.value, "detail": outcome.detail})
+        elif isinstance(outcome, Failed):
+            failed.append({**named, "error": outcome.error, "replies": outcome.replies})
+    return ShardResult(
+        done,
+        pa.Table.from_pylist(rejected, schemas.tables.REJECTED),
+        pa.Table.from_pylist(failed, schemas.tables.FAILED),
+        counters if counters is not None else Counter(),
+    )

@@ -1,0 +1,108 @@
+"""How far each stage is, told through small files in the run folder so that any process may look."""
+
+import json
+import os
+import time
+from dataclasses import dataclass, field
+
+from pipeline.config import BuildConfig
+from pipeline.stages import INGEST, STAGES, current_manifest, stage_named
+from pipeline.store import Manifest, RunFolder
+
+_SECONDS_BETWEEN_WRITES = 0.5
+
+
+@dataclass
+class ShardProgress:
+    """Counts the traces of one shard as a stage ends them, and tells of it twice a second at most."""
+
+    run: RunFolder
+    stage: str
+    shard: int
+    done: int = 0
+    _written: float = field(default=0.0, init=False)
+
+    def advance(self) -> None:
+        self.done += 1
+        now = time.monotonic()
+        if now - self._written >= _SECONDS_BETWEEN_WRITES:
+            self._written = now
+            self._write()
+
+    def finish(self) -> None:
+        """Takes the file away: from now on the manifest tells."""
+        self.run.progress(self.stage, self.shard).unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        path = self.run.progress(self.stage, self.shard)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps({"done": self.done}))
+        temporary.replace(path)
+
+
+@dataclass(frozen=True)
+class StageProgress:
+    """Traces that a stage has ended, of those it is known to get; shards it has finished."""
+
+    stage: str
+    done: int
+    expected: int
+    shards_done: int
+    shards: int
+
+
+@dataclass
+class ProgressReader:
+    """Reads how far a run is; remembers finished shards, so that a look costs little."""
+
+    run: RunFolder
+    build: BuildConfig
+    _finished: dict[tuple[str, int], Manifest] = field(default_factory=dict, init=False)
+
+    def read(self) -> list[StageProgress]:
+        """One entry per stage after ingest; none while ingest is at work."""
+        shards = 0
+        while self._manifest(INGEST, shards) is not None:
+            shards += 1
+        progress = []
+        before = INGEST
+        for stage in STAGES if shards else ():
+            progress.append(self._stage(stage.name, before, shards))
+            before = stage.name
+        return progress
+
+    def _stage(self, stage: str, before: str, shards: int) -> StageProgress:
+        done = 0
+        finished = 0
+        expected = 0
+        for shard in range(shards):
+            manifest = self._manifest(stage, shard)
+            if manifest is not None:
+                done += manifest.rows_in
+                expected += manifest.rows_in
+                finished += 1
+                continue
+            done += self._running(stage, shard)
+            given = self._manifest(before, shard) or self._manifest(INGEST, shard)
+            expected += given.rows_out if given else 0
+        return StageProgress(stage, done, expected, finished, shards)
+
+    def _manifest(self, stage: str, shard: int) -> Manifest | None:
+        known = self._finished.get((stage, shard))
+        if known is None:
+            known = self._read(stage, shard)
+            if known is not None:
+                self._finished[stage, shard] = known
+        return known
+
+    def _read(self, stage: str, shard: int) -> Manifest | None:
+        if stage == INGEST:
+            return self.run.read_manifest(stage, shard)
+        return current_manifest(self.run, self.build, stage_named(stage), shard)
+
+    def _running(self, stage: str, shard: int) -> int:
+        try:
+            return int(json.loads(self.run.progress(stage, shard).read_text())["done"])
+        except FileNotFoundError:
+            return 0

@@ -1,0 +1,76 @@
+"""The columns that are published, exactly as code written for microsoft/OpenMementos expects them."""
+
+import pyarrow as pa
+
+from schemas.tables import RUBRIC
+
+BLOCK_START = "<|block_start|>"
+BLOCK_END = "<|block_end|>"
+SUMMARY_START = "<|summary_start|>"
+SUMMARY_END = "<|summary_end|>"
+THINK_START = "<think>"
+THINK_END = "</think>"
+
+# No text of a trace and no memento may hold one of these: a consumer's tokenizer would read it as structure.
+SPECIAL_TOKENS = (
+    BLOCK_START,
+    BLOCK_END,
+    SUMMARY_START,
+    SUMMARY_END,
+    THINK_START,
+    THINK_END,
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|endoftext|>",
+)
+
+DEFAULT = pa.schema(
+    [
+        ("problem", pa.string()),
+        ("response", pa.string()),
+        ("domain", pa.string()),
+        ("source", pa.string()),
+        ("difficulty", pa.int64()),
+    ]
+)
+
+FULL = pa.schema(
+    [
+        *DEFAULT,
+        ("sentences", pa.list_(pa.string())),
+        # First and last sentence of each block, inclusive.
+        ("blocks", pa.list_(pa.list_(pa.int64()))),
+        ("block_summaries", pa.list_(pa.string())),
+    ]
+)
+
+AUDIT_MEMENTO = pa.struct(
+    [
+        ("block_tokens", pa.int32()),
+        ("tokens", pa.int32()),
+        ("rounds", pa.int32()),
+        ("best_round", pa.int32()),
+        ("score", pa.int32()),
+        ("first_score", pa.int32()),
+        ("rubric", RUBRIC),
+        ("checks", pa.list_(pa.string())),
+    ]
+)
+
+AUDIT = pa.schema(
+    [
+        ("trace_id", pa.string()),
+        ("origin", pa.string()),
+        ("reasoning_tokens", pa.int64()),
+        ("memento_tokens", pa.int64()),
+        ("sentence_tokens", pa.list_(pa.int32())),
+        ("boundary_scores", pa.list_(pa.float64())),
+        ("boundary_reasons", pa.list_(pa.string())),
+        ("objective", pa.float64()),
+        ("mementos", pa.list_(AUDIT_MEMENTO)),
+        ("model", pa.string()),
+        ("judge_model", pa.string()),
+        # "name@version" of each prompt that was used.
+        ("prompts", pa.list_(pa.string())),
+    ]
+)

@@ -1,0 +1,98 @@
+"""What each stage adds to a shard: one Arrow schema per stage, in the order the stages run."""
+
+import pyarrow as pa
+
+TRACES = pa.schema(
+    [
+        pa.field("trace_id", pa.string(), nullable=False),
+        pa.field("problem", pa.string(), nullable=False),
+        pa.field("reasoning", pa.string(), nullable=False),
+        pa.field("answer", pa.string(), nullable=False),
+        pa.field("domain", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("difficulty", pa.int64()),
+        pa.field("origin", pa.string(), nullable=False),
+    ]
+)
+
+SENTENCES = pa.schema(
+    [
+        pa.field("sentence_ends", pa.list_(pa.int32()), nullable=False),
+        pa.field("sentence_tokens", pa.list_(pa.int32()), nullable=False),
+    ]
+)
+
+SCORES = pa.schema(
+    [
+        pa.field("boundary_scores", pa.list_(pa.float64()), nullable=False),
+        # The name of the rule that scored a boundary, or "model".
+        pa.field("boundary_reasons", pa.list_(pa.string()), nullable=False),
+    ]
+)
+
+BLOCKS = pa.schema(
+    [
+        pa.field("block_ends", pa.list_(pa.int32()), nullable=False),
+        pa.field("block_tokens", pa.list_(pa.int32()), nullable=False),
+        pa.field("objective", pa.float64(), nullable=False),
+    ]
+)
+
+RUBRIC = pa.struct(
+    [
+        pa.field("formulas", pa.int32()),
+        pa.field("values", pa.int32()),
+        pa.field("methods", pa.int32()),
+        pa.field("validation", pa.int32()),
+        pa.field("only_confirmed", pa.int32()),
+        pa.field("result_first", pa.int32()),
+    ]
+)
+
+ROUND = pa.struct(
+    [
+        pa.field("text", pa.string()),
+        pa.field("tokens", pa.int32()),
+        pa.field("score", pa.int32()),
+        pa.field("rubric", RUBRIC),
+        pa.field("missing", pa.list_(pa.string())),
+        # Names of the checks that this round's memento does not pass.
+        pa.field("checks", pa.list_(pa.string())),
+    ]
+)
+
+MEMENTO = pa.struct(
+    [
+        pa.field("text", pa.string()),
+        pa.field("tokens", pa.int32()),
+        pa.field("score", pa.int32()),
+        # Number of the round that was kept, from 0.
+        pa.field("best_round", pa.int32()),
+        pa.field("rounds", pa.list_(ROUND)),
+    ]
+)
+
+MEMENTOS = pa.schema([pa.field("mementos", pa.list_(MEMENTO), nullable=False)])
+
+RECORDS = pa.schema([pa.field("response", pa.string(), nullable=False)])
+
+REJECTED = pa.schema(
+    [
+        pa.field("trace_id", pa.string(), nullable=False),
+        pa.field("origin", pa.string(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string(), nullable=False),
+    ]
+)
+
+FAILED = pa.schema(
+    [
+        pa.field("trace_id", pa.string(), nullable=False),
+        pa.field("origin", pa.string(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("error", pa.string(), nullable=False),
+        # What the model answered, where that is the reason; for inspection.
+        pa.field("replies", pa.list_(pa.string()), nullable=False),
+    ]
+)
