@@ -1,0 +1,122 @@
+"""The dataset flow: traces in, a published Memento dataset out, one task per stage and shard."""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.futures import PrefectFuture, as_completed
+from prefect.runtime import flow_run
+
+from flows.artifacts import show_result
+from flows.runners import task_runner
+from pipeline.config import BuildConfig
+from pipeline.ingest import ingest
+from pipeline.llm.serving import Served, model_name, starting
+from pipeline.llm.templates import load_prompts
+from pipeline.mementos.writing import QUESTIONS
+from pipeline.publish import publish
+from pipeline.run_stage import allow_start, request_stop, run_stage
+from pipeline.stage import Stage
+from pipeline.stages import STAGES, needs_model
+from pipeline.store import RunFolder
+from pipeline.totals import Totals, read_totals
+
+
+def _name_of_run() -> str:
+    parameters = flow_run.parameters
+    build = parameters["build"]
+    name = build["name"] if isinstance(build, dict) else build.name
+    return f"{name} → {Path(parameters['run_dir']).name}"
+
+
+@flow(name="dataset", flow_run_name=_name_of_run, persist_result=False, validate_parameters=True)
+def dataset(build: BuildConfig, run_dir: Path) -> dict[str, Any]:
+    """Builds a Memento dataset from reasoning traces.
+
+    What an earlier run on the same folder has done and still holds is not done again.
+
+    Args:
+        build: What to build, from which traces, with which model.
+        run_dir: Folder for the run's shards, replies and result.
+    """
+    run = RunFolder(run_dir)
+    with run.lock():
+        allow_start(run)
+        try:
+            totals = _build(build, run)
+        except BaseException:
+            # Stages in other threads or on other machines see this and give up their shard.
+            request_stop(run)
+            raise
+    return totals.as_json()
+
+
+def _build(build: BuildConfig, run: RunFolder) -> Totals:
+    started = time.monotonic()
+    shards = ingest_traces(build, run.root)
+    with ExitStack() as stack:
+        model = None
+        if needs_model(run, build, shards):
+            model = stack.enter_context(starting(build.llm, run.root / "engine.log"))
+        runner = stack.enter_context(task_runner(build))
+        split, *others = STAGES
+        # Splitting needs no model, so it goes on while the engine loads.
+        first = [_submit(runner, split, shard, run, build, None, []) for shard in range(shards)]
+        served = model.ready() if model else None
+        last: list[PrefectFuture[Any]] = list(first)
+        for shard in range(shards):
+            for stage in others:
+                last[shard] = _submit(runner, stage, shard, run, build, served, [last[shard]])
+        for future in as_completed(first + last):
+            future.result()
+    used = load_prompts().labels(*(("score",) if build.score.detector != "cues" else ()), *QUESTIONS)
+    published = publish_dataset(build, run.root, shards, used)
+    totals = read_totals(run, build, shards, seconds=time.monotonic() - started)
+    totals.write(run.totals)
+    show_result(totals, published)
+    return totals
+
+
+def _submit(
+    runner: Any,
+    stage: Stage,
+    shard: int,
+    run: RunFolder,
+    build: BuildConfig,
+    served: Served | None,
+    after: Sequence[PrefectFuture[Any]],
+) -> PrefectFuture[Any]:
+    named = process_shard.with_options(name=stage.verb, task_run_name=f"{stage.verb}: shard {shard}")
+    parameters = {"stage": stage.name, "shard": shard, "run_dir": run.root, "build": build, "served": served}
+    return runner.submit(named, parameters, wait_for=list(after))
+
+
+@task(name="ingest", task_run_name="read and select traces", persist_result=False)
+def ingest_traces(build: BuildConfig, run_dir: Path) -> int:
+    """Number of trace shards, after reading the sources and choosing among their traces."""
+    return ingest(build, RunFolder(run_dir), lambda read, total: None)
+
+
+def _is_worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
+    """Storage may hiccup; anything else that a stage raises will be raised again."""
+    return isinstance(state.result(raise_on_failure=False), OSError)
+
+
+@task(persist_result=False, retries=2, retry_delay_seconds=5, retry_condition_fn=_is_worth_retrying)
+def process_shard(
+    stage: str, shard: int, run_dir: Path, build: BuildConfig, served: Served | None
+) -> dict[str, int]:
+    """Counts of what one stage made of one shard."""
+    manifest = run_stage(stage, shard, RunFolder(run_dir), build, served)
+    return {"in": manifest.rows_in, "out": manifest.rows_out, "failed": manifest.failed}
+
+
+@task(name="publish", task_run_name="write the published folder", persist_result=False)
+def publish_dataset(build: BuildConfig, run_dir: Path, shards: int, prompts: Sequence[str]) -> Path:
+    """The published folder."""
+    model = model_name(build.llm)
+    published = publish(RunFolder(run_dir), range(shards), build, prompts=prompts, models=(model, model))
+    return published.folder

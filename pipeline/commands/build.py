@@ -1,0 +1,128 @@
+"""`openmementos build`: the whole flow, with bars while it works and a summary at the end."""
+
+import json
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.commands import options
+from pipeline.commands.progress import shown_progress
+from pipeline.config_file import ConfigError
+from pipeline.outcomes import RejectReason
+from pipeline.store import RunFolder
+
+
+def build(
+    config: options.Config,
+    source: options.Source = None,
+    limit: options.Limit = None,
+    endpoint: options.Endpoint = None,
+    model: options.ModelName = None,
+    run_dir: options.RunDir = None,
+    overrides: options.Set = None,
+    as_json: options.Json = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's own log, too.")] = False,
+) -> None:
+    """Build a Memento dataset: read, split, score, cut, write mementos, check, publish to a folder.
+
+    What an earlier run in the same folder has done is not done again. Exit code 0: all traces done or
+    rejected for a stated reason; 1: it could not be done; 3: some traces failed and wait for the next run.
+
+    Examples:
+
+      openmementos build --config flows/configs/sample.yaml
+
+      openmementos build -c flows/configs/sample.yaml --source my-traces.parquet --limit 100
+
+      openmementos build -c flows/configs/openthoughts3.yaml -e http://gpu1:8000/v1 -e http://gpu2:8000/v1
+    """
+    # Progress goes to stderr, so that --json leaves stdout to the program that reads it.
+    console = Console(stderr=True)
+    try:
+        described = options.build_config(config, source, limit, endpoint, model, overrides)
+    except ConfigError as error:
+        raise _given_up(console, error) from error
+    run = RunFolder(options.run_folder(described, run_dir))
+    _quiet_prefect(verbose)
+    from flows.dataset import dataset
+
+    try:
+        with shown_progress(run, described, console):
+            totals = dataset(build=described, run_dir=run.root)
+    except KeyboardInterrupt:
+        console.print(f"stopped; what is done is kept in {run.root}, run the same command to go on")
+        raise typer.Exit(130) from None
+    except Exception as error:
+        raise _given_up(console, error) from error
+    if as_json:
+        json.dump(totals, sys.stdout, indent=2)
+        print()
+    else:
+        Console().print(summary(totals))
+    if totals["failed"]:
+        console.print(
+            f"{totals['failed']} traces failed (see {run.root / 'failed'}); "
+            "run the same command to try them again"
+        )
+        raise typer.Exit(3)
+
+
+def summary(totals: dict[str, Any]) -> Table:
+    """A run's totals as a small table."""
+    table = Table(show_header=False, title=f"{totals['name']}", title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+    table.add_row("traces in", f"{totals['traces_in']:,}")
+    table.add_row("done", f"{totals['done']:,}")
+    for reason, count in sorted(totals["rejected"].items(), key=lambda item: -item[1]):
+        table.add_row("rejected", f"{count:,} {RejectReason(reason).text}")
+    table.add_row("failed", f"{totals['failed']:,}")
+    table.add_row("blocks", f"{totals['blocks']:,}")
+    table.add_row("mementos", f"{totals['mementos']:,}{_passed(totals)}")
+    if totals["compression"]:
+        table.add_row(
+            "compression",
+            f"{totals['compression']:.1f}× "
+            f"({totals['block_tokens']:,} → {totals['memento_tokens']:,} tokens)",
+        )
+    for purpose, used in totals["usage"].items():
+        table.add_row(f"asked to {purpose}", _usage(used))
+    if totals["cost"] is not None:
+        table.add_row("cost", f"{totals['cost']:,.2f}")
+    table.add_row("time", f"{totals['seconds']:,.0f} s")
+    table.add_row("folder", totals["folder"])
+    return table
+
+
+def _passed(totals: dict[str, Any]) -> str:
+    return f" ({totals['passed_first_round']:,} passed in the first round, {totals['passed']:,} in any)"
+
+
+def _usage(used: dict[str, int]) -> str:
+    text = (
+        f"{used['requests']:,} requests, {used['prompt_tokens']:,} prompt tokens "
+        f"({used['cached_tokens']:,} cached), {used['completion_tokens']:,} generated"
+    )
+    notes = (
+        ("replies_from_disk", "from disk"),
+        ("retries", "retries"),
+        ("invalid_replies", "unusable replies"),
+    )
+    return text + "".join(f", {used[key]:,} {words}" for key, words in notes if used[key])
+
+
+def _given_up(console: Console, error: Exception) -> typer.Exit:
+    console.print(f"[bold red]error:[/] {error}", markup=True, highlight=False, soft_wrap=True)
+    return typer.Exit(1)
+
+
+def _quiet_prefect(verbose: bool) -> None:
+    """Settings that Prefect reads when it is imported: no reports to its makers, no log unless asked for."""
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    if not verbose:
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")

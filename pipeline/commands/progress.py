@@ -1,0 +1,104 @@
+"""Bars per stage with rate and time left on a terminal; plain lines elsewhere."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from pipeline.config import BuildConfig
+from pipeline.progress import ProgressReader, StageProgress
+from pipeline.stages import stage_named
+from pipeline.store import RunFolder
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_BETWEEN_LINES = 15.0
+
+
+@contextmanager
+def shown_progress(run: RunFolder, build: BuildConfig, console: Console) -> Iterator[None]:
+    """Shows how far the run is while the body works."""
+    ended = threading.Event()
+    show = _bars if console.is_terminal else _lines
+    watcher = threading.Thread(
+        target=show, args=(ProgressReader(run, build), console, ended), name="progress", daemon=True
+    )
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _bars(reader: ProgressReader, console: Console, ended: threading.Event) -> None:
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:>14}"),
+        TimeRemainingColumn(compact=True),
+    )
+    bars: dict[str, TaskID] = {}
+    rates = _Rates()
+    with Progress(*columns, console=console, transient=False, speed_estimate_period=600) as progress:
+        while True:
+            last_look = ended.is_set()
+            for stage in reader.read():
+                if stage.stage not in bars:
+                    verb = stage_named(stage.stage).verb
+                    bars[stage.stage] = progress.add_task(verb, total=stage.expected, rate="")
+                progress.update(
+                    bars[stage.stage], completed=stage.done, total=stage.expected, rate=rates.text(stage)
+                )
+            if last_look:
+                return
+            ended.wait(_SECONDS_BETWEEN_LOOKS)
+
+
+def _lines(reader: ProgressReader, console: Console, ended: threading.Event) -> None:
+    rates = _Rates()
+    told: dict[str, int] = {}
+    next_line = time.monotonic()
+    while True:
+        last_look = ended.is_set()
+        stages = reader.read()
+        for stage in stages:
+            rates.text(stage)
+            complete = stage.shards_done == stage.shards
+            moved = stage.done != told.get(stage.stage, 0)
+            due = last_look or complete or time.monotonic() >= next_line
+            if moved and due:
+                told[stage.stage] = stage.done
+                verb = stage_named(stage.stage).verb
+                console.print(f"{verb}: {stage.done} of {stage.expected} traces, {rates.text(stage)}")
+        if time.monotonic() >= next_line:
+            next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
+        if last_look:
+            return
+        ended.wait(_SECONDS_BETWEEN_LOOKS)
+
+
+class _Rates:
+    """Traces per second of each stage since it began to move."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[float, int]] = {}
+
+    def text(self, stage: StageProgress) -> str:
+        now = time.monotonic()
+        since, done = self._first.setdefault(stage.stage, (now, stage.done))
+        if stage.done == done or now == since:
+            return ""
+        rate = (stage.done - done) / (now - since)
+        left = (stage.expected - stage.done) / rate
+        per = f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.1f}/min"
+        return per if stage.done >= stage.expected else f"{per}, {_duration(left)} left"
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"

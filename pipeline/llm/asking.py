@@ -1,0 +1,74 @@
+"""What a stage holds while it asks a model, and how its questions become outcomes."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pipeline.llm.model import (
+    ContextTooLong,
+    EndpointUnavailable,
+    Model,
+    Reply,
+    ReplyError,
+    Request,
+)
+from pipeline.llm.templates import Prompts
+from pipeline.outcomes import Failed, Outcome
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A model, the prompts it is asked with, and how many questions may be open at once.
+
+    window: tokens the model can see, None where unknown. slots bounds what is in memory: a prompt is
+    rendered only once it may be sent.
+    """
+
+    model: Model
+    prompts: Prompts
+    window: int | None
+    seed: int
+    slots: asyncio.Semaphore
+
+    async def ask(self, request: Callable[[], Request]) -> Reply:
+        """The reply to a request that is made as soon as there is room for it."""
+        async with self.slots:
+            return await self.model.ask(request())
+
+    def seed_of(self, *names: object) -> int:
+        """A seed that depends on the run's seed and on what is asked, not on when it is asked."""
+        digest = hashlib.sha256(repr((self.seed, *names)).encode()).digest()
+        return int.from_bytes(digest[:4], "big") >> 1
+
+
+async def or_failed(work: Awaitable[Outcome]) -> Outcome:
+    """The outcome of `work`, or Failed where the model gave no usable reply.
+
+    An endpoint that will never answer (EndpointRefused) is no outcome of a trace: it goes through.
+    """
+    try:
+        return await work
+    except ReplyError as error:
+        return Failed(str(error), error.replies)
+    except (EndpointUnavailable, ContextTooLong) as error:
+        return Failed(str(error))
+
+
+async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of coroutines that run at once, in their order; the first error ends them all."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in work]
+    except BaseExceptionGroup as errors:
+        raise _first(errors) from None
+    return [task.result() for task in tasks]
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

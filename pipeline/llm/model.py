@@ -1,0 +1,145 @@
+"""What the stages know of a language model: a request, a reply, and four ways it can go wrong."""
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from pydantic import BaseModel
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The reply is exactly one of `options`; each option starts with another token."""
+
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class JsonReply:
+    """The reply is one JSON object that `schema` accepts."""
+
+    schema: type[BaseModel]
+
+
+@dataclass(frozen=True)
+class Text:
+    """The reply is plain text: complete, not empty, not repeating itself, none of `forbidden` in it."""
+
+    forbidden: tuple[str, ...] = ()
+
+
+Constraint = Choice | JsonReply | Text
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to the model.
+
+    purpose groups the counters ("score", "compress", "judge", "refine"); label is what an error message
+    names ("trace 1f2e…, block 3, round 1"). Neither is part of what identifies the reply on disk.
+    """
+
+    messages: tuple[Message, ...]
+    constraint: Constraint
+    max_tokens: int
+    temperature: float
+    seed: int
+    purpose: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens and requests, of one reply or of many added up. prompt_tokens counts cached_tokens too."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    retries: int = 0
+    invalid_replies: int = 0
+    replies_from_disk: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        names = self.__dataclass_fields__
+        return Usage(**{n: getattr(self, n) + getattr(other, n) for n in names})
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply that satisfies its request's constraint.
+
+    probabilities: for a Choice, the probability of each option at the first token, renormalised over the
+    options; None where the endpoint gives no logprobs. value: for a JsonReply, the validated object.
+    """
+
+    text: str
+    model: str
+    attempts: int
+    usage: Usage
+    probabilities: dict[str, float] | None = None
+    value: BaseModel | None = None
+
+
+class ModelError(Exception):
+    """A request that got no usable reply."""
+
+
+@dataclass
+class ReplyError(ModelError):
+    """Every attempt was answered, and no answer was usable."""
+
+    label: str
+    reason: str
+    replies: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.reason} in each of {len(self.replies)} replies"
+
+
+@dataclass
+class ContextTooLong(ModelError):
+    """The prompt and its `max_tokens` do not fit the model's window; a shorter prompt may."""
+
+    label: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.label}: longer than the model's context window ({self.detail})"
+
+
+@dataclass
+class EndpointUnavailable(ModelError):
+    """No endpoint answered until the deadline; the world is to blame, try again later."""
+
+    label: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.label}: no endpoint answered in time ({self.detail})"
+
+
+@dataclass
+class EndpointRefused(ModelError):
+    """The endpoint will never answer this (wrong key, wrong model, bad request): the run must stop."""
+
+    detail: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.detail}\n  {self.remedy}"
+
+
+class Model(Protocol):
+    """Anything that answers requests; the stages see no more of it than this."""
+
+    async def ask(self, request: Request) -> Reply:
+        """A reply that satisfies `request.constraint`. Raises a ModelError where there is none."""
+        ...

@@ -1,0 +1,66 @@
+"""The questions that make a memento: write it (compress), and write it again (refine)."""
+
+from collections.abc import Sequence
+
+from pipeline.config import MementosConfig
+from pipeline.llm.asking import Asking
+from pipeline.llm.model import Reply, Request, Text
+from pipeline.llm.window import fitting
+from pipeline.mementos.view import BlockView
+from schemas.openmementos import SPECIAL_TOKENS
+
+# Mementos of the released data have 0.16 to 0.23 of their block's characters (design section 2); a prompt
+# that asks for a fifth in words gets about that.
+_WORDS_PER_BLOCK_TOKEN = 0.15
+_FEWEST_WORDS = 40
+
+
+async def compress(view: BlockView, config: MementosConfig, asking: Asking) -> Reply:
+    """A first memento of a block. Raises ModelError where the model gives none."""
+    return await _ask("compress", view, 0, config, asking, {})
+
+
+async def refine(
+    view: BlockView,
+    memento: str,
+    feedback: Sequence[str],
+    round_number: int,
+    config: MementosConfig,
+    asking: Asking,
+) -> Reply:
+    """The memento written again with what was missing or wrong put right."""
+    extra: dict[str, object] = {"memento": memento, "feedback": list(feedback)}
+    return await _ask("refine", view, round_number, config, asking, extra)
+
+
+async def _ask(
+    question: str,
+    view: BlockView,
+    round_number: int,
+    config: MementosConfig,
+    asking: Asking,
+    extra: dict[str, object],
+) -> Reply:
+    words = max(_FEWEST_WORDS, round(view.block_tokens * _WORDS_PER_BLOCK_TOKEN))
+
+    def request(limit: int) -> Request:
+        reasoning = view.reasoning(limit)
+        return Request(
+            messages=asking.prompts.messages(
+                question,
+                problem=view.problem,
+                reasoning=reasoning,
+                block_start=view.start_words(reasoning),
+                words=words,
+                **extra,
+            ),
+            constraint=Text(forbidden=SPECIAL_TOKENS),
+            max_tokens=config.max_tokens,
+            temperature=config.temperature,
+            seed=asking.seed_of(view.trace_id, question, view.number, round_number),
+            purpose=question,
+            label=f"{view.label}, round {round_number}, {question}",
+        )
+
+    limit = view.limit(asking.window, config)
+    return await fitting(limit, lambda limit: asking.ask(lambda: request(limit)))

@@ -1,0 +1,90 @@
+"""Rounds over one memento: write, check, judge, and write again until it passes; the best round is kept."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.config import MementosConfig
+from pipeline.llm.asking import Asking
+from pipeline.mementos.compress import compress, refine
+from pipeline.mementos.judge import judge
+from pipeline.mementos.view import BlockView
+from pipeline.records.checks import Finding, Severity, check_memento
+from schemas.replies import Verdict
+
+
+@dataclass(frozen=True)
+class Round:
+    """One pass: a memento, what the checks found, and the judge's verdict where they let it through."""
+
+    text: str
+    tokens: int
+    findings: Sequence[Finding]
+    verdict: Verdict | None
+
+    @property
+    def valid(self) -> bool:
+        """May be published at all."""
+        return self.verdict is not None
+
+    @property
+    def feedback(self) -> list[str]:
+        """What the next round is told: findings of the checks first, they are certain."""
+        found = [f.detail for f in self.findings if f.severity is not Severity.NOTE]
+        return found + (list(self.verdict.missing) if self.verdict else [])
+
+    def passes(self, threshold: int) -> bool:
+        """Whether no further round is needed."""
+        clean = all(f.severity is Severity.NOTE for f in self.findings)
+        return self.verdict is not None and clean and self.verdict.total >= threshold
+
+    def as_row(self) -> dict[str, Any]:
+        """The round as schemas.tables.ROUND has it."""
+        return {
+            "text": self.text,
+            "tokens": self.tokens,
+            "score": self.verdict.total if self.verdict else None,
+            "rubric": self.verdict.points if self.verdict else None,
+            "missing": list(self.verdict.missing) if self.verdict else [],
+            "checks": [f.check for f in self.findings],
+        }
+
+
+async def write_memento(
+    view: BlockView, config: MementosConfig, asking: Asking, count: Callable[[Sequence[str]], list[int]]
+) -> list[Round]:
+    """All rounds over one block's memento, at least one, at most `config.max_rounds`.
+
+    Raises ModelError where a round got no usable reply.
+    """
+    rounds: list[Round] = []
+    while len(rounds) < config.max_rounds:
+        number = len(rounds)
+        if not rounds:
+            reply = await compress(view, config, asking)
+        else:
+            # From the best so far: a refinement may have made it worse.
+            base = rounds[best_round(rounds)]
+            reply = await refine(view, base.text, base.feedback, number, config, asking)
+        (tokens,) = count([reply.text])
+        findings = check_memento(
+            reply.text, view.block, view.problem, memento_tokens=tokens, block_tokens=view.block_tokens
+        )
+        refused = any(f.severity is Severity.REJECT for f in findings)
+        verdict = None if refused else await judge(view, reply.text, number, config, asking)
+        rounds.append(Round(reply.text, tokens, findings, verdict))
+        if rounds[-1].passes(config.threshold):
+            break
+    return rounds
+
+
+def best_round(rounds: Sequence[Round]) -> int:
+    """Number of the round to keep: valid before not, then most points, then fewest findings, then the first."""
+
+    def rank(number: int) -> tuple[bool, int, int, int]:
+        one = rounds[number]
+        points = one.verdict.total if one.verdict else 0
+        serious = sum(f.severity is not Severity.NOTE for f in one.findings)
+        return one.valid, points, -serious, -number
+
+    return max(range(len(rounds)), key=rank)

@@ -1,0 +1,131 @@
+"""The mementos stage: a memento for every block of a trace, each judged and the best round kept."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.config import BuildConfig, MementosConfig
+from pipeline.llm.asking import Asking, or_failed, together
+from pipeline.llm.templates import load_prompts
+from pipeline.mementos.refine import Round, best_round, write_memento
+from pipeline.mementos.view import BlockView
+from pipeline.outcomes import Done, Outcome, Rejected, RejectReason, ShardResult, collect
+from pipeline.pieces import block_texts
+from pipeline.segmentation.tokens import token_counter
+from pipeline.stage import Stage
+from schemas.tables import MEMENTOS as MEMENTO_COLUMNS
+
+QUESTIONS = ("compress", "judge", "refine")
+
+
+def _depends_on(build: BuildConfig) -> Any:
+    return {
+        **build.mementos.model_dump(mode="json"),
+        "tokenizer": build.split.tokenizer,
+        "model": build.llm.model,
+        "seed": build.llm.seed,
+        "extra_body": build.llm.extra_body,
+        "prompts": load_prompts().digest(*QUESTIONS),
+    }
+
+
+MEMENTOS = Stage(
+    name="mementos",
+    verb="write mementos",
+    reads=("trace_id", "origin", "problem", "reasoning", "sentence_ends", "block_ends", "block_tokens"),
+    adds=MEMENTO_COLUMNS,
+    config=_depends_on,
+    version=1,
+    asks=lambda build: True,
+)
+
+
+async def write_mementos_shard(
+    rows: pa.Table,
+    config: MementosConfig,
+    tokenizer: str,
+    asking: Asking,
+    on_trace: Callable[[], None],
+) -> ShardResult:
+    """Mementos of all blocks of a shard. A trace with a block that got no valid memento is rejected."""
+    counters: Counter[str] = Counter()
+    count = token_counter(tokenizer)
+
+    async def write(row: dict[str, Any]) -> Outcome:
+        outcome = await or_failed(_write_trace(row, config, asking, count, counters))
+        on_trace()
+        return outcome
+
+    outcomes = await together(write(row) for row in rows.select(MEMENTOS.reads).to_pylist())
+    return collect(MEMENTOS.name, rows, MEMENTO_COLUMNS, outcomes, counters)
+
+
+async def _write_trace(
+    row: dict[str, Any],
+    config: MementosConfig,
+    asking: Asking,
+    count: Callable[[Sequence[str]], list[int]],
+    counters: Counter[str],
+) -> Outcome:
+    blocks = block_texts(row["reasoning"], row["sentence_ends"], row["block_ends"])
+    sizes = row["block_tokens"]
+
+    def view(number: int, before: Sequence[str], before_tokens: Sequence[int]) -> BlockView:
+        return BlockView(
+            trace_id=row["trace_id"],
+            number=number,
+            problem=row["problem"],
+            before=before,
+            before_tokens=before_tokens,
+            block=blocks[number],
+            block_tokens=sizes[number],
+        )
+
+    if config.context == "mementos":
+        written = []
+        # One after another: a block is seen after the mementos of those before it, as at inference.
+        texts: list[str] = []
+        tokens: list[int] = []
+        for number in range(len(blocks)):
+            rounds = await write_memento(view(number, texts, tokens), config, asking, count)
+            written.append(rounds)
+            kept = rounds[best_round(rounds)]
+            texts.append(kept.text + "\n\n")
+            tokens.append(kept.tokens)
+    else:
+        trace = config.context == "trace"
+        written = await together(
+            write_memento(
+                view(n, blocks[:n] if trace else [], sizes[:n] if trace else []), config, asking, count
+            )
+            for n in range(len(blocks))
+        )
+    return _outcome(written, config, counters)
+
+
+def _outcome(written: Sequence[list[Round]], config: MementosConfig, counters: Counter[str]) -> Outcome:
+    mementos = []
+    for number, rounds in enumerate(written):
+        counters["mementos"] += 1
+        counters["rounds"] += len(rounds)
+        counters["passed_first_round"] += rounds[0].passes(config.threshold)
+        counters["passed"] += any(one.passes(config.threshold) for one in rounds)
+        for finding in (finding for one in rounds for finding in one.findings):
+            counters[f"check.{finding.check}"] += 1
+        best = best_round(rounds)
+        kept = rounds[best]
+        if kept.verdict is None:
+            found = "; ".join(finding.detail for finding in kept.findings)
+            return Rejected(RejectReason.NO_VALID_MEMENTO, f"block {number}: {found}")
+        mementos.append(
+            {
+                "text": kept.text,
+                "tokens": kept.tokens,
+                "score": kept.verdict.total,
+                "best_round": best,
+                "rounds": [one.as_row() for one in rounds],
+            }
+        )
+    return Done({"mementos": mementos})
