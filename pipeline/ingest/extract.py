@@ -1,0 +1,125 @@
+"""Pass 2: the chosen rows, read again and written as shards of traces."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import polars as pl
+import pyarrow as pa
+
+import schemas.tables
+from pipeline.config import SourceConfig
+from pipeline.ingest.facts import content_hash, trace_id
+from pipeline.ingest.layouts import RawTrace
+from pipeline.ingest.rows import DamagedFile, read_rows
+from pipeline.ingest.sources import SourceError, SourceFile
+from pipeline.outcomes import ShardResult
+from pipeline.store import RunFolder
+
+STAGE = "ingest"
+# Raise when the same facts and config would give other shards.
+INGEST_VERSION = 1
+
+
+class Digests(NamedTuple):
+    """What a shard's manifest says it was made from."""
+
+    input: str
+    config: str
+
+
+def shard_numbers(selection: pl.DataFrame, traces_per_shard: int) -> pl.DataFrame:
+    """The selection with the `shard` of each row, chosen or not, so that the rows of all shards add up.
+
+    A shard is a stretch of the source with `traces_per_shard` chosen rows, over the ends of files; what
+    follows the last chosen row goes with the last shard. There is always at least one.
+    """
+    chosen = (selection["verdict"] == "").cast(pl.Int64)
+    last = max(int(chosen.sum()) - 1, 0) // traces_per_shard
+    shard = ((chosen.cum_sum() - chosen) // traces_per_shard).clip(upper_bound=last)
+    return selection.with_columns(shard.alias("shard"))
+
+
+def extract(
+    selection: pl.DataFrame,
+    files: Sequence[SourceFile],
+    source: SourceConfig,
+    run: RunFolder,
+    digests: Digests,
+    on_progress: Callable[[int, int], None],
+) -> None:
+    """Writes the shards that the run folder does not have yet; only files with rows in them are read.
+
+    selection: as `shard_numbers` gives it. on_progress(traces read so far, traces to read).
+    Raises SourceError where a file is no longer what was scanned.
+    """
+    shards = selection["shard"].unique().sort().to_list()
+    due = [n for n in shards if run.current(STAGE, n, **digests._asdict(), version=INGEST_VERSION) is None]
+    rows = selection.filter(pl.col("shard").is_in(due))
+    chosen = rows.filter(pl.col("verdict") == "")
+    traces = _traces(chosen, files, source)
+    done = 0
+    for (shard,), part in rows.group_by("shard", maintain_order=True):
+        started = time.monotonic()
+        result = _shard(part, traces, files)
+        run.write(
+            STAGE,
+            int(str(shard)),
+            result,
+            rows_in=part.height,
+            **digests._asdict(),
+            version=INGEST_VERSION,
+            usage={},
+            seconds=time.monotonic() - started,
+        )
+        done += result.done.num_rows
+        on_progress(done, chosen.height)
+
+
+def _shard(part: pl.DataFrame, traces: Iterator[RawTrace], files: Sequence[SourceFile]) -> ShardResult:
+    done: list[dict[str, object]] = []
+    rejected: list[dict[str, str]] = []
+    for row in part.iter_rows(named=True):
+        path = files[row["file"]].path
+        named = {
+            "trace_id": trace_id(row["content"], row["occurrence"]),
+            "origin": f"{path}:{row['row']}" if row["row"] else path,
+        }
+        if row["verdict"]:
+            reason, detail = row["verdict"], row["detail"]
+            rejected.append({**named, "stage": STAGE, "reason": reason, "detail": detail})
+        else:
+            done.append({**named, **next(traces)._asdict()})
+    return ShardResult(
+        pa.Table.from_pylist(done, schemas.tables.TRACES),
+        pa.Table.from_pylist(rejected, schemas.tables.REJECTED),
+        schemas.tables.FAILED.empty_table(),
+    )
+
+
+def _traces(chosen: pl.DataFrame, files: Sequence[SourceFile], source: SourceConfig) -> Iterator[RawTrace]:
+    for (position,), rows in chosen.group_by("file", maintain_order=True):
+        file = files[int(str(position))]
+        wanted = rows["row"].to_list()
+        try:
+            yield from _checked(file, source, wanted, rows["content"].to_list())
+        except DamagedFile as error:
+            raise _changed(file) from error
+
+
+def _checked(
+    file: SourceFile, source: SourceConfig, wanted: list[int], contents: list[int]
+) -> Iterator[RawTrace]:
+    """The traces of the wanted rows, as long as they are those that were scanned."""
+    expected = iter(contents)
+    for row in read_rows(file, source, wanted):
+        trace = row.outcome
+        if not isinstance(trace, RawTrace) or content_hash(trace) != next(expected, None):
+            raise _changed(file)
+        yield trace
+    if next(expected, None) is not None:
+        raise _changed(file)
+
+
+def _changed(file: SourceFile) -> SourceError:
+    return SourceError(f"{file.path} changed while it was read: run again, it will be scanned anew")

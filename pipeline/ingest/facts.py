@@ -1,0 +1,166 @@
+"""What selection needs to know of a row, and whether the row is fit at all."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from pipeline.config import BuildConfig
+from pipeline.ingest.language import why_not_english
+from pipeline.ingest.layouts import RawTrace
+from pipeline.ingest.rows import Row
+from pipeline.outcomes import Rejected, RejectReason
+from pipeline.segmentation.tokens import TokenCounter, token_counter
+from schemas.openmementos import SPECIAL_TOKENS
+
+FACTS = pa.schema(
+    [
+        # Row or line from 1; 0 is the file as a whole.
+        pa.field("row", pa.int64(), nullable=False),
+        # First 64 bits of hashes; null where nothing could be read.
+        pa.field("content", pa.uint64()),
+        pa.field("problem", pa.uint64()),
+        pa.field("domain", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("characters", pa.int64(), nullable=False),
+        # A RejectReason, or empty for a row that is fit.
+        pa.field("verdict", pa.string(), nullable=False),
+        pa.field("detail", pa.string(), nullable=False),
+    ]
+)
+
+
+class Fact(NamedTuple):
+    """One row of FACTS."""
+
+    row: int
+    content: int | None
+    problem: int | None
+    domain: str
+    source: str
+    characters: int
+    verdict: str
+    detail: str
+
+
+def rejected_fact(row: int, rejected: Rejected, content: int | None = None) -> Fact:
+    """The fact of a row without a trace, or (row 0) of a whole file."""
+    return Fact(row, content, None, "", "", 0, rejected.reason.value, _printable(rejected.detail))
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The part of the config that decides over a single row."""
+
+    english_only: bool
+    min_tokens: int
+    max_tokens: int | None
+    vocabulary: str
+
+    @classmethod
+    def of(cls, config: BuildConfig) -> "Rules":
+        select = config.select
+        return cls(
+            select.languages == "english", select.min_tokens, select.max_tokens, config.split.tokenizer
+        )
+
+    def fact(self, row: Row) -> Fact:
+        """What there is to know of the row."""
+        if isinstance(row.outcome, Rejected):
+            content = None if row.fields is None else _hash_of_fields(row.fields)
+            return rejected_fact(row.number, row.outcome, content)
+        trace = row.outcome
+        content = content_hash(trace)
+        unfit = self.why_unfit(trace)
+        if unfit is not None:
+            return rejected_fact(row.number, unfit, content)
+        problem = _first_64_bits(" ".join(trace.problem.split()).encode())
+        characters = len(trace.reasoning)
+        return Fact(row.number, content, problem, trace.domain, trace.source, characters, "", "")
+
+    def why_unfit(self, trace: RawTrace) -> Rejected | None:
+        """Why the trace cannot be taken, whatever the others are; None where it can."""
+        for name, text in zip(RawTrace._fields, trace, strict=True):
+            if isinstance(text, str) and not _valid(text):
+                return Rejected(RejectReason.INVALID_UNICODE, f"a lone surrogate in the {name}")
+        for name in ("problem", "reasoning", "answer"):
+            token = _SPECIAL.search(getattr(trace, name))
+            if token:
+                return Rejected(RejectReason.SPECIAL_TOKEN, f"{token.group()} in the {name}")
+        if self.english_only:
+            why = why_not_english(trace.reasoning)
+            if why is not None:
+                return Rejected(RejectReason.LANGUAGE, why)
+        return self._why_unfit_in_length(trace.reasoning)
+
+    def _why_unfit_in_length(self, reasoning: str) -> Rejected | None:
+        # A token has at least one byte: texts of few bytes need no counting for the upper bound.
+        size = len(reasoning.encode())
+        if size < self.min_tokens:
+            return Rejected(RejectReason.TOO_SHORT, f"{size} bytes, so less than {self.min_tokens} tokens")
+        long_enough = self.min_tokens == 0 or self._beginning_has(self.min_tokens, reasoning)
+        short_enough = self.max_tokens is None or size <= self.max_tokens
+        if long_enough and short_enough:
+            return None
+        tokens = self._count([reasoning])[0]
+        if tokens < self.min_tokens:
+            return Rejected(RejectReason.TOO_SHORT, f"{tokens} tokens")
+        if self.max_tokens is not None and tokens > self.max_tokens:
+            return Rejected(RejectReason.TOO_LONG, f"{tokens} tokens")
+        return None
+
+    def _beginning_has(self, tokens: int, text: str) -> bool:
+        """Whether a beginning of the text has that many tokens. Cut before a word, where a token begins."""
+        cut = _WORD_START.search(text, 8 * tokens)
+        return cut is not None and self._count([text[: cut.start()]])[0] >= tokens
+
+    @cached_property
+    def _count(self) -> TokenCounter:
+        return token_counter(self.vocabulary)
+
+
+def content_hash(trace: RawTrace) -> int:
+    """64 bits of SHA-256 over problem, reasoning and answer; the same wherever the trace stands."""
+    parts = [text.encode("utf-8", "surrogatepass") for text in (trace.problem, trace.reasoning, trace.answer)]
+    return _first_64_bits(b"".join(b"%d:%b" % (len(part), part) for part in parts))
+
+
+def trace_id(content: int | None, occurrence: int) -> str:
+    """The id of the n-th trace (from 1) with this content; empty for a row that could not be read."""
+    if content is None:
+        return ""
+    return f"{content:016x}" if occurrence == 1 else f"{content:016x}-{occurrence}"
+
+
+_SPECIAL = re.compile("|".join(re.escape(token) for token in SPECIAL_TOKENS))
+_WORD_START = re.compile(r"(?<=\S)(?= [A-Za-z])")
+
+
+def _hash_of_fields(fields: dict[str, object]) -> int:
+    text = json.dumps(fields, sort_keys=True, ensure_ascii=False, default=str)
+    return _first_64_bits(text.encode("utf-8", "surrogatepass"))
+
+
+def _first_64_bits(content: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
+
+
+def _valid(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _printable(detail: str) -> str:
+    """A detail quotes the data, which may be long and is not always valid Unicode."""
+    short = detail if len(detail) <= _LONGEST_DETAIL else detail[:_LONGEST_DETAIL] + "…"
+    return short.encode("utf-8", "replace").decode()
+
+
+_LONGEST_DETAIL = 500

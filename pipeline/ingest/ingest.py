@@ -1,0 +1,131 @@
+"""Files of traces → trace shards in the run folder."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from pipeline.config import BuildConfig
+from pipeline.files import file_digest, value_digest, write_json
+from pipeline.ingest.extract import INGEST_VERSION, STAGE, Digests, extract, shard_numbers
+from pipeline.ingest.rows import rows_in_total
+from pipeline.ingest.scan import facts_path, scan_file
+from pipeline.ingest.select import read_facts, select
+from pipeline.ingest.sources import SourceError, SourceFile, find_files
+from pipeline.outcomes import RejectReason
+from pipeline.store import RunFolder
+
+Progress = Callable[[int, int], None]
+
+
+def ingest(config: BuildConfig, run: RunFolder, on_progress: Progress) -> int:
+    """The number of trace shards that the run folder now holds, numbered from 0; at least one.
+
+    Two passes over the source: a scan that keeps what selection needs, then the chosen rows. What an
+    earlier call finished (files scanned, shards written) is not done again; one with nothing new writes
+    nothing. Shards of an earlier selection that are too many are removed.
+    on_progress(rows done, rows in total): first for the scan, where the total is 0 if it is not known,
+    then for the chosen rows.
+    Raises SourceError where the source cannot be read as configured.
+    """
+    files = find_files(config.source)
+    facts = _scan(files, config, run, on_progress)
+    digests = Digests(
+        value_digest([[file.path, file_digest(path)] for file, path in zip(files, facts, strict=True)]),
+        value_digest(_settings(config)),
+    )
+    record = run.root / STAGE / "selection.json"
+    shards = _recorded(record, run, digests)
+    if shards is not None:
+        return shards
+    record.unlink(missing_ok=True)
+    rows = read_facts(facts)
+    _refuse_unknown_layouts(rows, files)
+    selection = shard_numbers(
+        select(rows, [file.path for file in files], config.select), config.traces_per_shard
+    )
+    extract(selection, files, config.source, run, digests, on_progress)
+    shards = selection["shard"].n_unique()
+    _remove_shards_from(shards, run)
+    write_json({**digests._asdict(), "version": INGEST_VERSION, "shards": shards}, record)
+    return shards
+
+
+def select_funnel(run: RunFolder) -> list[tuple[str, int]]:
+    """Rows of the source, rows left out by reason (largest first), rows taken: names and numbers."""
+    rows, taken, reasons = 0, 0, Counter[str]()
+    shard = 0
+    while (manifest := run.read_manifest(STAGE, shard)) is not None:
+        rows, taken, shard = rows + manifest.rows_in, taken + manifest.rows_out, shard + 1
+        reasons.update(manifest.rejected)
+    return [("rows", rows), *reasons.most_common(), ("taken", taken)]
+
+
+def _settings(config: BuildConfig) -> list[object]:
+    """What the shards depend on besides the files."""
+    source = config.source.model_dump(mode="json", include={"layout", "columns"})
+    return [
+        source,
+        config.select.model_dump(mode="json"),
+        config.split.tokenizer,
+        config.traces_per_shard,
+    ]
+
+
+def _scan(
+    files: Sequence[SourceFile], config: BuildConfig, run: RunFolder, on_progress: Progress
+) -> list[Path]:
+    """The files' facts; scanned now where they are not there yet."""
+    folder = run.root / STAGE / "scan"
+    paths = [facts_path(folder, file, config) for file in files]
+    due = [(file, path) for file, path in zip(files, paths, strict=True) if not path.exists()]
+    totals = [rows_in_total(file) for file, _ in due]
+    total = 0 if None in totals else sum(filter(None, totals))
+    done = 0
+
+    def on_rows(rows: int) -> None:
+        nonlocal done
+        done += rows
+        on_progress(done, total)
+
+    for file, path in due:
+        scan_file(file, config, path, on_rows)
+    # Facts of earlier sources and configs, and what a killed run has left half-written.
+    for path in set(folder.iterdir()) - set(paths):
+        path.unlink()
+    return paths
+
+
+def _recorded(record: Path, run: RunFolder, digests: Digests) -> int | None:
+    """The number of shards, where an earlier call has finished all of them as they would be now."""
+    if not record.exists():
+        return None
+    try:
+        facts = json.loads(record.read_text(encoding="utf-8"))
+        shards = int(facts.pop("shards"))
+    except (ValueError, KeyError):
+        return None
+    made = {**digests._asdict(), "version": INGEST_VERSION}
+    if facts != made or any(run.current(STAGE, n, **made) is None for n in range(shards)):
+        return None
+    return shards
+
+
+def _refuse_unknown_layouts(rows: pl.DataFrame, files: Sequence[SourceFile]) -> None:
+    """One strange file among others is a counted rejection; a source of nothing else is a mistake."""
+    is_unknown = pl.col("verdict") == RejectReason.UNKNOWN_LAYOUT.value
+    unknown = rows.filter(is_unknown)
+    known = rows.filter(~is_unknown & pl.col("content").is_not_null())
+    if unknown.height and not known.height:
+        path = files[unknown["file"][0]].path
+        raise SourceError(f"no file of the source has a known layout; {path}: {unknown['detail'][0]}")
+
+
+def _remove_shards_from(first: int, run: RunFolder) -> None:
+    shard = first
+    while run.manifest(STAGE, shard).exists() or run.shard(STAGE, shard).exists():
+        for path in (run.manifest(STAGE, shard), run.rejected(STAGE, shard), run.shard(STAGE, shard)):
+            path.unlink(missing_ok=True)
+        shard += 1

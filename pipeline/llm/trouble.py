@@ -1,0 +1,141 @@
+"""What an exception of an endpoint means: ask again, ask otherwise, or never ask again."""
+
+import re
+import time
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+
+import httpx2
+import openai
+
+from pipeline.llm.model import ContextTooLong, EndpointRefused
+
+# What a call may raise: an answer with an error status, or no (readable) answer.
+# ValueError: a body that is no JSON.
+CALL_ERRORS = (openai.APIError, httpx2.HTTPError, TimeoutError, OSError, ValueError)
+TRANSIENT_STATUS = {408, 409, 425, 429}
+CONTEXT = re.compile(
+    r"context_length_exceeded|(maximum|model's) context length|context window|max_model_len"
+    r"|prompt is too long|too many input tokens",
+    re.IGNORECASE,
+)
+UNSUPPORTED = re.compile(
+    r"unsupported|not supported|does not support|not allowed|unknown|unrecognized|invalid schema"
+    r"|extra (inputs|fields)|not permitted",
+    re.IGNORECASE,
+)
+# What a request can do without; max_tokens is then sent under its newer name.
+OPTIONAL_FIELDS = (
+    "top_logprobs",
+    "logprobs",
+    "seed",
+    "temperature",
+    "structured_outputs",
+    "response_format",
+    "max_tokens",
+)
+
+
+@dataclass(frozen=True)
+class Passing:
+    """Worth another try. wait_seconds: what the endpoint asks for; refused_connection: nobody there."""
+
+    detail: str
+    wait_seconds: float | None = None
+    refused_connection: bool = False
+
+
+@dataclass(frozen=True)
+class Without:
+    """The endpoint does not know this field of the request; ask again without it."""
+
+    field: str
+
+
+Trouble = Passing | Without | ContextTooLong | EndpointRefused
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the request was, for the messages. without: optional fields that were left out of it."""
+
+    label: str
+    endpoint: str
+    model: str
+    key_env: str
+    key: str = field(repr=False)
+    without: frozenset[str] = frozenset()
+
+
+def trouble(error: Exception, asked: Asked) -> Trouble:
+    """What to do about an exception of CALL_ERRORS. No message ever holds the key."""
+    if isinstance(error, openai.APIStatusError):
+        return _of_status(error, asked)
+    said = _scrubbed(str(error) or type(error).__name__, asked)
+    nobody = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
+    kind = "no reply in time" if isinstance(error, TimeoutError) else said
+    return Passing(f"{asked.endpoint}: {kind}", refused_connection=nobody)
+
+
+def _of_status(error: openai.APIStatusError, asked: Asked) -> Trouble:
+    status = error.status_code
+    said = _scrubbed(_message(error), asked)
+    where = f"endpoint {asked.endpoint}"
+    if "insufficient_quota" in said:
+        return EndpointRefused(f"{where}: {said}", "the account has no credit left: top it up")
+    if status in TRANSIENT_STATUS or status >= 500:
+        wait = _retry_after(error.response.headers.get("retry-after"))
+        return Passing(f"{asked.endpoint}: {status} {said}", wait)
+    if status == 401:
+        return EndpointRefused(
+            f"{where} does not accept the key (401: {said})",
+            f"put a valid key into the environment variable {asked.key_env}",
+        )
+    if status == 403:
+        return EndpointRefused(
+            f"{where} forbids {asked.model!r} to this key (403: {said})",
+            f"use a key that may (environment variable {asked.key_env}), or another llm.model",
+        )
+    if status == 404:
+        return EndpointRefused(
+            f"{where} does not serve {asked.model!r} (404: {said})",
+            "set llm.model to a name it serves, and check that the URL ends in /v1",
+        )
+    if CONTEXT.search(said):
+        return ContextTooLong(asked.label, said)
+    if UNSUPPORTED.search(said):
+        for name in OPTIONAL_FIELDS:
+            if name in said and name not in asked.without:
+                return Without(name)
+    return EndpointRefused(
+        f"{where} refuses the request of {asked.label} ({status}: {said})",
+        "check llm.extra_body and llm.constraints against what this endpoint takes",
+    )
+
+
+def _message(error: openai.APIStatusError) -> str:
+    body = error.body if isinstance(error.body, dict) else {}
+    inner = body.get("error", body)
+    inner = inner if isinstance(inner, dict) else {"message": inner}
+    parts = [str(inner[name]) for name in ("code", "message") if inner.get(name)]
+    code_is_status = parts and parts[0] == str(error.status_code)
+    return ": ".join(parts[1:] if code_is_status else parts) or error.response.reason_phrase
+
+
+def _retry_after(header: str | None) -> float | None:
+    """Seconds to wait, from a number of seconds or an HTTP date (RFC 9110, 10.2.3)."""
+    if header is None:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _scrubbed(text: str, asked: Asked) -> str:
+    short = " ".join(text.split())[:500]
+    return short.replace(asked.key, "…") if len(asked.key) >= 4 else short

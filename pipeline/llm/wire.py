@@ -1,0 +1,194 @@
+"""Requests and replies as chat completions see them: a body to send, and a reply that is usable or not."""
+
+import functools
+import math
+import re
+import zlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from pipeline.llm.model import Choice, Constraint, JsonReply, Request, Text, Usage
+
+JsonObject = dict[str, Any]
+Style = Literal["structured_outputs", "response_format", "none"]
+
+# Greedy decoding would give an unusable reply again, word for word.
+TEMPERATURE_OF_SECOND_ATTEMPT = 0.3
+# OpenAI refuses more than 20; vLLM's own limit is the same unless its server raises it.
+MOST_TOP_LOGPROBS = 20
+# Prose and formulas compress to 0.3 or more of their size; a passage over and over goes below this.
+REPETITIVE_RATIO = 0.12
+REPETITIVE_FROM_CHARACTERS = 400
+SAME_LINE_TIMES = 4
+REFUSAL = re.compile(
+    r"(I'm|I am) (very )?sorry,? (but )?I|I (cannot|can't|can not|won't) (assist|help|provide|comply)"
+    r"|I'm (unable|not able) to (assist|help|provide)|As an AI\b"
+)
+FENCED = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
+
+
+class Unusable(Exception):
+    """A reply that does not satisfy its constraint; the message says why, `text` is what came."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(reason)
+        self.text = text
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a usable reply says."""
+
+    text: str
+    probabilities: dict[str, float] | None = None
+    value: BaseModel | None = None
+
+
+def body(
+    request: Request, attempt: int, model: str, style: Style, extra_body: JsonObject
+) -> JsonObject:
+    """The JSON body of a chat completion. attempt counts from 0 and changes seed and temperature."""
+    temperature = request.temperature
+    if attempt > 0:
+        temperature = max(temperature, TEMPERATURE_OF_SECOND_ATTEMPT)
+    return {
+        "model": model,
+        "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+        "max_tokens": request.max_tokens,
+        "temperature": temperature,
+        "seed": request.seed + attempt,
+        **_constrained(request.constraint, style),
+        **extra_body,
+    }
+
+
+def identity(constraint: Constraint) -> JsonObject:
+    """What of a constraint makes two requests the same one."""
+    match constraint:
+        case Choice(options):
+            return {"choice": list(options)}
+        case JsonReply(schema):
+            return {"json": _json_schema(schema)}
+        case Text(forbidden):
+            return {"forbidden": list(forbidden)}
+
+
+def usage(completion: JsonObject) -> Usage:
+    """Tokens that an answered request cost."""
+    told = completion.get("usage") or {}
+    details = told.get("prompt_tokens_details") or {}
+    return Usage(
+        requests=1,
+        prompt_tokens=told.get("prompt_tokens") or 0,
+        cached_tokens=details.get("cached_tokens") or 0,
+        completion_tokens=told.get("completion_tokens") or 0,
+    )
+
+
+def read(constraint: Constraint, completion: JsonObject) -> Reading:
+    """What a chat completion says. Raises Unusable where that does not satisfy the constraint."""
+    try:
+        choice = completion["choices"][0]
+        text = choice["message"]["content"] or ""
+        finish = choice.get("finish_reason")
+        refused = choice["message"].get("refusal")
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise Unusable("no chat completion", str(completion)[:1000]) from None
+    if refused:
+        raise Unusable("a refusal", str(refused))
+    # A choice may end at max_tokens (usually 1): its option is complete or fails the test anyway.
+    if finish != "stop" and not isinstance(constraint, Choice):
+        cut = "a reply cut at max_tokens" if finish == "length" else f"a reply ended by {finish!r}"
+        raise Unusable(cut, text)
+    reading = validated(constraint, text)
+    if isinstance(constraint, Choice):
+        return Reading(reading.text, _probabilities(constraint.options, choice.get("logprobs")))
+    return reading
+
+
+def validated(constraint: Constraint, text: str) -> Reading:
+    """The text as its constraint reads it. Raises Unusable."""
+    stripped = text.strip()
+    match constraint:
+        case Choice(options):
+            if stripped not in options:
+                raise Unusable(f"a reply that is none of {', '.join(options)}", text)
+            return Reading(stripped)
+        case JsonReply(schema):
+            return Reading(stripped, value=_parsed(schema, stripped))
+        case Text(forbidden):
+            if fault := _text_fault(stripped, forbidden):
+                raise Unusable(fault, text)
+            return Reading(stripped)
+
+
+def _constrained(constraint: Constraint, style: Style) -> JsonObject:
+    match constraint:
+        case Choice(options):
+            logprobs = {
+                "logprobs": True,
+                "top_logprobs": min(MOST_TOP_LOGPROBS, max(5, len(options))),
+            }
+            if style == "structured_outputs":
+                return logprobs | {"structured_outputs": {"choice": list(options)}}
+            return logprobs
+        case JsonReply(schema) if style == "structured_outputs":
+            return {"structured_outputs": {"json": _json_schema(schema)}}
+        case JsonReply(schema) if style == "response_format":
+            named = {"name": schema.__name__, "schema": _json_schema(schema), "strict": True}
+            return {"response_format": {"type": "json_schema", "json_schema": named}}
+    return {}
+
+
+@functools.cache
+def _json_schema(schema: type[BaseModel]) -> JsonObject:
+    return schema.model_json_schema()
+
+
+def _probabilities(options: tuple[str, ...], logprobs: Any) -> dict[str, float] | None:
+    """Shares of the options among the first token's candidates; None where the endpoint told none."""
+    candidates = ((logprobs or {}).get("content") or [{}])[0].get("top_logprobs") or []
+    weights = dict.fromkeys(options, 0.0)
+    for candidate in candidates:
+        # " 2" and "2" are two tokens of one option.
+        if (option := candidate["token"].strip()) in weights:
+            weights[option] += math.exp(candidate["logprob"])
+    total = sum(weights.values())
+    return {option: w / total for option, w in weights.items()} if total > 0 else None
+
+
+def _parsed(schema: type[BaseModel], text: str) -> BaseModel:
+    fenced = FENCED.fullmatch(text)
+    try:
+        return schema.model_validate_json(fenced[1] if fenced else text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Unusable(f"not a {schema.__name__} ({where}: {first['msg']})", text) from None
+
+
+def _text_fault(text: str, forbidden: tuple[str, ...]) -> str | None:
+    if not text:
+        return "an empty reply"
+    if REFUSAL.match(text):
+        return "a refusal"
+    if found := next((mark for mark in forbidden if mark in text), None):
+        return f"a reply with {found!r} in it"
+    if _repeats(text):
+        return "one passage over and over"
+    return None
+
+
+def _repeats(text: str) -> bool:
+    """True for the same line four times in a row, and for long text that compresses as loops do."""
+    run, before = 0, ""
+    for line in filter(None, (line.strip() for line in text.splitlines())):
+        run = run + 1 if line == before else 1
+        before = line
+        if run >= SAME_LINE_TIMES:
+            return True
+    data = text.encode()
+    long_enough = len(text) > REPETITIVE_FROM_CHARACTERS
+    return long_enough and len(zlib.compress(data)) < REPETITIVE_RATIO * len(data)

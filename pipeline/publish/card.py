@@ -1,0 +1,179 @@
+"""The dataset card: README.md with the YAML that the Hub and `load_dataset` read. Its numbers come from the data."""
+
+import html
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pyarrow.parquet as pq
+import yaml
+from datasets import DatasetInfo, Features, SplitDict, SplitInfo
+from datasets.info import DatasetInfosDict
+from huggingface_hub import DatasetCardData
+
+import schemas.openmementos
+from pipeline.config import BuildConfig
+from pipeline.outcomes import RejectReason
+from pipeline.publish.rows import CONFIGURATIONS, Made
+from pipeline.report.figures import Picture
+from pipeline.report.stats import FunnelRow, Statistics
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card is written from; `files` are the published Parquet files by configuration."""
+
+    config: BuildConfig
+    made: Made
+    statistics: Statistics
+    funnel: Sequence[FunnelRow]
+    pictures: Sequence[Picture]
+    files: Mapping[str, Sequence[Path]]
+
+
+def write_card(facts: CardFacts, folder: Path) -> Path:
+    """Writes folder/README.md, which names the files by their paths below the folder."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipeline.publish"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, not HTML; texts of the data are not on the card
+    )
+    environment.filters |= {"count": _count, "decimal": _decimal, "percent": _percent, "cell": _cell}
+    text = environment.get_template("card.md.j2").render(
+        front_matter=_front_matter(facts),
+        title=facts.config.publish.pretty_name,
+        name=facts.config.name,
+        made=facts.made,
+        sources=_sources(facts.config),
+        tokens=schemas.openmementos,
+        statistics=facts.statistics,
+        summaries=[*facts.statistics.by_domain, facts.statistics.overall],
+        max_rounds=facts.config.mementos.max_rounds,
+        rejected=_rejected(facts.funnel),
+        failed=sum(row.failed for row in facts.funnel),
+        rows_in=facts.funnel[0].rows_in if facts.funnel else 0,
+        pictures=[(f"figures/{picture.path.name}", picture.caption) for picture in facts.pictures],
+        settings=_settings(facts.config),
+        license=facts.config.publish.license,
+        demonstration=_is_bundled(facts.made.model),
+    )
+    path = folder / "README.md"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _front_matter(facts: CardFacts) -> str:
+    publish = facts.config.publish
+    datasets = _hub_datasets(facts.config)
+    card = DatasetCardData(
+        pretty_name=publish.pretty_name,
+        license=publish.license,
+        language=list(publish.language),
+        task_categories=["text-generation"],
+        size_categories=[_size_category(facts.statistics.overall.traces)],
+        source_datasets=datasets or None,
+        tags=["memento", "reasoning", "chain-of-thought", "context-compression", "kv-cache", "synthetic"],
+        configs=[
+            {
+                "config_name": configuration.name,
+                **({"default": True} if configuration.name == "default" else {}),
+                "data_files": [{"split": "train", "path": f"{configuration.folder}/train-*"}],
+            }
+            for configuration in CONFIGURATIONS
+        ],
+    )
+    infos = {name: _dataset_info(name, files) for name, files in facts.files.items()}
+    DatasetInfosDict(infos).to_dataset_card_data(card)
+    text: str = card.to_yaml()
+    return text.strip()
+
+
+def _dataset_info(name: str, files: Sequence[Path]) -> DatasetInfo:
+    footers = [pq.read_metadata(path) for path in files]
+    rows = sum(footer.num_rows for footer in footers)
+    uncompressed = sum(
+        footer.row_group(group).total_byte_size for footer in footers for group in range(footer.num_row_groups)
+    )
+    return DatasetInfo(
+        config_name=name,
+        features=Features.from_arrow_schema(pq.read_schema(files[0])),
+        splits=SplitDict({"train": SplitInfo("train", num_bytes=uncompressed, num_examples=rows)}),
+        download_size=sum(path.stat().st_size for path in files),
+        dataset_size=uncompressed,
+    )
+
+
+_SIZES = (10**3, 10**4, 10**5, 10**6, 10**7, 10**8, 10**9)
+_SIZE_NAMES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
+
+
+def _size_category(rows: int) -> str:
+    """The Hub's name for a dataset of this many rows."""
+    if rows < _SIZES[0]:
+        return f"n<{_SIZE_NAMES[0]}"
+    for size, smaller, name in zip(_SIZES[1:], _SIZE_NAMES, _SIZE_NAMES[1:], strict=False):
+        if rows < size:
+            return f"{smaller}<n<{name}"
+    return f"n>{_SIZE_NAMES[-1]}"
+
+
+_HUB_PATH = re.compile(r"hf://datasets/([^/@]+/[^/@]+)")
+
+
+def _hub_datasets(config: BuildConfig) -> list[str]:
+    named = [config.source.name] if config.source.name else []
+    found = (_HUB_PATH.match(path) for path in config.source.paths)
+    return list(dict.fromkeys([*named, *(match.group(1) for match in found if match)]))
+
+
+def _sources(config: BuildConfig) -> list[str]:
+    # Only the names of local files: where they lie is the builder's own matter.
+    local = [Path(path).name for path in config.source.paths if "://" not in path]
+    return [*_hub_datasets(config), *([] if config.source.name else dict.fromkeys(local))]
+
+
+def _rejected(funnel: Iterable[FunnelRow]) -> list[tuple[str, str, int]]:
+    return [
+        (row.stage, RejectReason(reason).text, count)
+        for row in funnel
+        for reason, count in sorted(row.rejected.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _settings(config: BuildConfig) -> str:
+    return yaml.safe_dump(card_settings(config), sort_keys=False, allow_unicode=True).strip()
+
+
+def card_settings(config: BuildConfig) -> dict[str, Any]:
+    """The parts of the config that shape the data; no address, key name or path of the builder."""
+    settings: dict[str, Any] = config.model_dump(
+        mode="json", include={"select", "split", "score", "partition", "mementos"}
+    )
+    return settings
+
+
+def _is_bundled(model: str) -> bool:
+    return model == "bundled" or "smollm2-135m" in model.lower()
+
+
+def _count(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _decimal(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.1f}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def _cell(text: str) -> str:
+    """Text of the data as it can stand in a Markdown table."""
+    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")

@@ -1,0 +1,162 @@
+"""The published folder of a run: written beside its place, then put there in one piece."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.config import BuildConfig
+from pipeline.files import file_digest, value_digest, write_json
+from pipeline.publish.card import CardFacts, card_settings, write_card
+from pipeline.publish.rows import CONFIGURATIONS, Configuration, Made
+from pipeline.publish.shards import write_files
+from pipeline.report.figures import write_figures
+from pipeline.report.stats import dataset_statistics, funnel
+from pipeline.store import RunFolder, StoreError
+
+# Raise when the same records would give other files.
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Published:
+    """The published folder; `bytes` and `files` are those of all its files, `changed` tells whether it is new."""
+
+    folder: Path
+    rows: int
+    files: int
+    bytes: int
+    changed: bool
+
+
+def publish(
+    run: RunFolder,
+    shards: Sequence[int],
+    config: BuildConfig,
+    *,
+    prompts: Sequence[str],
+    models: tuple[str, str],
+) -> Published:
+    """Writes RUN/publish from the records of these shards, in their order; leaves it alone where nothing is new.
+
+    prompts: "name@version" of each prompt used; models: the one that wrote the mementos and the judge.
+    The same records, config, prompts and models give the same bytes. A reader finds the folder whole, old or
+    new, or for the moment between two renames not at all. Without any row each configuration has one file without rows. Memory: one row group.
+    Raises StoreError where a shard has no records.
+    """
+    made = Made(*models, prompts=tuple(prompts))
+    inputs = _inputs(run, shards, config, made)
+    record = _record(run)
+    if record is not None and record["inputs"] == inputs and _is_whole(run.publish, record["files"]):
+        return _published(run, record, changed=False)
+    _remove_leftovers(run)
+    unfinished = run.root / f".publish.{os.getpid()}.new"
+    rows = _write_folder(run, shards, config, made, unfinished)
+    files = {
+        str(path.relative_to(unfinished)): {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+        for path in sorted(unfinished.rglob("*"))
+        if path.is_file()
+    }
+    _put_in_place(run, unfinished)
+    record = {"inputs": inputs, "rows": rows, "files": files}
+    write_json(record, record_path(run))
+    return _published(run, record, changed=True)
+
+
+def record_path(run: RunFolder) -> Path:
+    """The file that says from what RUN/publish was written, and which files it has."""
+    return run.root / "publish.json"
+
+
+def _inputs(run: RunFolder, shards: Sequence[int], config: BuildConfig, made: Made) -> str:
+    outputs = []
+    for shard in shards:
+        manifest = run.read_manifest("records", shard)
+        if manifest is None:
+            raise StoreError(
+                f"{run.manifest('records', shard)}: no such file, so shard {shard} has no records to publish; "
+                "run the build to its end first"
+            )
+        outputs.append(manifest.output)
+    return value_digest(
+        {
+            "version": VERSION,
+            "records": outputs,
+            "funnel": [asdict(row) for row in funnel(run, shards)],
+            "name": config.name,
+            "source": [config.source.name, *config.source.paths],
+            "publish": config.publish.model_dump(mode="json"),
+            "settings": card_settings(config),
+            "made": asdict(made),
+        }
+    )
+
+
+def _record(run: RunFolder) -> dict[str, Any] | None:
+    try:
+        record = json.loads(record_path(run).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None  # never published, or not by this version: the folder is written again
+    return record if isinstance(record, dict) and {"inputs", "rows", "files"} <= record.keys() else None
+
+
+def _is_whole(folder: Path, files: dict[str, dict[str, Any]]) -> bool:
+    there = {
+        str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()
+    }
+    return there == {name: file["bytes"] for name, file in files.items()}
+
+
+def _write_folder(
+    run: RunFolder, shards: Sequence[int], config: BuildConfig, made: Made, folder: Path
+) -> int:
+    files = {
+        configuration.name: write_files(
+            _rows(run, shards, configuration, made),
+            configuration.schema,
+            folder / configuration.folder,
+            file_bytes=config.publish.shard_bytes,
+            row_group_bytes=config.publish.row_group_bytes,
+        )
+        for configuration in CONFIGURATIONS
+    }
+    statistics = dataset_statistics(run, shards, threshold=config.mementos.threshold)
+    stages = funnel(run, shards)
+    pictures = write_figures(statistics, stages, folder / "figures")
+    write_card(CardFacts(config, made, statistics, stages, pictures, files), folder)
+    return statistics.overall.traces
+
+
+_ROWS_AT_ONCE = 64
+
+
+def _rows(run: RunFolder, shards: Sequence[int], configuration: Configuration, made: Made) -> Iterator[pa.Table]:
+    for shard in shards:
+        with pq.ParquetFile(run.shard("records", shard)) as file:
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(configuration.reads)):
+                yield configuration.rows(pa.Table.from_batches([batch]), made)
+
+
+def _put_in_place(run: RunFolder, unfinished: Path) -> None:
+    # Until the new record is written, the old one does not match what is there: a run that is killed in
+    # between writes the folder again.
+    if run.publish.exists():
+        run.publish.rename(run.root / f".publish.{os.getpid()}.old")
+    unfinished.rename(run.publish)
+    _remove_leftovers(run)
+
+
+def _remove_leftovers(run: RunFolder) -> None:
+    for leftover in run.root.glob(".publish.*"):
+        shutil.rmtree(leftover)
+
+
+def _published(run: RunFolder, record: dict[str, Any], *, changed: bool) -> Published:
+    sizes = [file["bytes"] for file in record["files"].values()]
+    return Published(run.publish, record["rows"], len(sizes), sum(sizes), changed)

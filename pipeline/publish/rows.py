@@ -1,0 +1,136 @@
+"""From records to the rows of the three published configurations."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import pyarrow as pa
+
+import schemas.openmementos
+from pipeline.records.spans import cut
+
+
+@dataclass(frozen=True)
+class Made:
+    """What made the data: the two models, and "name@version" of each prompt that was used."""
+
+    model: str
+    judge_model: str
+    prompts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One of the published configurations; `rows` turns records, of which it reads `reads`, into its rows."""
+
+    name: str
+    folder: str
+    schema: pa.Schema
+    reads: tuple[str, ...]
+    rows: Callable[[pa.Table, Made], pa.Table]
+
+
+def default_rows(records: pa.Table, made: Made) -> pa.Table:
+    """The columns that a fine-tuning run reads."""
+    return records.select(schemas.openmementos.DEFAULT.names).cast(schemas.openmementos.DEFAULT)
+
+
+def full_rows(records: pa.Table, made: Made) -> pa.Table:
+    """Those and the sentences, the blocks as first and last sentence, and the mementos."""
+    parts = [
+        {
+            "sentences": cut(row["reasoning"], row["sentence_ends"]),
+            "blocks": [[start, end - 1] for start, end in pairwise((0, *row["block_ends"]))],
+            "block_summaries": [memento["text"] for memento in row["mementos"]],
+        }
+        for row in records.select(["reasoning", "sentence_ends", "block_ends", "mementos"]).to_pylist()
+    ]
+    return _extended(default_rows(records, made), parts, schemas.openmementos.FULL)
+
+
+def audit_rows(records: pa.Table, made: Made) -> pa.Table:
+    """How each row came about, in the order of the other two configurations."""
+    schema = schemas.openmementos.AUDIT
+    computed = ("reasoning_tokens", "memento_tokens", "mementos", "model", "judge_model", "prompts")
+    parts = [
+        {
+            "reasoning_tokens": sum(row["sentence_tokens"]),
+            "memento_tokens": sum(memento["tokens"] for memento in row["mementos"]),
+            "mementos": [
+                _audit_memento(memento, block_tokens)
+                for memento, block_tokens in zip(row["mementos"], row["block_tokens"], strict=True)
+            ],
+            "model": made.model,
+            "judge_model": made.judge_model,
+            "prompts": list(made.prompts),
+        }
+        for row in records.select(["sentence_tokens", "block_tokens", "mementos"]).to_pylist()
+    ]
+    copied = records.select([name for name in schema.names if name not in computed])
+    return _extended(copied, parts, schema)
+
+
+def _audit_memento(memento: dict[str, Any], block_tokens: int) -> dict[str, Any]:
+    kept = memento["rounds"][memento["best_round"]]
+    return {
+        "block_tokens": block_tokens,
+        "tokens": memento["tokens"],
+        "rounds": len(memento["rounds"]),
+        "best_round": memento["best_round"],
+        "score": memento["score"],
+        "first_score": memento["rounds"][0]["score"],
+        "rubric": kept["rubric"],
+        "checks": kept["checks"],
+    }
+
+
+def _extended(table: pa.Table, parts: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    for name in schema.names:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.array([part[name] for part in parts], schema.field(name).type))
+    return table.select(schema.names).cast(schema)
+
+
+CONFIGURATIONS = (
+    Configuration(
+        "default",
+        "data",
+        schemas.openmementos.DEFAULT,
+        ("problem", "response", "domain", "source", "difficulty"),
+        default_rows,
+    ),
+    Configuration(
+        "full",
+        "full",
+        schemas.openmementos.FULL,
+        (
+            "problem",
+            "response",
+            "domain",
+            "source",
+            "difficulty",
+            "reasoning",
+            "sentence_ends",
+            "block_ends",
+            "mementos",
+        ),
+        full_rows,
+    ),
+    Configuration(
+        "audit",
+        "audit",
+        schemas.openmementos.AUDIT,
+        (
+            "trace_id",
+            "origin",
+            "sentence_tokens",
+            "boundary_scores",
+            "boundary_reasons",
+            "block_tokens",
+            "objective",
+            "mementos",
+        ),
+        audit_rows,
+    ),
+)

@@ -1,0 +1,158 @@
+"""Checks of one memento against its block: what the model hears about, and what keeps a memento out."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pipeline.records.assemble import special_token_in
+from pipeline.records.boxed import answer_stands_in, boxed_answers
+from pipeline.records.numbers import unsupported_numbers
+
+
+class Severity(StrEnum):
+    """What a finding leads to."""
+
+    REJECT = "reject"
+    """The memento is not used."""
+    FEEDBACK = "feedback"
+    """The model is told, and the finding counts in the report."""
+    NOTE = "note"
+    """The finding counts in the report."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A check that a memento does not pass; `detail` is a sentence that the model can act on."""
+
+    check: str
+    severity: Severity
+    detail: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """A memento with what it must be true to. Sizes in tokens."""
+
+    memento: str
+    block: str
+    problem: str
+    memento_tokens: int
+    block_tokens: int
+
+
+@dataclass(frozen=True)
+class Check:
+    """One named check; `finds` gives a sentence for each fault."""
+
+    name: str
+    severity: Severity
+    finds: Callable[[Case], list[str]]
+
+
+def check_memento(
+    memento: str, block: str, problem: str, *, memento_tokens: int, block_tokens: int
+) -> list[Finding]:
+    """What the checks of `MEMENTO_CHECKS` find, in their order; an empty list for a faultless memento.
+
+    memento_tokens, block_tokens: sizes by the vocabulary of the build. An empty memento has that one finding.
+    """
+    case = Case(memento, block, problem, memento_tokens, block_tokens)
+    if not memento.strip():
+        return [Finding("empty", Severity.REJECT, "the memento is empty")]
+    return [
+        Finding(check.name, check.severity, detail)
+        for check in MEMENTO_CHECKS
+        for detail in check.finds(case)
+    ]
+
+
+def _longer_than_block(case: Case) -> list[str]:
+    if case.memento_tokens < case.block_tokens:
+        return []
+    return [
+        f"the memento has {case.memento_tokens} tokens and the block only {case.block_tokens}: "
+        "it must be much shorter than the block"
+    ]
+
+
+def _special_token(case: Case) -> list[str]:
+    token = special_token_in(case.memento)
+    return [f"the special token {token} must not be written"] if token else []
+
+
+def _number_not_in_block(case: Case) -> list[str]:
+    missing = unsupported_numbers(case.memento, case.block, case.problem)
+    if not missing:
+        return []
+    shown = ", ".join(missing[:_SHOWN]) + (" and others" if len(missing) > _SHOWN else "")
+    subject = f"the number {shown} stands" if len(missing) == 1 else f"the numbers {shown} stand"
+    return [f"{subject} neither in the block nor in the problem"]
+
+
+def _boxed_not_in_block(case: Case) -> list[str]:
+    return [
+        f"the answer \\boxed{{{answer}}} stands neither in the block nor in the problem"
+        for answer in dict.fromkeys(boxed_answers(case.memento))
+        if not answer_stands_in(answer, case.block) and not answer_stands_in(answer, case.problem)
+    ]
+
+
+def _answer_not_in_memento(case: Case) -> list[str]:
+    answers = boxed_answers(case.block)
+    if not answers or _PLACEHOLDER.fullmatch(answers[-1]) or answer_stands_in(answers[-1], case.memento):
+        return []
+    return [f"the block's answer \\boxed{{{answers[-1]}}} is missing from the memento"]
+
+
+def _heading(case: Case) -> list[str]:
+    text = _FENCED.sub("", case.memento)
+    return [
+        f"write plain text without the heading {line.strip()[:60]!r}"
+        for line in _HEADING.findall(text)
+        if line not in case.block
+    ][:1]
+
+
+def _about_the_text(case: Case) -> list[str]:
+    for found in _ABOUT.finditer(case.memento):
+        # What the block itself speaks of ("this segment AB", "the model") is its subject.
+        noun = found.group().split()[-1].lower()
+        if noun not in case.block.lower() and noun not in case.problem.lower():
+            return [f"state the findings themselves instead of writing about the text ({found.group()!r})"]
+    if opening := _OPENING.match(case.memento):
+        return [f"begin with the result instead of {opening.group().strip()[:60]!r}"]
+    return []
+
+
+def _planning(case: Case) -> list[str]:
+    found = _PLAN.search(case.memento)
+    return [f"state what is established instead of planning ({found.group()!r})"] if found else []
+
+
+MEMENTO_CHECKS = (
+    Check("longer_than_block", Severity.REJECT, _longer_than_block),
+    Check("special_token", Severity.REJECT, _special_token),
+    Check("number_not_in_block", Severity.FEEDBACK, _number_not_in_block),
+    Check("boxed_not_in_block", Severity.FEEDBACK, _boxed_not_in_block),
+    Check("answer_not_in_memento", Severity.FEEDBACK, _answer_not_in_memento),
+    Check("heading", Severity.FEEDBACK, _heading),
+    Check("about_the_text", Severity.FEEDBACK, _about_the_text),
+    Check("planning", Severity.NOTE, _planning),
+)
+
+_SHOWN = 5
+_PLACEHOLDER = re.compile(r"(?i)[.…_?\s]*|(?:your |the |final )*(?:answer|result|solution)(?: here)?|\\ldots|\\dots")
+_FENCED = re.compile(r"(?s)```.*?(?:```|\Z)")
+_HEADING = re.compile(r"(?m)^ {0,3}(?:#{1,6} +\S.*|\*\*[^*\n]+\*\*:?[ \t]*)$")
+_TEXT = r"(?:block|memento|summary|reasoning|passage|excerpt|section|segment|text|trace)"
+_ABOUT = re.compile(
+    rf"(?i)\b(?:(?:this|the (?:above|current|given|preceding|previous|provided)) {_TEXT}"
+    r"|the (?:block|excerpt|memento|passage|reasoner|reasoning|reasoning trace|thought process|trace)"
+    r"|the (?:author|writer|assistant|user|model)(?= (?:\w+ly )?(?:\w+s|then|first)\b))\b"
+)
+_OPENING = re.compile(
+    r"(?i)\s*(?:(?:sure|certainly|of course|okay)[,!. ]|here(?:'s| is| are)\b|"
+    r"(?:the |a )?(?:\w+ )?(?:memento|summary)\s*:).*"
+)
+_PLAN = re.compile(r"(?i)\b(?:let me|let's|let us|i'll|i will|i'm going to|i should|i need to|we should)\b")

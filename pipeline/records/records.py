@@ -1,0 +1,67 @@
+"""The stage that makes a trace with its mementos a row that can be published, or rejects it."""
+
+from collections import Counter
+from typing import Any
+
+import pyarrow as pa
+
+import schemas.tables
+from pipeline.outcomes import Done, Outcome, Rejected, RejectReason, ShardResult, collect
+from pipeline.records.assemble import assemble
+from pipeline.records.record_checks import Record, check_record, check_response
+from pipeline.stage import Stage
+
+RECORDS = Stage(
+    name="records",
+    verb="assemble and check records",
+    reads=(
+        "problem",
+        "reasoning",
+        "answer",
+        "sentence_ends",
+        "block_ends",
+        "block_tokens",
+        "mementos",
+    ),
+    adds=schemas.tables.RECORDS,
+    config=lambda build: {},
+    version=1,
+)
+
+
+def records_shard(rows: pa.Table) -> ShardResult:
+    """Adds `response` to every row whose parts pass all checks; the others are CHECK_FAILED with the check's name.
+
+    Counters: "blocks", "block_tokens" and "memento_tokens" of the records that are kept; "check.<name>" counts, over the records that are kept, the mementos kept although they do not
+    pass that check, and over those that are not kept, the check that was to blame.
+    """
+    counters: Counter[str] = Counter()
+    outcomes = [_outcome(row, counters) for row in rows.select(RECORDS.reads).to_pylist()]
+    return collect(RECORDS.name, rows, RECORDS.adds, outcomes, counters)
+
+
+def _outcome(row: dict[str, Any], counters: Counter[str]) -> Outcome:
+    record = Record(
+        problem=row["problem"],
+        reasoning=row["reasoning"],
+        answer=row["answer"],
+        sentence_ends=row["sentence_ends"],
+        block_ends=row["block_ends"],
+        block_tokens=row["block_tokens"],
+        mementos=[memento["text"] for memento in row["mementos"]],
+        memento_tokens=[memento["tokens"] for memento in row["mementos"]],
+    )
+    findings = check_record(record)
+    response = "" if findings else assemble(record.blocks, record.mementos, record.answer)
+    findings = findings or check_response(record, response)
+    if findings:
+        first = findings[0]
+        counters[f"check.{first.check}"] += 1
+        return Rejected(RejectReason.CHECK_FAILED, f"{first.check}: {first.detail}")
+    for memento in row["mementos"]:
+        kept_round = memento["rounds"][memento["best_round"]]
+        counters.update(f"check.{name}" for name in sorted(set(kept_round["checks"])))
+    counters["blocks"] += len(record.blocks)
+    counters["block_tokens"] += sum(record.block_tokens)
+    counters["memento_tokens"] += sum(record.memento_tokens)
+    return Done({"response": response})

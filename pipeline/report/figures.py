@@ -1,0 +1,195 @@
+"""The figures of the card, as PNG files: the same statistics give the same bytes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
+
+from pipeline.outcomes import RejectReason
+from pipeline.report.stats import FunnelRow, Statistics
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure's file, and what it shows in a sentence."""
+
+    path: Path
+    caption: str
+
+
+def write_figures(statistics: Statistics, funnel: Sequence[FunnelRow], folder: Path) -> list[Picture]:
+    """Writes the figures into the folder (created); none where there is no trace."""
+    if not statistics.overall.traces:
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        Picture(_save(_blocks_per_trace(statistics), folder / "blocks_per_trace.png"), "Blocks per trace."),
+        Picture(
+            _save(_sizes(statistics), folder / "block_and_memento_size.png"),
+            "Sizes of blocks and of the mementos that replace them.",
+        ),
+        Picture(
+            _save(_compression(statistics), folder / "compression_by_domain.png"),
+            "Compression of a trace (tokens of its blocks / tokens of its mementos) by domain: the box holds "
+            "the middle half of the traces, the whiskers reach to the 5th and 95th percentile.",
+        ),
+        Picture(
+            _save(_funnel(funnel), folder / "funnel.png"),
+            "Traces that came in, those left out by reason, and those published.",
+        ),
+    ]
+
+
+# Okabe and Ito's colours, which people with any colour vision can tell apart.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+_REFUSED = _COLOURS[5]
+_INK = "#333333"
+_LIGHT = "#D9D9D9"
+_SIZE = (7.2, 3.6)
+_LONGEST_NAME = 24
+
+
+def _blocks_per_trace(statistics: Statistics) -> Figure:
+    figure, axes = _new("blocks per trace", "traces")
+    parts = _by_domain(statistics.traces, "blocks")
+    most = max(int(_quantile(statistics.traces["blocks"], 0.99)), 1)
+    # The few traces beyond the 99th percentile are counted in the last bar.
+    clipped = [blocks.clip(upper_bound=most).to_numpy() for _, blocks in parts]
+    names = [name for name, _ in parts]
+    step = max(1, -(-most // 40))
+    edges = [edge - 0.5 for edge in range(1, most + step + 1, step)]
+    axes.hist(clipped, bins=edges, stacked=True, label=names, color=_COLOURS[: len(names)], rwidth=0.9)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    if int(statistics.traces["blocks"].max() or 0) > most:
+        axes.set_xlabel(f"blocks per trace (the last bar: {most} and more)")
+    if len(names) > 1:
+        axes.legend(frameon=False)
+    return figure
+
+
+def _sizes(statistics: Statistics) -> Figure:
+    figure, axes = _new("tokens", "share")
+    blocks, mementos = statistics.mementos["block_tokens"], statistics.mementos["tokens"]
+    top = max(_quantile(blocks, 0.99), _quantile(mementos, 0.99), 2)
+    bottom = max(1.0, min(_quantile(blocks, 0.005), _quantile(mementos, 0.005)))
+    edges = [bottom * (top / bottom) ** (step / 40) for step in range(41)]
+    for name, sizes, colour in (("mementos", mementos, _COLOURS[1]), ("blocks", blocks, _COLOURS[0])):
+        inside = sizes.cast(pl.Float64).clip(edges[0], edges[-1]).to_numpy()
+        weights = [1 / len(inside)] * len(inside)
+        median = _quantile(sizes, 0.5)
+        label = f"{name}, median {median:,.0f}"
+        axes.hist(inside, bins=edges, weights=weights, color=colour, alpha=0.75, label=label)
+        axes.axvline(median, color=_INK, linewidth=1, linestyle="--")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.legend(frameon=False)
+    return figure
+
+
+def _compression(statistics: Statistics) -> Figure:
+    traces = statistics.traces.with_columns(ratio=pl.col("block_tokens") / pl.col("memento_tokens"))
+    # Drawn from the bottom up, so that the first domain is on top.
+    boxes = [_box(ratios, name) for name, ratios in _by_domain(traces, "ratio")][::-1]
+    figure, axes = _new("compression", "", height=1 + 0.5 * len(boxes))
+    drawn = axes.bxp(boxes, orientation="horizontal", showfliers=False, patch_artist=True, widths=0.55)
+    for patch, colour in zip(drawn["boxes"], _COLOURS[: len(boxes)][::-1], strict=True):
+        patch.set_facecolor(colour)
+        patch.set_alpha(0.75)
+    for line in (*drawn["medians"], *drawn["whiskers"], *drawn["caps"]):
+        line.set_color(_INK)
+    for position, box in enumerate(boxes, start=1):
+        axes.annotate(
+            f"{box['med']:.1f}x",
+            (box["med"], position + 0.3),
+            ha="center",
+            va="bottom",
+            fontsize=9,
+            color=_INK,
+        )
+    axes.set_ylim(0.5, len(boxes) + 0.75)
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter("{x:g}x")
+    return figure
+
+
+def _funnel(funnel: Sequence[FunnelRow]) -> Figure:
+    left_out = [
+        (f"{RejectReason(reason).text} ({row.stage})", count, _REFUSED)
+        for row in funnel
+        for reason, count in sorted(row.rejected.items(), key=lambda item: -item[1])
+    ]
+    left_out += [(f"failed, to be tried again ({row.stage})", row.failed, _LIGHT) for row in funnel if row.failed]
+    bars = [
+        ("traces in", funnel[0].rows_in, _COLOURS[0]),
+        *left_out,
+        ("published", funnel[-1].rows_out, _COLOURS[2]),
+    ]
+    figure, axes = _new("traces", "", height=1.2 + 0.36 * len(bars))
+    names, counts, colours = zip(*bars, strict=True)
+    positions = range(len(bars), 0, -1)
+    axes.barh(positions, counts, color=colours, height=0.7)
+    axes.set_yticks(positions, names)
+    for position, count in zip(positions, counts, strict=True):
+        axes.annotate(
+            f" {count:,}", (count, position), va="center", ha="left", fontsize=9, color=_INK
+        )
+    axes.set_xlim(0, max(counts) * 1.12)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    return figure
+
+
+def _new(x: str, y: str, height: float = _SIZE[1]) -> tuple[Figure, Axes]:
+    # A Figure of its own, not pyplot's: no state that is shared between threads.
+    figure = Figure(figsize=(_SIZE[0], height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=_INK)
+    axes.set_axisbelow(True)
+    axes.grid(axis="x" if not y else "y", color=_LIGHT, linewidth=0.6)
+    return figure, axes
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    # Without the software's name the bytes stay the same under another version of it.
+    figure.savefig(path, format="png", metadata={"Software": None})
+    return path
+
+
+def _by_domain(frame: pl.DataFrame, column: str) -> list[tuple[str, pl.Series]]:
+    """The column's values by domain, most rows first; domains that no colour is left for are "others"."""
+    counts = frame.group_by("domain").len().sort("len", "domain", descending=[True, False])
+    domains = counts["domain"].to_list()
+    alone = domains if len(domains) <= len(_COLOURS) else domains[: len(_COLOURS) - 1]
+    parts = [(_label(domain), frame.filter(pl.col("domain") == domain)[column]) for domain in alone]
+    if len(alone) < len(domains):
+        parts.append(("others", frame.filter(~pl.col("domain").is_in(alone))[column]))
+    return parts
+
+
+def _label(domain: str) -> str:
+    # matplotlib reads "$" as mathematics and leaves labels that begin with "_" out.
+    return domain[:_LONGEST_NAME].replace("$", r"\$").lstrip("_") or "?"
+
+
+def _quantile(values: pl.Series, share: float) -> float:
+    return float(values.quantile(share, "linear") or 0)
+
+
+def _box(values: pl.Series, label: str) -> dict[str, Any]:
+    names = ("whislo", "q1", "med", "q3", "whishi")
+    shares = (0.05, 0.25, 0.5, 0.75, 0.95)
+    box = {name: _quantile(values, share) for name, share in zip(names, shares, strict=True)}
+    return {**box, "label": label, "fliers": []}

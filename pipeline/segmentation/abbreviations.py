@@ -1,0 +1,43 @@
+"""Full stops that end no sentence: abbreviations, initials, numbers of list items."""
+
+import re
+
+
+def belongs_to_word(text: str, line_start: int, dot: int, next_start: int) -> bool:
+    """Whether the full stop at `dot` is part of a word or number; `next_start`: what follows it."""
+    word = text[max(line_start, dot - 12) : dot].rpartition(" ")[2].lstrip("([{\"'“‘*_$")
+    if _ABBREVIATION.fullmatch(word):
+        return True
+    if _BEFORE_NUMBERS.fullmatch(word) and text[next_start].isdigit():
+        return True
+    if _INITIAL.fullmatch(word):  # "J. Smith", but "the point A. Then"
+        return bool(_NAME.match(text, next_start)) and not _OPENER.match(text, next_start)
+    # "1. Foo" at the start of a line numbers it.
+    return dot - len(word) <= line_start + 2 and _NUMBERING.fullmatch(word) is not None
+
+
+_ABBREVIATION = re.compile(
+    r"""(?i: al | cf | col | dr | gen | hon | jr | lt | mrs? | ms | prof | resp | rev | sgt | sr | st
+    | viz | vs | (?:[a-z]{1,2}\.)+[a-z]{1,2} )""",
+    re.VERBOSE,
+)
+_BEFORE_NUMBERS = re.compile(
+    r"""(?i: approx | art | ca | ch | cor | def | eqn?s? | ex | figs? | lem | max | min | nos? | pp?
+    | prop | ref | secs? | thm | vol | jan | feb | mar | apr | jun | jul | aug | sept? | oct | nov
+    | dec )""",
+    re.VERBOSE,
+)
+_INITIAL = re.compile(r"[A-HJ-Z]")
+_NAME = re.compile(r"[A-Z](?:[a-z]|\.)")
+_OPENER = re.compile(
+    r"""(?: After | All | Also | Alternatively | Although | And | Another | Any | Are | As | Assume
+    | At | Because | Both | But | By | Can | Check | Consider | Could | Do | Does | Each | Either
+    | Finally | First | For | From | Given | Hence | Here | Hmm | How | However | If | In | Indeed
+    | Is | It | Its | Just | Let | Like | Maybe | More | Moreover | My | Next | No | Not | Note
+    | Now | Of | Oh | Okay | On | Once | One | Only | Or | Otherwise | Our | Perhaps | Plus | Same
+    | Second | Similarly | Since | So | Some | Still | Such | Suppose | That | The | Their | Then
+    | There | Therefore | These | They | This | Those | Thus | To | Under | Using | Wait | We | Well
+    | What | When | Where | Which | While | Why | With | Would | Yes | Yet | You )\b""",
+    re.VERBOSE,
+)
+_NUMBERING = re.compile(r"\d{1,3}|[a-zA-Z]|[ivxIVX]{1,4}")

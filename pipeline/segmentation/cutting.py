@@ -1,0 +1,45 @@
+"""The partition stage: which boundaries become cuts between blocks."""
+
+from collections import Counter
+
+import pyarrow as pa
+
+from pipeline.config import PartitionConfig
+from pipeline.outcomes import Done, Outcome, ShardResult, collect
+from pipeline.pieces import offsets
+from pipeline.segmentation.partition import partition
+from pipeline.stage import Stage
+from schemas.tables import BLOCKS
+
+PARTITION = Stage(
+    name="partition",
+    verb="cut into blocks",
+    reads=("trace_id", "origin", "sentence_tokens", "boundary_scores"),
+    adds=BLOCKS,
+    config=lambda build: build.partition.model_dump(mode="json"),
+    version=1,
+)
+
+
+def partition_shard(rows: pa.Table, config: PartitionConfig) -> ShardResult:
+    """The best blocks of each trace of a shard, by the objective of the paper."""
+    outcomes: list[Outcome] = []
+    counters: Counter[str] = Counter()
+    for row in rows.select(["sentence_tokens", "boundary_scores"]).to_pylist():
+        tokens = row["sentence_tokens"]
+        best = partition(
+            row["boundary_scores"],
+            tokens,
+            min_tokens=config.min_tokens,
+            max_tokens=config.max_tokens,
+            weight=config.weight,
+        )
+        before = offsets(tokens)
+        starts = [0, *best.block_ends[:-1]]
+        sizes = [before[end] - before[start] for start, end in zip(starts, best.block_ends, strict=True)]
+        counters["blocks"] += len(sizes)
+        counters["oversized_blocks"] += len(best.oversized)
+        outcomes.append(
+            Done({"block_ends": best.block_ends, "block_tokens": sizes, "objective": best.objective})
+        )
+    return collect(PARTITION.name, rows, BLOCKS, outcomes, counters)

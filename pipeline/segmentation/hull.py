@@ -1,0 +1,257 @@
+"""Search for the best partition among those on the convex hulls; `partition.py` has the proof."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.segmentation.compiled import compiled
+from pipeline.segmentation.limits import Ints
+from pipeline.segmentation.objective import Objective
+
+Floats = NDArray[np.float64]
+ROUNDING = 1e-12  # relative; differences below it are taken for rounding of float64
+
+
+@compiled
+def best_partition(
+    gain: Floats, ends: Ints, first: Ints, last: Ints, weight: float, objective: Objective
+) -> Ints:
+    """Block ends of the partition with the highest objective.
+
+    gain: n+1 scores of the boundaries, with 0 at both ends of the text; ends: n+1 token counts
+    before them; first, last: allowed block ends for each start (`limits.allowed_ends`).
+    """
+    n = len(ends) - 1
+    total = ends[n]
+    prices = np.empty(32)
+    scores = np.zeros((32, n + 1))
+    squares = np.full((32, n + 1), -1, dtype=np.int64)
+    untraced = np.empty((0, 0), dtype=np.int32)
+    sweep(gain, ends, first, last, 0.0, n, scores[0], squares[0], untraced)
+    sweep(gain, ends, first, last, np.inf, n, scores[1], squares[1], untraced)
+    prices[0], prices[1] = 0.0, np.inf
+    order = [0, 1]  # rows by rising price
+    most = n
+    while squares[0, most] < 0:
+        most -= 1
+    score_rounding = ROUNDING * scores[0].max()
+    best = -np.inf
+    for k in range(1, most + 1):
+        for row in (0, 1):
+            if squares[row, k] >= 0:
+                value = objective(k, scores[row, k], squares[row, k], total, weight)
+                best = max(best, value)
+    largest_gain = gain.max()
+
+    while True:
+        bar = best - ROUNDING * (largest_gain + abs(best))
+        highest, price, place, alive = -np.inf, 0.0, -1, 0
+        for k in range(1, most + 1):
+            if squares[0, k] < 0:
+                continue
+            for at in range(1, len(order)):
+                left, right = order[at - 1], order[at]
+                bound, slope = _bound(
+                    k,
+                    prices[left],
+                    scores[left, k],
+                    squares[left, k],
+                    prices[right],
+                    scores[right, k],
+                    squares[right, k],
+                    total,
+                    weight,
+                    objective,
+                    score_rounding,
+                )
+                if bound >= bar:
+                    alive = k
+                    if bound > highest:
+                        highest, price, place = bound, slope, at
+        if place < 0:
+            break
+        row = len(order)
+        if row == len(prices):
+            prices = np.concatenate((prices, np.empty(row)))
+            scores = np.concatenate((scores, np.zeros((row, n + 1))))
+            squares = np.concatenate((squares, np.full((row, n + 1), -1, dtype=np.int64)))
+        sweep(gain, ends, first, last, price, alive, scores[row], squares[row], untraced)
+        prices[row] = price
+        order.insert(place, row)
+        most = alive
+        for k in range(1, most + 1):
+            if squares[row, k] >= 0:
+                value = objective(k, scores[row, k], squares[row, k], total, weight)
+                best = max(best, value)
+
+    blocks, row = _winner(scores, squares, len(order), total, weight, objective, bar)
+    came_from = np.empty((blocks + 1, n + 1), dtype=np.int32)
+    sweep(gain, ends, first, last, prices[row], blocks, scores[row], squares[row], came_from)
+    block_ends = np.empty(blocks, dtype=np.int64)
+    end = n
+    for k in range(blocks, 0, -1):
+        block_ends[k - 1] = end
+        end = came_from[k, end]
+    return block_ends
+
+
+@compiled
+def _winner(
+    scores: Floats,
+    squares: Ints,
+    rows: int,
+    total: int,
+    weight: float,
+    objective: Objective,
+    bar: float,
+) -> tuple[int, int]:
+    """Fewest blocks among the partitions as good as the best; of those, the most even sizes."""
+    for k in range(1, scores.shape[1]):
+        chosen = -1
+        for row in range(rows):
+            if squares[row, k] < 0:
+                continue
+            value = objective(k, scores[row, k], squares[row, k], total, weight)
+            if value >= bar and (chosen < 0 or squares[row, k] < squares[chosen, k]):
+                chosen = row
+        if chosen >= 0:
+            return k, chosen
+    return 0, 0
+
+
+@compiled
+def _bound(
+    blocks: int,
+    low_price: float,
+    low_score: float,
+    low_squares: int,
+    high_price: float,
+    high_score: float,
+    high_squares: int,
+    total: int,
+    weight: float,
+    objective: Objective,
+    rounding: float,
+) -> tuple[float, float]:
+    """Bound on the objective between two neighbours on a hull, and the price to look there at.
+
+    Minus infinity where nothing can lie between: the neighbours are one point, or joined by an
+    edge of the hull.
+    """
+    if low_squares <= high_squares:
+        return -np.inf, 0.0
+    rise = low_score - high_score
+    run = low_squares - high_squares
+    above_high = rise - low_price * run  # by how much the line through one passes over the other
+    if above_high <= rounding:
+        return -np.inf, 0.0
+    slope = rise / run
+    corner_score = high_score + above_high
+    corner_squares = float(high_squares)
+    if high_price < np.inf:
+        above_low = high_price * run - rise
+        if above_low <= rounding or not low_price < slope < high_price:
+            return -np.inf, 0.0
+        step = above_high / (high_price - low_price)
+        corner_score += high_price * step
+        corner_squares = max(corner_squares, (high_squares + step) * (1 - ROUNDING))
+    corner_score += rounding
+    return objective(blocks, corner_score, corner_squares, total, weight), slope
+
+
+@compiled
+def sweep(
+    gain: Floats,
+    ends: Ints,
+    first: Ints,
+    last: Ints,
+    price: float,
+    most: int,
+    scores: Floats,
+    squares: Ints,
+    came_from: NDArray[np.int32],
+) -> None:
+    """For every number of blocks up to `most`, a partition that maximises score - price · squares.
+
+    Fills scores[k] and squares[k] (-1: no partition has k blocks), and where `came_from` is not
+    empty came_from[k, i], the start of the last of k blocks that end at i. Ties go to the smaller
+    squares, then to the earlier cut. An infinite price: the smallest squares, then the best score.
+
+    The later of two block starts, once better, stays better as the end moves on. So the starts
+    that are best somewhere ahead form a queue, each with the token from which it takes over.
+    """
+    n = len(ends) - 1
+    traced = came_from.size > 0
+    score, square = np.zeros(n + 1), np.full(n + 1, -1, dtype=np.int64)
+    next_score, next_square = np.zeros(n + 1), np.empty(n + 1, dtype=np.int64)
+    queue, takes_over = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+    square[0] = 0
+    reached = 0  # first boundary that k blocks can end at
+    for k in range(1, most + 1):
+        next_square[:] = -1
+        start, head, tail = reached, 0, 0
+        reached = n + 1
+        for i in range(start + 1, n + 1):
+            here = ends[i]
+            if tail > head and last[queue[head]] < i:
+                head += 1
+            while start < i and (first[start] <= i or first[start] > last[start]):
+                if square[start] >= 0 and first[start] <= last[start]:
+                    at = here
+                    while tail > head:
+                        old = queue[tail - 1]
+                        at = _takeover(score, square, ends, price, old, start, here, last)
+                        if at > max(takes_over[tail - 1], here):
+                            break
+                        tail -= 1
+                        at = here
+                    if at <= ends[last[start]]:
+                        queue[tail], takes_over[tail] = start, at
+                        tail += 1
+                start += 1
+            while tail - head > 1 and takes_over[head + 1] <= here:
+                head += 1
+            if tail > head:
+                j = queue[head]
+                next_score[i] = score[j] + gain[i]
+                next_square[i] = square[j] + (here - ends[j]) ** 2
+                reached = min(reached, i)
+                if traced:
+                    came_from[k, i] = j
+        if reached > n:
+            break
+        score, next_score = next_score, score
+        square, next_square = next_square, square
+        scores[k], squares[k] = score[n], square[n]
+
+
+@compiled
+def _takeover(
+    score: Floats, square: Ints, ends: Ints, price: float, old: int, new: int, here: int, last: Ints
+) -> int:
+    """First token from `here` on where a block that ends there is better started at `new`.
+
+    Where that is nowhere, the first token where no block from `old` can end.
+    """
+    rise = score[new] - score[old]
+    base = square[new] + ends[new] ** 2 - square[old] - ends[old] ** 2
+    step = 2 * (ends[new] - ends[old])  # the squares differ by base - step · token
+    beyond = int(ends[last[old]]) + 1
+    if _better(rise, base - step * here, price):
+        return here
+    if not _better(rise, base - step * (beyond - 1), price):
+        return beyond
+    most = 0 if price == np.inf or price == 0.0 else int(np.floor(rise / price))
+    while not _better(rise, most, price):
+        most -= 1
+    while _better(rise, most + 1, price):
+        most += 1
+    return int(-((most - base) // step))
+
+
+@compiled
+def _better(rise: float, growth: int, price: float) -> bool:
+    """Whether a score higher by `rise` is worth squares larger by `growth`."""
+    if price == np.inf:
+        return growth < 0 or (growth == 0 and rise > 0)
+    cost = price * growth
+    return rise > cost or (rise == cost and growth < 0)

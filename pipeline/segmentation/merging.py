@@ -1,0 +1,146 @@
+"""Which candidate cuts fall because the pieces on their two sides belong together."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from pipeline.segmentation.cuts import LIST_MARKER, PROSE
+from pipeline.segmentation.spans import Cut, Gap
+
+
+def merge(text: str, cuts: Sequence[Cut]) -> list[int]:
+    """Ends of the sentences in characters, the last one the end of the text.
+
+    Never parted: an introduction and its colon's object, a heading and what follows, rows of a
+    table, lines of indented code, a line and the relation (`= …`) that continues it, a fragment and
+    the next piece. Kept together up to about 150 words: items of one list, equations of one
+    derivation, a displayed formula and the text before it, and continuations.
+    """
+    ends: list[int] = []
+    group_start = 0
+    pieces = _pieces(text, cuts)
+    left = next(pieces)
+    for right in pieces:
+        fragment = left.end - group_start < _FRAGMENT
+        # A long list is rather cut between two items than within one.
+        longest = _LONGEST_LIST if right.opening == "item" else _LONGEST
+        short = right.end - group_start <= longest
+        if not (fragment or _inseparable(left, right) or (short and _related(left, right))):
+            ends.append(left.end)
+            group_start = left.end
+        left = right
+    if ends and left.end - group_start < _FRAGMENT:
+        ends.pop()
+    return [*ends, len(text)]
+
+
+# Characters: about 150 words, a fifth of a block, so that the partition keeps its freedom.
+_LONGEST = 900
+_LONGEST_LIST = 600
+# Characters: about five tokens.
+_FRAGMENT = 20
+
+
+class _Piece(NamedTuple):
+    end: int
+    length: int
+    gap_before: Gap
+    gap_after: Gap
+    opening: str
+    """The group of `_OPENING` that its first characters match, or ""."""
+    last: str
+    """Its last character, white space and emphasis left out."""
+    equation: bool
+    indented: bool
+    in_list: bool
+
+
+def _pieces(text: str, cuts: Sequence[Cut]) -> Iterator[_Piece]:
+    start, gap, in_list = 0, Gap.PARAGRAPH, False
+    for end, gap_after in (*cuts, Cut(len(text), Gap.PARAGRAPH)):
+        content = text[start:end].rstrip("*_ \t\r\n")
+        found = _OPENING.match(text, start, end)
+        opening = (found.lastgroup or "") if found else ""
+        indented = gap is not Gap.SPACE and text[max(0, start - 2) : start] in _INDENTS
+        in_list = opening == "item" or (in_list and (indented or gap is Gap.SPACE))
+        yield _Piece(
+            end,
+            end - start,
+            gap,
+            gap_after,
+            opening,
+            content[-1:],
+            "=" in content and _EQUATION.fullmatch(text, start, start + len(content)) is not None,
+            indented,
+            in_list,
+        )
+        start, gap = end, gap_after
+
+
+_INDENTS = frozenset({"  ", "\n\t", "\t\t", " \t", "\t "})
+
+_OPENING = re.compile(
+    rf"""
+    (?P<row> \|)
+  | (?P<item> {LIST_MARKER.pattern})
+  | (?P<heading> [#]{{1,6}}[ ]\S | \*\*[^*\n]{{1,80}}+\*\*[ \t]*+(?:\n|\Z) )
+  | (?P<display> \\\[ | \$\$ | \\begin\{{ )
+  | (?P<relation> =(?!=) | [≈≤≥≠≡→⇒⟹∴,;)\]}}]
+      | \\(?:approx|leq?|geq?|neq?|equiv|to|implies|Rightarrow|rightarrow|therefore)\b )
+  | (?P<step> (?:Step|Case|Clue|Move|Row|Line|Day|Year)\ \w{{1,3}}[.:)] )
+  | (?P<link> (?:And|Or|Nor|Which|Where|Whose|Because|That\ is|That\ means|This\ means|i\.e\.)\b )
+  | (?P<conclusion> (?:So|Then|Thus|Therefore|Hence|Also|But|Since|This|That|These|It|They)\b )
+  | (?P<interjection>
+      (?:Wait|Hmm+|Okay|OK|Ok|Alright|Now|Let|First|Next|Finally|Alternatively|Oh|Ah)\b )
+  | (?P<prose> {PROSE.pattern})
+  | (?P<small> [a-z])
+    """,
+    re.VERBOSE,
+)
+
+# Symbols, LaTeX commands, names of one or two letters, and functions: no words.
+_EQUATION = re.compile(
+    r"(?:[^A-Za-z\\]++|\\[A-Za-z]*+|[A-Za-z]{1,2}(?![A-Za-z])"
+    r"|(?:sin|cos|tan|log|mod|gcd|lcm|max|min|exp)\b)++"
+)
+
+
+def _inseparable(left: _Piece, right: _Piece) -> bool:
+    if left.last == ":" or left.opening == "heading" or right.opening == "relation":
+        return True
+    if right.opening == "row" == left.opening:
+        return right.gap_before is Gap.LINE
+    # Lines of code: a body under its head, and a body that goes on, also after a blank line.
+    code = right.indented and right.opening not in ("item", "prose")
+    return code and (left.indented or right.gap_before is Gap.LINE)
+
+
+def _related(left: _Piece, right: _Piece) -> bool:
+    paragraph = right.gap_before is Gap.PARAGRAPH
+    if right.in_list and left.in_list:
+        return True
+    if left.equation and right.equation:
+        return True
+    match right.opening:
+        case "display" | "link":
+            return True
+        case "small":
+            if not paragraph or left.last not in ".!?":
+                return True
+        case "conclusion" | "step":
+            if not paragraph:
+                return True
+    if left.last in _UNFINISHED:
+        return True
+    if max(left.length, right.length) < _FRAGMENT and right.opening != "interjection":
+        return True  # an enumeration: "1: Ana", "2: Dan"
+    # "Correct." at the end of a paragraph belongs to it; "Wait." begins something.
+    return (
+        right.length < _FRAGMENT
+        and not paragraph
+        and right.gap_after is not Gap.SPACE
+        and right.opening != "interjection"
+    )
+
+
+_UNFINISHED = frozenset(",;=+-−×·/<>≤≥≈→⇒&(\\")

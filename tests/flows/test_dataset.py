@@ -1,0 +1,190 @@
+"""The whole build as a user runs it, with a stub in place of the model."""
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.records import parse
+from tests.flows.conftest import ROOT
+from tests.servers.stub_llm import StubLlm
+
+pytestmark = pytest.mark.slow
+
+SAMPLE = ROOT / "data" / "sample" / "traces.jsonl"
+LINES = ("First, take the case of {i} apples.", "That gives {i} + 1 = {j}.", "Now check the other case, with {i} pears.")
+
+
+@pytest.fixture
+def build(prefect_server, tmp_path):
+    """Runs `openmementos build` on sources against a stub; the finished process."""
+
+    def run(
+        endpoint: str, *sources: Path, run_dir: Path = tmp_path / "run", **overrides: Any
+    ) -> subprocess.CompletedProcess[str]:
+        command = build_command(endpoint, sources, run_dir, overrides)
+        return subprocess.run(
+            command, env=prefect_server.environment, cwd=ROOT, capture_output=True, text=True, timeout=240
+        )
+
+    return run
+
+
+def build_command(endpoint: str, sources: tuple[Path, ...], run_dir: Path, overrides: dict[str, Any]) -> list[str]:
+    command = [sys.executable, "-m", "pipeline", "build", "--config", "flows/configs/sample.yaml", "--json"]
+    command += ["--endpoint", endpoint, "--model", "stub", "--run-dir", str(run_dir)]
+    for source in sources:
+        command += ["--source", str(source)]
+    for key, value in overrides.items():
+        command += ["--set", f"{key.replace('__', '.')}={json.dumps(value)}"]
+    return command
+
+
+def totals(done: subprocess.CompletedProcess[str], code: int = 0) -> dict[str, Any]:
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+def sample_rows() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in SAMPLE.read_text(encoding="utf-8").splitlines()]
+
+
+def trace(reasoning: str, answer: str = "Done: 42.") -> dict[str, Any]:
+    value = f"<think>{reasoning}</think>{answer}"
+    talk = [{"from": "human", "value": "How many?"}, {"from": "gpt", "value": value}]
+    return {"difficulty": None, "source": "test", "domain": "math", "conversations": talk}
+
+
+def long_reasoning(lines: int) -> str:
+    return "\n\n".join(LINES[i % 3].format(i=i, j=i + 1) for i in range(lines))
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_traces_in_a_loadable_dataset_out(build, tmp_path):
+    with StubLlm() as stub:
+        told = totals(build(stub.endpoint, SAMPLE))
+    assert (told["traces_in"], told["done"], told["failed"]) == (20, 18, 0)
+    assert told["rejected"] == {"cut_before_think_end": 1, "language": 1}
+    published = {row["problem"]: row for row in pq.read_table(tmp_path / "run/publish/data").to_pylist()}
+    for row in sample_rows():
+        question, value = (turn["value"] for turn in row["conversations"])
+        if question in published:
+            parsed = parse(published[question]["response"])
+            assert f"<think>{''.join(parsed.blocks)}</think>{parsed.answer}" == value
+            assert len(parsed.blocks) == len(parsed.mementos)
+    assert json.loads((tmp_path / "run/run.json").read_text()) == told
+
+
+def test_building_twice_does_nothing_twice(build, tmp_path):
+    with StubLlm() as stub:
+        first = totals(build(stub.endpoint, SAMPLE))
+        asked = len(stub.requests)
+        before = digests(tmp_path / "run" / "publish")
+        manifests = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").glob("*/shard-*.json")}
+        second = totals(build(stub.endpoint, SAMPLE))
+        assert len(stub.requests) == asked
+    assert digests(tmp_path / "run" / "publish") == before
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").glob("*/shard-*.json")} == manifests
+    assert {**second, "seconds": 0} == {**first, "seconds": 0}
+
+
+def test_a_changed_threshold_pays_for_no_reply_again(build, tmp_path):
+    with StubLlm() as stub:
+        totals(build(stub.endpoint, SAMPLE, mementos__threshold=10))
+        asked = len(stub.requests)
+        totals(build(stub.endpoint, SAMPLE, mementos__threshold=0))
+        assert len(stub.requests) == asked
+
+
+def test_odd_input_ends_in_counted_outcomes(build, tmp_path):
+    odd = write_jsonl(
+        tmp_path / "odd.jsonl",
+        [
+            trace(long_reasoning(30)),
+            trace("A planted <|block_end|> token. " + long_reasoning(20)),
+            trace("One sentence and no more."),
+            trace(long_reasoning(4_500)),
+        ],
+    )
+    empty = tmp_path / "empty.jsonl"
+    empty.touch()
+    whole = tmp_path / "whole.parquet"
+    pq.write_table(pa.Table.from_pylist([trace(long_reasoning(9))]), whole)
+    cut = tmp_path / "cut.parquet"
+    cut.write_bytes(whole.read_bytes()[:-40])
+    with StubLlm() as stub:
+        told = totals(build(stub.endpoint, odd, empty, cut))
+    assert told["rejected"] == {"special_token": 1, "empty_file": 1, "unreadable_file": 1}
+    assert (told["traces_in"], told["done"], told["failed"]) == (6, 3, 0)
+    sizes = [sum(row["sentence_tokens"]) for row in pq.read_table(tmp_path / "run/records").to_pylist()]
+    assert min(sizes) < 10
+    assert max(sizes) > 60_000
+
+
+def test_failed_traces_are_never_published_and_done_on_the_next_run(build, tmp_path):
+    broken = {"llm__max_attempts": 1, "llm__deadline_seconds": 20}
+    with StubLlm(rates={"length": 0.1}, fault_seed=3) as stub:
+        told = totals(build(stub.endpoint, SAMPLE, **broken), code=3)
+    assert told["failed"] > 0
+    assert told["done"] == 18 - told["failed"] == pq.read_table(tmp_path / "run/publish/data").num_rows
+    with StubLlm() as stub:
+        told = totals(build(stub.endpoint, SAMPLE, **broken))
+    assert (told["done"], told["failed"]) == (18, 0)
+
+
+def test_a_wrong_model_name_stops_the_run_with_the_remedy(build):
+    with StubLlm() as stub:
+        done = build(stub.endpoint, SAMPLE, llm__model="other")
+    assert done.returncode == 1
+    assert "serves ['stub'], not 'other'" in done.stderr
+    assert "set llm.model" in done.stderr
+
+
+def test_a_killed_run_resumes_to_the_same_bytes(build, prefect_server, tmp_path):
+    with StubLlm(latency_seconds=0.02) as stub:
+        totals(build(stub.endpoint, SAMPLE, run_dir=tmp_path / "whole"))
+        broken = tmp_path / "broken"
+        command = build_command(stub.endpoint, (SAMPLE,), broken, {})
+        for stage in ("score", "mementos"):
+            process = subprocess.Popen(
+                command, env=prefect_server.environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            wait_for_replies(broken, stage, process)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        asked = len(stub.requests)
+        totals(build(stub.endpoint, SAMPLE, run_dir=broken))
+        assert len(stub.requests) > asked
+    assert digests(broken / "publish") == digests(tmp_path / "whole" / "publish")
+    for stage in ("ingest", "split", "score", "partition", "mementos", "records"):
+        assert shard_digests(broken, stage) == shard_digests(tmp_path / "whole", stage)
+
+
+def wait_for_replies(run: Path, stage: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the run ended before it could be killed"
+        if any(path.stat().st_size > 20_000 for path in (run / "replies").glob(f"{stage}-*.jsonl")):
+            return
+    pytest.fail(f"no replies of {stage} in two minutes")
+
+
+def shard_digests(run: Path, stage: str) -> dict[str, str]:
+    return {name: digest for name, digest in digests(run / stage).items() if name.endswith(".parquet")}

@@ -1,0 +1,80 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config import BuildConfig
+from pipeline.ingest.facts import Rules, content_hash, trace_id
+from pipeline.ingest.layouts import RawTrace
+from pipeline.ingest.rows import Row
+from pipeline.outcomes import Rejected, RejectReason
+from pipeline.segmentation.tokens import token_counter
+from schemas.openmementos import SPECIAL_TOKENS
+
+TRACE = RawTrace("1+1?", "\nLet me see.\n", "It is 2.", "math", "made", None)
+
+
+def unfit(trace: RawTrace, **select: object) -> RejectReason | None:
+    why = Rules.of(BuildConfig.model_validate({"name": "test", "select": select})).why_unfit(trace)
+    assert why is None or why.detail
+    return None if why is None else why.reason
+
+
+def test_a_good_trace_is_fit() -> None:
+    assert unfit(TRACE) is None
+
+
+def test_a_special_token_in_any_text_is_noticed() -> None:
+    for token in SPECIAL_TOKENS:
+        for part in ("problem", "reasoning", "answer"):
+            assert unfit(TRACE._replace(**{part: f"so {token} it"})) is RejectReason.SPECIAL_TOKEN
+
+
+def test_a_lone_surrogate_in_any_text_is_noticed() -> None:
+    for part in ("problem", "reasoning", "answer", "domain", "source"):
+        assert unfit(TRACE._replace(**{part: "a \ud800 b"})) is RejectReason.INVALID_UNICODE
+
+
+def test_another_language_is_unfit_unless_any_is_wanted() -> None:
+    chinese = TRACE._replace(reasoning="首先，我们需要找到能被一到十的所有数整除的最小的数。")
+    assert unfit(chinese) is RejectReason.LANGUAGE
+    assert unfit(chinese, languages="any") is None
+
+
+@given(
+    st.text(alphabet="ab .\né1", max_size=60).map(lambda text: text * 3),
+    st.integers(0, 40),
+    st.integers(1, 40),
+)
+def test_token_bounds_hold_exactly(reasoning: str, fewest: int, most: int) -> None:
+    tokens = token_counter("cl100k_base")([reasoning])[0]
+    reason = unfit(TRACE._replace(reasoning=reasoning), min_tokens=fewest, max_tokens=max(fewest, most))
+    assert (reason is RejectReason.TOO_SHORT) == (tokens < fewest)
+    assert (reason is RejectReason.TOO_LONG) == (tokens > max(fewest, most))
+
+
+def test_bounds_of_a_long_text_are_decided_by_its_tokens() -> None:
+    long = TRACE._replace(reasoning="So we add one more to it. " * 1_000)
+    tokens = token_counter("cl100k_base")([long.reasoning])[0]
+    assert unfit(long, min_tokens=tokens, max_tokens=tokens) is None
+    assert unfit(long, min_tokens=tokens + 1) is RejectReason.TOO_SHORT
+    assert unfit(long, max_tokens=tokens - 1) is RejectReason.TOO_LONG
+
+
+def test_the_id_depends_on_all_texts_and_on_nothing_else() -> None:
+    same = TRACE._replace(domain="code", source="other", difficulty=3)
+    assert content_hash(same) == content_hash(TRACE)
+    others = [TRACE._replace(**{part: "x"}) for part in ("problem", "reasoning", "answer")]
+    shifted = TRACE._replace(problem="1+1?\n", reasoning="Let me see.\n")
+    assert len({content_hash(trace) for trace in (TRACE, *others, shifted)}) == 5
+
+
+def test_ids_are_sixteen_hex_digits_and_tell_repetitions_apart() -> None:
+    assert trace_id(255, 1) == "00000000000000ff"
+    assert trace_id(255, 2) == "00000000000000ff-2"
+    assert trace_id(None, 1) == ""
+
+
+def test_a_long_or_invalid_detail_can_still_be_written() -> None:
+    rejected = Rejected(RejectReason.UNKNOWN_LAYOUT, "the columns are \ud800" + "x" * 10_000)
+    detail = Rules.of(BuildConfig(name="test")).fact(Row(1, rejected, {"\ud800": 1})).detail
+    assert detail.startswith("the columns are ?xxx")
+    assert len(detail.encode()) < 1_000

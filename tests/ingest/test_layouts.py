@@ -1,0 +1,172 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config import SourceConfig
+from pipeline.ingest.layouts import Layout, RawTrace, layout_of
+from pipeline.ingest.think import split_thought
+from pipeline.outcomes import Rejected, RejectReason
+
+THOUGHT = "<think>\nHm,  \r\n\tso 2.\n</think>\n\n It is 2. \n"
+EXPECTED = RawTrace("1+1?", "\nHm,  \r\n\tso 2.\n", "\n\n It is 2. \n", "unknown", "file.jsonl", None)
+
+
+def read(row: dict[str, Any], **source: Any) -> RawTrace | Rejected:
+    layout = layout_of(tuple(row), SourceConfig.model_validate(source))
+    return layout.trace(row, "file.jsonl") if isinstance(layout, Layout) else layout
+
+
+def reason(row: dict[str, Any], **source: Any) -> RejectReason:
+    outcome = read(row, **source)
+    assert isinstance(outcome, Rejected)
+    assert outcome.detail
+    return outcome.reason
+
+
+def turns(*pairs: tuple[str, Any]) -> dict[str, Any]:
+    return {"conversations": [{"from": role, "value": text} for role, text in pairs]}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        turns(("human", "1+1?"), ("gpt", THOUGHT)),
+        turns(("system", "Be brief."), ("human", "1+1?"), ("gpt", THOUGHT)),
+        {"conversations": [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": THOUGHT}]},
+        {"messages": [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": THOUGHT}]},
+        {
+            "messages": [
+                {"role": "user", "content": "1+1?", "reasoning_content": None},
+                {
+                    "role": "assistant",
+                    "content": EXPECTED.answer,
+                    "reasoning_content": EXPECTED.reasoning,
+                },
+            ]
+        },
+        {"problem": "1+1?", "response": THOUGHT},
+        {"problem": "1+1?", "response": THOUGHT.removeprefix("<think>")},
+        {"problem": "1+1?", "response": " \n" + THOUGHT},
+        {"problem": "1+1?", "reasoning": EXPECTED.reasoning, "answer": EXPECTED.answer},
+    ],
+)
+def test_every_layout_gives_the_same_trace_byte_for_byte(row: dict[str, Any]) -> None:
+    assert read(row) == EXPECTED
+
+
+def test_labels_are_taken_over_and_their_absence_is_named() -> None:
+    row = {"problem": "1+1?", "response": THOUGHT, "domain": "math", "source": "me", "difficulty": 7}
+    assert read(row) == EXPECTED._replace(domain="math", source="me", difficulty=7)
+    assert read(row | {"domain": None, "source": "", "difficulty": None}) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("given", "number"), [("7", 7), (7.0, 7), (float("nan"), None), ("", None), (-1, -1)]
+)
+def test_a_difficulty_that_is_like_a_whole_number_becomes_one(given: object, number: int | None) -> None:
+    row = {"problem": "1+1?", "response": THOUGHT, "difficulty": given}
+    assert read(row) == EXPECTED._replace(difficulty=number)
+
+
+@pytest.mark.parametrize("given", ["hard", 1.5, True, [1], float("inf"), 2**63, "9" * 5000])
+def test_any_other_difficulty_makes_the_row_unreadable(given: object) -> None:
+    row = {"problem": "1+1?", "response": THOUGHT, "difficulty": given}
+    assert reason(row) is RejectReason.UNREADABLE_ROW
+
+
+def test_own_column_names_are_used() -> None:
+    row = {"question": "1+1?", "output": THOUGHT, "level": 3}
+    columns = {"problem": "question", "response": "output", "difficulty": "level"}
+    assert read(row, columns=columns) == EXPECTED._replace(difficulty=3)
+
+
+def test_own_column_names_go_before_layouts_that_would_fit_too() -> None:
+    row = {"messages": None, "conversations": None, "q": "1+1?", "thoughts": "\nso\n", "final": "2"}
+    columns = {"problem": "q", "reasoning": "thoughts", "answer": "final"}
+    assert read(row, columns=columns) == EXPECTED._replace(reasoning="\nso\n", answer="2")
+
+
+def test_a_layout_that_the_config_names_is_the_only_one_tried() -> None:
+    row = {"messages": None, "problem": "1+1?", "response": THOUGHT}
+    assert read(row, layout="problem_response") == EXPECTED
+    assert reason(row, layout="conversations") is RejectReason.UNKNOWN_LAYOUT
+
+
+def test_unknown_columns_are_named_with_the_way_out() -> None:
+    outcome = read({"question": "1+1?", "output": THOUGHT})
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason is RejectReason.UNKNOWN_LAYOUT
+    assert "question, output" in outcome.detail
+    assert "source.columns" in outcome.detail
+
+
+def test_a_mapped_column_that_is_missing_is_named() -> None:
+    outcome = read({"problem": "1+1?", "output": THOUGHT}, columns={"response": "reply"})
+    assert isinstance(outcome, Rejected)
+    assert outcome.detail == "source.columns names reply, but the columns are problem, output"
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (turns(("gpt", THOUGHT)), RejectReason.NO_PROBLEM),
+        (turns(("human", " \n"), ("gpt", THOUGHT)), RejectReason.NO_PROBLEM),
+        (turns(("human", "1+1?")), RejectReason.NO_ANSWER),
+        (
+            turns(("human", "1+1?"), ("gpt", THOUGHT), ("human", "Why?"), ("gpt", THOUGHT)),
+            RejectReason.SEVERAL_TURNS,
+        ),
+        (turns(("human", "1+1?"), ("oracle", THOUGHT)), RejectReason.UNREADABLE_ROW),
+        (turns(("human", "1+1?"), ("gpt", 2)), RejectReason.UNREADABLE_ROW),
+        (turns(("human", "1+1?"), (["gpt"], THOUGHT)), RejectReason.UNREADABLE_ROW),
+        ({"conversations": "1+1?"}, RejectReason.UNREADABLE_ROW),
+        ({"conversations": None}, RejectReason.UNREADABLE_ROW),
+        ({"conversations": [None]}, RejectReason.UNREADABLE_ROW),
+        ({"problem": None, "response": THOUGHT}, RejectReason.NO_PROBLEM),
+        ({"problem": 1, "response": THOUGHT}, RejectReason.UNREADABLE_ROW),
+        ({"problem": "1+1?", "response": THOUGHT, "domain": 1}, RejectReason.UNREADABLE_ROW),
+        ({"problem": "1+1?", "response": None}, RejectReason.NO_REASONING),
+        ({"problem": "1+1?", "response": "It is 2."}, RejectReason.NO_REASONING),
+        ({"problem": "1+1?", "response": "<think> \n</think>2"}, RejectReason.NO_REASONING),
+        ({"problem": "1+1?", "response": "<think>Hm, so"}, RejectReason.CUT_BEFORE_THINK_END),
+        ({"problem": "1+1?", "response": "<think>Hm</think>\n\n"}, RejectReason.NO_ANSWER),
+        ({"problem": "1+1?", "response": "Sure! <think>Hm</think>2"}, RejectReason.TEXT_BEFORE_THINK),
+        (
+            {"problem": "1+1?", "response": "<think>a</think>b<think>c</think>d"},
+            RejectReason.SEVERAL_THINK_PARTS,
+        ),
+        ({"problem": "1+1?", "response": "a</think>b<think>c"}, RejectReason.SEVERAL_THINK_PARTS),
+        ({"problem": "1+1?", "response": "<think>a</think>b</think>c"}, RejectReason.SEVERAL_THINK_PARTS),
+        ({"problem": "1+1?", "reasoning": None, "answer": "2"}, RejectReason.NO_REASONING),
+        ({"problem": "1+1?", "reasoning": "so", "answer": None}, RejectReason.NO_ANSWER),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": "1+1?"},
+                    {"role": "assistant", "content": None, "reasoning": "so"},
+                ]
+            },
+            RejectReason.NO_ANSWER,
+        ),
+    ],
+)
+def test_a_row_without_a_whole_trace_is_rejected_with_its_reason(
+    row: dict[str, Any], expected: RejectReason
+) -> None:
+    assert reason(row) is expected
+
+
+text = st.text().filter(lambda text: "think>" not in text)
+
+
+@given(text, text)
+def test_reasoning_and_answer_are_kept_byte_for_byte(reasoning: str, answer: str) -> None:
+    assert split_thought(f"<think>{reasoning}</think>{answer}") == (reasoning, answer)
+
+
+@given(st.lists(st.sampled_from(["<think>", "</think>", " ", "a"])).map("".join))
+def test_no_think_mark_is_left_in_a_part(response: str) -> None:
+    thought = split_thought(response)
+    assert isinstance(thought, Rejected) or "think>" not in thought.reasoning + thought.answer

@@ -1,0 +1,126 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import SourceConfig
+from pipeline.ingest.sources import SourceError, SourceFile, find_files
+
+
+def found(*paths: str, revision: str | None = None) -> list[str]:
+    return [file.path for file in find_files(SourceConfig(paths=paths, revision=revision))]
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("b.jsonl", "a.parquet", "deep/er/c.jsonl.gz", "deep/d.jsonl.zst"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    for name in ("notes.txt", ".hidden.jsonl", ".cache/e.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_folder_stands_for_all_its_trace_files_and_no_hidden_ones(tree: Path) -> None:
+    names = ["a.parquet", "b.jsonl", "deep/d.jsonl.zst", "deep/er/c.jsonl.gz"]
+    assert found(str(tree)) == [f"{tree}/{name}" for name in names]
+
+
+def test_a_hidden_parent_of_the_folder_hides_nothing(tree: Path) -> None:
+    assert found(str(tree / ".cache")) == [f"{tree}/.cache/e.jsonl"]
+
+
+def test_a_pattern_finds_what_it_matches(tree: Path) -> None:
+    assert found("deep/**/*.jsonl.*") == ["deep/d.jsonl.zst", "deep/er/c.jsonl.gz"]
+
+
+def test_the_order_of_the_paths_does_not_matter_and_a_file_is_read_once(tree: Path) -> None:
+    assert found("b.jsonl", "*.parquet", "b.jsonl", "*.jsonl") == ["a.parquet", "b.jsonl"]
+
+
+def test_a_relative_path_stays_relative(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tree / "deep")
+    assert found("../b.jsonl") == ["../b.jsonl"]
+
+
+def test_a_name_with_pattern_signs_is_found_as_it_is(tree: Path) -> None:
+    (tree / "part[1].jsonl").write_bytes(b"")
+    assert found("part[1].jsonl") == ["part[1].jsonl"]
+
+
+def test_a_changed_file_has_another_version(tree: Path) -> None:
+    def version() -> SourceFile:
+        return find_files(SourceConfig(paths=("b.jsonl",)))[0]
+
+    before = version()
+    assert version() == before
+    (tree / "b.jsonl").write_bytes(b"{}")
+    longer = version()
+    assert longer != before
+    os.utime(tree / "b.jsonl", ns=(1, 1))
+    assert version() != longer
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("b.jsnl", "did you mean .*/b.jsonl"),
+        ("dep/er/c.jsonl.gz", "did you mean .*/deep"),
+        ("wholly/other/x.jsonl", "the nearest folder that exists is"),
+        ("notes.txt", "convert it to one of .parquet"),
+        ("nosuch://bucket/x.parquet", "nosuch"),
+    ],
+)
+def test_a_path_without_traces_is_refused_with_the_way_out(tree: Path, path: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        found(path)
+
+
+def test_a_folder_without_traces_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"has no file that ends in \.parquet"):
+        found(str(tmp_path))
+
+
+def test_no_path_at_all_is_refused() -> None:
+    with pytest.raises(SourceError, match="--source FILE"):
+        found()
+
+
+def test_any_fsspec_address_is_read() -> None:
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/traces/x.jsonl", b"{}\n")
+    try:
+        assert found("memory://traces") == ["memory:///traces/x.jsonl"]
+    finally:
+        memory.rm("/traces", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "revision", "address"),
+    [
+        ("hf://datasets/o/n", "v1", "hf://datasets/o/n@v1"),
+        ("hf://datasets/o/n/data/*.parquet", "v1", "hf://datasets/o/n@v1/data/*.parquet"),
+        ("hf://datasets/o/n@v1/data", "v1", "hf://datasets/o/n@v1/data"),
+        ("hf://datasets/o/n", "refs/pr/1", "hf://datasets/o/n@refs%2Fpr%2F1"),
+        ("hf://datasets/o/n@v2/data", None, "hf://datasets/o/n@v2/data"),
+        ("/data/x.parquet", "v1", "/data/x.parquet"),
+    ],
+)
+def test_hub_addresses_are_pinned_to_the_revision(path: str, revision: str | None, address: str) -> None:
+    from pipeline.ingest.sources import pinned
+
+    assert pinned(path, revision) == address
+
+
+def test_two_revisions_for_one_address_are_refused() -> None:
+    with pytest.raises(SourceError, match="leave one of them out"):
+        found("hf://datasets/o/n@v1", revision="v2")
+
+
+def test_an_incomplete_hub_address_is_refused() -> None:
+    with pytest.raises(SourceError, match="hf://datasets/organisation/name"):
+        found("hf://o/n", revision="v2")

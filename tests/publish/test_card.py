@@ -1,0 +1,108 @@
+"""The card: what the Hub reads in it, and that its numbers are the data's."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.config import BuildConfig, PublishConfig, SourceConfig
+from pipeline.publish import publish
+from tests.records.rows import memento, row
+from tests.report.runs import finished_run
+
+
+def card(tmp_path: Path, *rows: dict[str, Any], refused: tuple[str, ...] = (), **options: Any) -> str:
+    run = finished_run(tmp_path / "run", rows, refused=refused)
+    config = BuildConfig(name="handmade", **options.pop("config", {}))
+    models = options.pop("models", ("writer-8b", "judge-32b"))
+    folder = publish(run, [0], config, prompts=["compress@3"], models=models).folder
+    return (folder / "README.md").read_text(encoding="utf-8")
+
+
+def front_matter(text: str) -> dict[str, Any]:
+    _, matter, _ = text.split("---\n", 2)
+    loaded: dict[str, Any] = yaml.safe_load(matter)
+    return loaded
+
+
+def test_the_hub_finds_configurations_licence_language_and_size(tmp_path: Path) -> None:
+    config = {
+        "publish": PublishConfig(license="mit", pretty_name="Some mementos", language=("en", "de")),
+        "source": SourceConfig(paths=("hf://datasets/open-thoughts/OpenThoughts3-1.2M/data/*.parquet",)),
+    }
+    matter = front_matter(card(tmp_path, row(), config=config))
+    assert matter["license"] == "mit"
+    assert matter["language"] == ["en", "de"]
+    assert matter["pretty_name"] == "Some mementos"
+    assert matter["size_categories"] == ["n<1K"]
+    assert matter["task_categories"] == ["text-generation"]
+    assert matter["source_datasets"] == ["open-thoughts/OpenThoughts3-1.2M"]
+    assert {"memento", "reasoning", "chain-of-thought", "kv-cache"} <= set(matter["tags"])
+    assert matter["configs"] == [
+        {"config_name": "default", "default": True, "data_files": [{"split": "train", "path": "data/train-*"}]},
+        {"config_name": "full", "data_files": [{"split": "train", "path": "full/train-*"}]},
+        {"config_name": "audit", "data_files": [{"split": "train", "path": "audit/train-*"}]},
+    ]
+
+
+def test_dataset_info_has_the_rows_and_bytes_of_the_files(tmp_path: Path) -> None:
+    matter = front_matter(card(tmp_path, row("t0"), row("t1")))
+    infos = {info["config_name"]: info for info in matter["dataset_info"]}
+    for name, folder in (("default", "data"), ("full", "full"), ("audit", "audit")):
+        files = (tmp_path / "run/publish" / folder).iterdir()
+        assert infos[name]["splits"][0]["num_examples"] == 2
+        assert infos[name]["download_size"] == sum(path.stat().st_size for path in files)
+
+
+def test_figures_of_the_data_stand_in_the_tables(tmp_path: Path) -> None:
+    short = [memento("a", tokens=5, scores=(9,)), memento("b", tokens=5, scores=(6, 7), checks=["heading"])]
+    text = card(
+        tmp_path,
+        row("t0", mementos=short, block_tokens=[1030, 10]),
+        row("t1", domain="code|x", mementos=short, block_tokens=[20, 60]),
+        refused=("language", "language", "no_answer"),
+    )
+    assert "| code\\|x | 1 | 4 | 2.0 (2) | 40 (40) | 5 (5) | 80 → 10 | 8.0x |" in text
+    assert "| all | 2 | 4 | 2.0 (2) | 280 (40) | 5 (5) | 560 → 10 | 56.0x |" in text
+    assert "| all | 8.0 | 50.0% | 50.0% |" in text
+    assert "| `heading` | 2 | 50.0% |" in text
+    assert "Of 5 traces, 2 are published." in text
+    assert "| ingest | another language | 2 |" in text
+    assert "| ingest | no answer after the reasoning | 1 |" in text
+    assert "`writer-8b` wrote the mementos, and `judge-32b` judged them" in text
+    assert "`compress@3`" in text
+    assert "50.0% of the mementos stay below the judge's threshold" in text
+
+
+def test_every_figure_of_the_card_is_there(tmp_path: Path) -> None:
+    text = card(tmp_path, row())
+    folder = tmp_path / "run/publish"
+    for picture in (folder / "figures").iterdir():
+        assert f"](figures/{picture.name})" in text
+    assert text.count("](figures/") == 4
+
+
+@pytest.mark.parametrize("model", ["bundled", "SmolLM2-135M-Instruct"])
+def test_the_bundled_model_is_owned_up_to(tmp_path: Path, model: str) -> None:
+    assert "not training data" in card(tmp_path, row(), models=(model, model))
+
+
+def test_a_real_model_is_no_demonstration(tmp_path: Path) -> None:
+    assert "demonstration" not in card(tmp_path, row())
+
+
+def test_nothing_of_the_builders_machine_stands_in_the_card(tmp_path: Path) -> None:
+    config = {"source": SourceConfig(paths=("/home/someone/private/traces.jsonl",))}
+    text = card(tmp_path, row(), config=config)
+    assert "`traces.jsonl`" in text
+    assert "someone" not in text
+    assert str(tmp_path) not in text
+
+
+def test_a_card_without_rows_has_no_invented_number(tmp_path: Path) -> None:
+    text = card(tmp_path, refused=("language",))
+    assert "| all | 0 | – | – (–) | – (–) | – (–) | – → – | –x |" in text
+    assert "Of 1 traces, 0 are published." in text
+    assert "None" not in text
+    assert "nan" not in text

@@ -1,0 +1,198 @@
+import re
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.segmentation.sentences import split
+
+REAL_TRACES = Path(__file__).parents[3] / "shared" / "data" / "real-traces.parquet"
+
+MARKS = [
+    "```\n", "```python\n", "\n```\n", "~~~\n", "`", "$", "$$", r"\[", r"\]", r"\(", r"\)",
+    r"\begin{cases}", r"\end{cases}", "\n- ", "\n1. ", "\n| a. B | c |\n", "\n> ", "\r\n", "\t",
+    "\n\n", "\n    x = 1\n", "Wait. ", "So it is. ", "e.g. ", "🙂", "。", "a", ":", "= 2\n", " ",
+]  # fmt: skip
+
+
+def sentences(text: str) -> list[str]:
+    ends = split(text)
+    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def assert_whole(text: str, span: str) -> None:
+    """`span` lies in one sentence, and the text around it is still cut."""
+    assert any(span in sentence for sentence in sentences(text)), sentences(text)
+    assert len(sentences(text)) > 1
+
+
+def wrapped(span: str) -> str:
+    return (
+        f"We look at the whole thing before we begin with it.\n\nHere it is, as given:\n{span}\n\n"
+        "Alternatively we could look at something else. Maybe that other way is shorter."
+    )
+
+
+@given(st.one_of(st.text(), st.lists(st.sampled_from(MARKS)).map("".join)))
+def test_sentences_concatenate_to_the_reasoning(text: str) -> None:
+    assert "".join(sentences(text)) == text
+    assert all(sentences(text))
+
+
+@given(st.one_of(st.text(), st.lists(st.sampled_from(MARKS)).map("".join)))
+def test_white_space_belongs_to_the_sentence_before_it(text: str) -> None:
+    assert not any(sentence[0].isspace() for sentence in sentences(text)[1:])
+
+
+def test_an_empty_text_has_no_sentences() -> None:
+    assert split("") == []
+
+
+def test_white_space_alone_is_one_sentence() -> None:
+    assert split(" \n\n ") == [4]
+
+
+def test_plain_prose_is_cut_at_its_sentences() -> None:
+    text = "The train leaves at noon. We have to walk there! Can we make it in time?  I think that we can."
+    assert sentences(text) == [
+        "The train leaves at noon. ",
+        "We have to walk there! ",
+        "Can we make it in time?  ",
+        "I think that we can.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        "```python\nx = 1. Then\n\n\nclass A:\n    pass  # Done. Really.\n```",
+        "~~~\nfirst. Second thing\n\nThird thing. Fourth\n~~~",
+        "`a. B` and ``c. D ` E. F``",
+        "$x = 1. Y$",
+        "$$ a = 1. B\n = 2. C $$",
+        r"\( f(x) = 1. Y \)",
+        "\\[\n a = 1. B\n\n = 2. C\n\\]",
+        "\\begin{cases} a. B\\\\ \\begin{cases} c. D \\end{cases}\n e. F \\end{cases}",
+        "| a. B | c |\n|---|---|\n| Done. Really | 2 |",
+        "3.14 and 2.5e-3 and 1.000.000",
+        "https://example.org/a.b/c?d=1. Then",
+        "obj.method(x).other()",
+        "7! / (3! * 4!)",
+        "e.g. This, i.e. That, Dr. Brown vs. Mr. Smith et al. 2019, Fig. 3, No. 5",
+        "the U.S. Army and J. R. R. Tolkien",
+    ],
+)
+def test_a_span_that_belongs_together_is_never_cut(span: str) -> None:
+    assert_whole(wrapped(span), span)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def f(x):\n    # First. Then\n    y = x. real\n\n    return y",
+        "for (;;) {\n\tstep(); // One. Two\n\n\tstop();\n}",
+    ],
+)
+def test_indented_code_without_a_fence_is_never_cut(code: str) -> None:
+    assert_whole(wrapped("look") + f"\n\n{code}\n\nThat is the whole of the program.", code)
+
+
+FREE = (
+    "This sentence stands for itself. Another one follows after it. And a third one comes later. "
+    "Maybe there is more to say here."
+)
+
+
+@pytest.mark.parametrize(
+    "opening",
+    ["$x and ", "$$ and ", r"\[ and ", r"\( and ", "` and ", r"\begin{cases} and ", "for $5, then "],
+)
+def test_what_is_never_closed_protects_nothing(opening: str) -> None:
+    assert len(sentences(opening + FREE)) == len(sentences("and " + FREE))
+
+
+@pytest.mark.parametrize("fence", ["```\n", "```python\n", "~~~\n"])
+def test_a_fence_that_is_never_closed_holds_its_paragraph_only(fence: str) -> None:
+    paragraph = fence + "a = 1. Then we go\nsomewhere else. And back"
+    assert sentences(f"{paragraph}\n\n{FREE}") == [f"{paragraph}\n\n", *sentences(FREE)]
+
+
+def test_a_fence_that_names_a_language_opens_also_after_one_that_was_never_closed() -> None:
+    text = f"```\nlost = some.thing(1)\n\n{FREE}\n\n```python\nx = 1. Y\n\nz = 2\n```\n\n{FREE}"
+    assert_whole(text, "```python\nx = 1. Y\n\nz = 2\n```")
+    assert len(sentences(text)) == 2 * len(sentences(FREE)) + 2
+
+
+def test_prices_are_no_math() -> None:
+    text = "The first ticket costs $5 at noon. The second ticket costs $6 in the evening."
+    assert len(sentences(text)) == 2
+
+
+@pytest.mark.parametrize(
+    "together",
+    [
+        "Now let me write down all the conditions:\n\n1. Ana comes before Ben in the race.",
+        "- Ana comes before Ben.\n- Ben comes before Cara.\n\n- Cara is not the last one.",
+        "1. Ana comes before Ben. Ben is slow.\n2. Ben comes before Cara. Cara is slow, too.",
+        "The sum of the angles is known to be\n\\[ a + b + c = 180 \\]\nwhere all are positive.",
+        "x + y = 10 - 3\n= 7 - 2\n= 5 after the last step",
+        "2x + 3y = 12 - 4\n\nx + y = 5 + 1 - 2\n\ny = 12 - 2 * 4",
+        "Hmm. That does not look right at all to me.",
+        "Both conditions are satisfied by this order. Good.",
+        "**Final Answer**\n\nThe number of ways to do it is 12.",
+        "A line that was wrapped by hand goes on\nwith small letters in the next one.",
+        "The two triangles are similar. So the ratio of their sides is constant.",
+        "Step 1: Fill the six litre jug. (6, 0)\nStep 2: Pour it into the other one. (0, 6)",
+    ],
+)
+def test_what_belongs_together_is_one_sentence(together: str) -> None:
+    assert len(sentences(together)) == 1
+
+
+def test_a_long_list_is_cut_between_its_items_and_nowhere_else() -> None:
+    items = [f"{n}. The runner called {n} is ahead. The others are behind.\n" for n in range(40)]
+    cut = sentences("".join(items))
+    assert 2 < len(cut) < 20
+    assert all(re.match(r"\d+\. ", sentence) for sentence in cut)
+
+
+def test_no_short_fragment_stands_alone() -> None:
+    text = "Hmm.\n\nWait.\n\nThat is a different problem than I thought.\n\nYes.\n\nOK. Done."
+    assert min(map(len, sentences(text))) >= 20
+
+
+PATHOLOGICAL = [
+    "$", "`", "```\n", "(", "[", "\\", "\n", " ", ".", "-", "|", "#", "1.", "a", "\\[", "\\begin{",
+    ". ", "$a ", "Aa. ", "\n    x", "\n- ", "= 1\n", "` ``", "\n```py\n", ".)", "a:\n", "\r\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", PATHOLOGICAL)
+def test_time_is_linear_in_the_text(unit: str) -> None:
+    def seconds(size: int) -> float:
+        text = unit * (size // len(unit))
+        best = float("inf")
+        for _ in range(2):
+            start = time.process_time()
+            split(text)
+            best = min(best, time.process_time() - start)
+        return best
+
+    # Eight times the text: eight times the time if linear, sixty-four times if quadratic.
+    assert seconds(160_000) < 30 * max(seconds(20_000), 0.002)
+
+
+@pytest.mark.skipif(not REAL_TRACES.exists(), reason="real traces are not part of the project")
+def test_real_traces_have_at_most_half_the_boundaries_of_plain_sentence_splitting() -> None:
+    import pyarrow.parquet as pq
+
+    plain = ours = 0
+    for conversation in pq.read_table(REAL_TRACES)["conversations"].to_pylist():
+        reply = conversation[-1]["value"]
+        reasoning = reply[reply.find("<think>") + len("<think>") : reply.find("</think>")]
+        assert "".join(sentences(reasoning)) == reasoning
+        plain += len([s for s in re.split(r"(?<=[.!?])\s+|\n+", reasoning) if s.strip()])
+        ours += len(split(reasoning))
+    assert plain >= 1.8 * ours
