@@ -24,6 +24,8 @@ from pipeline.stages import STAGES, needs_model
 from pipeline.store import RunFolder
 from pipeline.totals import Totals, read_totals
 
+_SECONDS_BETWEEN_NEWS = 5.0
+
 
 def _name_of_run() -> str:
     parameters = flow_run.parameters
@@ -56,11 +58,12 @@ def dataset(build: BuildConfig, run_dir: Path) -> dict[str, Any]:
 
 def _build(build: BuildConfig, run: RunFolder) -> Totals:
     started = time.monotonic()
+    run.tell("reading and selecting traces")
     shards = ingest_traces(build, run.root)
     with ExitStack() as stack:
         model = None
         if needs_model(run, build, shards):
-            model = stack.enter_context(starting(build.llm, run.root / "engine.log"))
+            model = stack.enter_context(starting(build.llm, run.root / "engine.log", run.tell))
         runner = stack.enter_context(task_runner(build))
         split, *others = STAGES
         # Splitting needs no model, so it goes on while the engine loads.
@@ -72,6 +75,7 @@ def _build(build: BuildConfig, run: RunFolder) -> Totals:
                 last[shard] = _submit(runner, stage, shard, run, build, served, [last[shard]])
         for future in as_completed(first + last):
             future.result()
+    run.tell("publishing")
     used = load_prompts().labels(*(("score",) if build.score.detector != "cues" else ()), *QUESTIONS)
     published = publish_dataset(build, run.root, shards, used)
     totals = read_totals(run, build, shards, seconds=time.monotonic() - started)
@@ -91,13 +95,29 @@ def _submit(
 ) -> PrefectFuture[Any]:
     named = process_shard.with_options(name=stage.verb, task_run_name=f"{stage.verb}: shard {shard}")
     parameters = {"stage": stage.name, "shard": shard, "run_dir": run.root, "build": build, "served": served}
-    return runner.submit(named, parameters, wait_for=list(after))
+    future: PrefectFuture[Any] = runner.submit(named, parameters, wait_for=list(after))
+    return future
 
 
 @task(name="ingest", task_run_name="read and select traces", persist_result=False)
 def ingest_traces(build: BuildConfig, run_dir: Path) -> int:
     """Number of trace shards, after reading the sources and choosing among their traces."""
-    return ingest(build, RunFolder(run_dir), lambda read, total: None)
+    run = RunFolder(run_dir)
+    return ingest(build, run, _Reading(run).tell)
+
+
+class _Reading:
+    """Says every few seconds how many rows of the source have been read."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._next = time.monotonic() + _SECONDS_BETWEEN_NEWS
+
+    def tell(self, read: int, total: int) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _SECONDS_BETWEEN_NEWS
+            of = f" of {total:,}" if total else ""
+            self._run.tell(f"reading and selecting traces: {read:,}{of} rows")
 
 
 def _is_worth_retrying(_task: Any, _run: Any, state: Any) -> bool:

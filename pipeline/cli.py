@@ -3,6 +3,10 @@
 import typer
 
 from pipeline.commands.build import build
+from pipeline.commands.deploy import deploy
+from pipeline.commands.plan import plan
+from pipeline.commands.serve import serve
+from pipeline.commands.ui import ui
 
 app = typer.Typer(
     name="openmementos",
@@ -13,6 +17,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command()(build)
+app.command()(plan)
+app.command()(deploy)
+app.command()(serve)
+app.command()(ui)
 
 
 @app.callback()

@@ -1,8 +1,8 @@
 """One validated, frozen description of a build: YAML in, digest out."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
@@ -69,6 +69,12 @@ class SelectConfig(Section):
     ] = {}
     limit: Annotated[int | None, Field(ge=1, description="Most traces taken; null for all.")] = None
     seed: Annotated[int, Field(description="Seed of the choice where mix or limit leave some out.")] = 0
+
+    @model_validator(mode="after")
+    def _some_length_is_possible(self) -> Self:
+        if self.max_tokens is not None and self.max_tokens < self.min_tokens:
+            raise ValueError(f"max_tokens ({self.max_tokens}) is below min_tokens ({self.min_tokens})")
+        return self
 
 
 class SplitConfig(Section):

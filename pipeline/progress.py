@@ -60,6 +60,13 @@ class ProgressReader:
     build: BuildConfig
     _finished: dict[tuple[str, int], Manifest] = field(default_factory=dict, init=False)
 
+    def step(self) -> str:
+        """What the run is about to do; empty where it has not said."""
+        try:
+            return self.run.step_file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+
     def read(self) -> list[StageProgress]:
         """One entry per stage after ingest; none while ingest is at work."""
         shards = 0

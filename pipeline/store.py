@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.files import file_digest, value_digest, write_json, write_table
+from pipeline.files import file_digest, replacing, value_digest, write_json, write_table
 from pipeline.llm.model import Usage
 from pipeline.outcomes import ShardResult
 
@@ -86,6 +86,16 @@ class RunFolder:
     @property
     def totals(self) -> Path:
         return self.root / "run.json"
+
+    @property
+    def step_file(self) -> Path:
+        return self.root / "progress" / "step.txt"
+
+    def tell(self, step: str) -> None:
+        """Says what the run is about to do, for whoever watches the folder."""
+        self.step_file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(self.step_file) as temporary:
+            temporary.write_text(step, encoding="utf-8")
 
     def read(self, stage: str, shard: int) -> pa.Table:
         return pq.read_table(self.shard(stage, shard))

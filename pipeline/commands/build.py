@@ -47,7 +47,7 @@ def build(
     except ConfigError as error:
         raise _given_up(console, error) from error
     run = RunFolder(options.run_folder(described, run_dir))
-    _quiet_prefect(verbose)
+    _settle_prefect(verbose)
     from flows.dataset import dataset
 
     try:
@@ -120,9 +120,12 @@ def _given_up(console: Console, error: Exception) -> typer.Exit:
     return typer.Exit(1)
 
 
-def _quiet_prefect(verbose: bool) -> None:
+def _settle_prefect(verbose: bool) -> None:
     """Settings that Prefect reads when it is imported: no reports to its makers, no log unless asked for."""
+    # Its own 20 s are too few for the first start, which migrates a database, on a busy machine.
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     if not verbose:
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+        os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")

@@ -43,9 +43,12 @@ def _bars(reader: ProgressReader, console: Console, ended: threading.Event) -> N
     )
     bars: dict[str, TaskID] = {}
     rates = _Rates()
+    step = _Step(reader)
     with Progress(*columns, console=console, transient=False, speed_estimate_period=600) as progress:
         while True:
             last_look = ended.is_set()
+            if news := step.news():
+                progress.console.print(news, highlight=False)
             for stage in reader.read():
                 if stage.stage not in bars:
                     verb = stage_named(stage.stage).verb
@@ -62,8 +65,11 @@ def _lines(reader: ProgressReader, console: Console, ended: threading.Event) -> 
     rates = _Rates()
     told: dict[str, int] = {}
     next_line = time.monotonic()
+    step = _Step(reader)
     while True:
         last_look = ended.is_set()
+        if news := step.news():
+            console.print(news, highlight=False)
         stages = reader.read()
         for stage in stages:
             rates.text(stage)
@@ -79,6 +85,22 @@ def _lines(reader: ProgressReader, console: Console, ended: threading.Event) -> 
         if last_look:
             return
         ended.wait(_SECONDS_BETWEEN_LOOKS)
+
+
+class _Step:
+    """What the run says it is doing, once each time it changes."""
+
+    def __init__(self, reader: ProgressReader) -> None:
+        self._reader = reader
+        # What an earlier run said last is no news.
+        self._told = reader.step()
+
+    def news(self) -> str:
+        step = self._reader.step()
+        if step == self._told:
+            return ""
+        self._told = step
+        return step
 
 
 class _Rates:

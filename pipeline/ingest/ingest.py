@@ -54,13 +54,14 @@ def ingest(config: BuildConfig, run: RunFolder, on_progress: Progress) -> int:
 
 
 def select_funnel(run: RunFolder) -> list[tuple[str, int]]:
-    """Rows of the source, rows left out by reason (largest first), rows taken: names and numbers."""
+    """Rows of the source, rows left out by reason (as the reasons are asked), rows taken."""
     rows, taken, reasons = 0, 0, Counter[str]()
     shard = 0
     while (manifest := run.read_manifest(STAGE, shard)) is not None:
         rows, taken, shard = rows + manifest.rows_in, taken + manifest.rows_out, shard + 1
         reasons.update(manifest.rejected)
-    return [("rows", rows), *reasons.most_common(), ("taken", taken)]
+    left_out = [(reason.value, reasons[reason]) for reason in RejectReason if reasons[reason]]
+    return [("rows", rows), *left_out, ("taken", taken)]
 
 
 def _settings(config: BuildConfig) -> list[object]:

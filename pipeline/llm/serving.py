@@ -1,6 +1,6 @@
 """The model of a build, being served: endpoints that the config names, or a vLLM server of our own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,15 +29,20 @@ def model_name(config: LlmConfig) -> str:
 
 
 @contextmanager
-def starting(config: LlmConfig, log: Path) -> Iterator["Starting"]:
+def starting(config: LlmConfig, log: Path, tell: Callable[[str], None]) -> Iterator["Starting"]:
     """A model on its way up; an engine started here ends with the block, however the block ends.
 
-    log: file for the engine's output.
+    log: file for the engine's output; tell is called with what is being waited for.
     """
     if config.endpoints:
         yield Starting(Served(config.endpoints, model_name(config)), None)
         return
-    model = str(bundled_model(user_cache_path("openmementos"))) if config.model == BUNDLED else config.model
+    if config.model == BUNDLED:
+        tell(f"unpacking {BUNDLED_NAME}, once")
+        model = str(bundled_model(user_cache_path("openmementos")))
+    else:
+        model = config.model
+    tell(f"loading {model_name(config)} into vLLM, see {log}")
     with Engine(config.engine, model, model_name(config), log) as engine:
         yield Starting(Served((engine.endpoint,), model_name(config)), engine)
 

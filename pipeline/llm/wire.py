@@ -46,9 +46,7 @@ class Reading:
     value: BaseModel | None = None
 
 
-def body(
-    request: Request, attempt: int, model: str, style: Style, extra_body: JsonObject
-) -> JsonObject:
+def body(request: Request, attempt: int, model: str, style: Style, extra_body: JsonObject) -> JsonObject:
     """The JSON body of a chat completion. attempt counts from 0 and changes seed and temperature."""
     temperature = request.temperature
     if attempt > 0:
@@ -111,6 +109,8 @@ def read(constraint: Constraint, completion: JsonObject) -> Reading:
 def validated(constraint: Constraint, text: str) -> Reading:
     """The text as its constraint reads it. Raises Unusable."""
     stripped = text.strip()
+    if not _is_unicode(text):
+        raise Unusable("half a surrogate pair", ascii(text))
     match constraint:
         case Choice(options):
             if stripped not in options:
@@ -122,6 +122,15 @@ def validated(constraint: Constraint, text: str) -> Reading:
             if fault := _text_fault(stripped, forbidden):
                 raise Unusable(fault, text)
             return Reading(stripped)
+
+
+def _is_unicode(text: str) -> bool:
+    # JSON may carry one half of a surrogate pair; no file and no hash takes it.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _constrained(constraint: Constraint, style: Style) -> JsonObject:

@@ -1,4 +1,4 @@
-"""The dataset card: README.md with the YAML that the Hub and `load_dataset` read. Its numbers come from the data."""
+"""The dataset card: README.md with the YAML that the Hub reads. Its numbers are the data's."""
 
 import html
 import re
@@ -98,7 +98,9 @@ def _dataset_info(name: str, files: Sequence[Path]) -> DatasetInfo:
     footers = [pq.read_metadata(path) for path in files]
     rows = sum(footer.num_rows for footer in footers)
     uncompressed = sum(
-        footer.row_group(group).total_byte_size for footer in footers for group in range(footer.num_row_groups)
+        footer.row_group(group).total_byte_size
+        for footer in footers
+        for group in range(footer.num_row_groups)
     )
     return DatasetInfo(
         config_name=name,

@@ -26,7 +26,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Published:
-    """The published folder; `bytes` and `files` are those of all its files, `changed` tells whether it is new."""
+    """The published folder; `files` and `bytes` count all its files, `changed`: whether it was written."""
 
     folder: Path
     rows: int
@@ -43,11 +43,13 @@ def publish(
     prompts: Sequence[str],
     models: tuple[str, str],
 ) -> Published:
-    """Writes RUN/publish from the records of these shards, in their order; leaves it alone where nothing is new.
+    """Writes RUN/publish from the records of these shards, in their order; leaves it alone if nothing is new.
 
     prompts: "name@version" of each prompt used; models: the one that wrote the mementos and the judge.
     The same records, config, prompts and models give the same bytes. A reader finds the folder whole, old or
-    new, or for the moment between two renames not at all. Without any row each configuration has one file without rows. Memory: one row group.
+    new, or for the moment between two renames not at all. Without any row each configuration has one file
+    without rows, which `datasets` loads only when streaming. Memory: one row group, and some 100 bytes per
+    memento.
     Raises StoreError where a shard has no records.
     """
     made = Made(*models, prompts=tuple(prompts))
@@ -80,7 +82,7 @@ def _inputs(run: RunFolder, shards: Sequence[int], config: BuildConfig, made: Ma
         manifest = run.read_manifest("records", shard)
         if manifest is None:
             raise StoreError(
-                f"{run.manifest('records', shard)}: no such file, so shard {shard} has no records to publish; "
+                f"{run.manifest('records', shard)}: no such file: shard {shard} has no records to publish; "
                 "run the build to its end first"
             )
         outputs.append(manifest.output)
@@ -136,7 +138,9 @@ def _write_folder(
 _ROWS_AT_ONCE = 64
 
 
-def _rows(run: RunFolder, shards: Sequence[int], configuration: Configuration, made: Made) -> Iterator[pa.Table]:
+def _rows(
+    run: RunFolder, shards: Sequence[int], configuration: Configuration, made: Made
+) -> Iterator[pa.Table]:
     for shard in shards:
         with pq.ParquetFile(run.shard("records", shard)) as file:
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(configuration.reads)):

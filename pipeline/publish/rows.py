@@ -88,7 +88,9 @@ def _audit_memento(memento: dict[str, Any], block_tokens: int) -> dict[str, Any]
 def _extended(table: pa.Table, parts: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     for name in schema.names:
         if name not in table.column_names:
-            table = table.append_column(name, pa.array([part[name] for part in parts], schema.field(name).type))
+            table = table.append_column(
+                name, pa.array([part[name] for part in parts], schema.field(name).type)
+            )
     return table.select(schema.names).cast(schema)
 
 

@@ -38,7 +38,7 @@ def write_files(
 
 
 def row_groups(tables: Iterable[pa.Table], schema: pa.Schema, most_bytes: int) -> Iterator[pa.Table]:
-    """The rows again, as tables of at most `most_bytes` each (or of one row), whatever tables they came in."""
+    """The rows again, as tables of at most `most_bytes` each (or of one row), however they came in."""
     waiting: list[pa.Table] = []
     waiting_bytes = 0
     for table in tables:
@@ -46,7 +46,11 @@ def row_groups(tables: Iterable[pa.Table], schema: pa.Schema, most_bytes: int) -
         for row in range(table.num_rows):
             row_bytes = table.slice(row, 1).nbytes
             if waiting_bytes and waiting_bytes + row_bytes > most_bytes:
-                yield pa.concat_tables([*waiting, table.slice(start, row - start)]).cast(schema).combine_chunks()
+                yield (
+                    pa.concat_tables([*waiting, table.slice(start, row - start)])
+                    .cast(schema)
+                    .combine_chunks()
+                )
                 waiting, waiting_bytes, start = [], 0, row
             waiting_bytes += row_bytes
         waiting.append(table.slice(start))
@@ -73,7 +77,7 @@ class _File:
         """What the file's bytes will be about, with this row group."""
         written = self._sink.tell()
         ratio = written / self._uncompressed if self._uncompressed else 0.0
-        return written + ratio * group.nbytes
+        return written + ratio * int(group.nbytes)
 
     def write(self, group: pa.Table) -> None:
         self._writer.write_table(group, row_group_size=max(1, group.num_rows))

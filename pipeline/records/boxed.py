@@ -1,30 +1,32 @@
 """The final answers that a text puts into \\boxed{}, compared whatever way they are typeset."""
 
 import re
+from collections.abc import Iterable
 
 
 def boxed_answers(text: str) -> list[str]:
-    """What stands in each \\boxed{…} (or \\fbox), in order; empty boxes and unclosed ones left out."""
-    answers = []
-    for found in _BOXED.finditer(text):
-        end = _closing_brace(text, found.end())
-        if end is not None and (answer := text[found.end() : end].strip()):
-            answers.append(answer)
-    return answers
+    """What stands in each \\boxed{…} (or \\fbox), in order; empty, unclosed and very long ones left out."""
+    # The start of the answer for each brace that is open, None where the brace is no box's.
+    open_braces: list[int | None] = []
+    answers: list[tuple[int, str]] = []
+    for found in _BRACE.finditer(text):
+        if found.group() != "}":
+            open_braces.append(found.end() if found.group("box") else None)
+        elif open_braces:
+            start = open_braces.pop()
+            if start is not None and found.start() - start <= _LONGEST:
+                answers.append((start, text[start : found.start()].strip()))
+    return [answer for _, answer in sorted(answers) if answer]
 
 
-def answer_stands_in(answer: str, text: str) -> bool:
-    """Whether the text has this answer, in LaTeX or in plain characters: \\dfrac{3}{4} is found as 3/4."""
-    wanted = _bare(answer)
-    # An answer that begins or ends with a digit must not be a part of a longer number.
-    before = r"(?<![0-9.])" if wanted[:1].isdigit() else ""
-    after = r"(?![0-9]|\.[0-9])" if wanted[-1:].isdigit() else ""
-    return re.search(before + re.escape(wanted) + after, _bare(text)) is not None
+def answers_not_in(answers: Iterable[str], *texts: str) -> list[str]:
+    """Those of the answers that stand in none of the texts, in LaTeX or in plain characters (\\frac{3}{4}, 3/4)."""
+    bare_texts = [_bare(text) for text in texts]
+    return [answer for answer in answers if not any(_stands(_bare(answer), text) for text in bare_texts)]
 
 
 _LONGEST = 2_000
-_BOXED = re.compile(r"\\f?boxe?d?\s*\{")
-_BRACE = re.compile(r"(?<!\\)[{}]")
+_BRACE = re.compile(r"(?P<box>\\(?:boxed|fbox)\s*)\{|(?<!\\)[{}]")
 _FORMATTING = re.compile(
     r"\\(?:text|mathrm|mathbf|mathit|boldsymbol|operatorname|displaystyle|left|right|[dt]?frac)(?![a-z])"
     r"|\\[,;:!]|\\|[\s$(){}*]|(?<=[0-9]),(?=[0-9]{3})"
@@ -32,13 +34,11 @@ _FORMATTING = re.compile(
 _SIGNS = str.maketrans({"√": "sqrt", "π": "pi", "∞": "infty", "−": "-", "·": "cdot", "×": "times"})
 
 
-def _closing_brace(text: str, start: int) -> int | None:
-    depth = 1
-    for brace in _BRACE.finditer(text, start, start + _LONGEST):
-        depth += 1 if brace.group() == "{" else -1
-        if depth == 0:
-            return brace.start()
-    return None
+def _stands(answer: str, text: str) -> bool:
+    # An answer that begins or ends with a digit must not be a part of a longer number.
+    before = r"(?<![0-9.])" if answer[:1].isdigit() else ""
+    after = r"(?![0-9]|\.[0-9])" if answer[-1:].isdigit() else ""
+    return re.search(before + re.escape(answer) + after, text) is not None
 
 
 def _bare(text: str) -> str:

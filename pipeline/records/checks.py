@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.records.assemble import special_token_in
-from pipeline.records.boxed import answer_stands_in, boxed_answers
+from pipeline.records.boxed import answers_not_in, boxed_answers
 from pipeline.records.numbers import unsupported_numbers
 
 
@@ -91,18 +91,21 @@ def _number_not_in_block(case: Case) -> list[str]:
 
 
 def _boxed_not_in_block(case: Case) -> list[str]:
+    answers = list(dict.fromkeys(boxed_answers(case.memento)))[:_MOST_ANSWERS]
+    if not answers:
+        return []
     return [
         f"the answer \\boxed{{{answer}}} stands neither in the block nor in the problem"
-        for answer in dict.fromkeys(boxed_answers(case.memento))
-        if not answer_stands_in(answer, case.block) and not answer_stands_in(answer, case.problem)
+        for answer in answers_not_in(answers, case.block, case.problem)
     ]
 
 
 def _answer_not_in_memento(case: Case) -> list[str]:
-    answers = boxed_answers(case.block)
-    if not answers or _PLACEHOLDER.fullmatch(answers[-1]) or answer_stands_in(answers[-1], case.memento):
-        return []
-    return [f"the block's answer \\boxed{{{answers[-1]}}} is missing from the memento"]
+    answers = [answer for answer in boxed_answers(case.block) if not _PLACEHOLDER.fullmatch(answer)]
+    return [
+        f"the block's answer \\boxed{{{answer}}} is missing from the memento"
+        for answer in answers_not_in(answers[-1:], case.memento)
+    ]
 
 
 def _heading(case: Case) -> list[str]:
@@ -142,7 +145,10 @@ MEMENTO_CHECKS = (
 )
 
 _SHOWN = 5
-_PLACEHOLDER = re.compile(r"(?i)[.…_?\s]*|(?:your |the |final )*(?:answer|result|solution)(?: here)?|\\ldots|\\dots")
+_MOST_ANSWERS = 20
+_PLACEHOLDER = re.compile(
+    r"(?i)[.…_?\s]*|(?:your |the |final )*(?:answer|result|solution)(?: here)?|\\ldots|\\dots"
+)
 _FENCED = re.compile(r"(?s)```.*?(?:```|\Z)")
 _HEADING = re.compile(r"(?m)^ {0,3}(?:#{1,6} +\S.*|\*\*[^*\n]+\*\*:?[ \t]*)$")
 _TEXT = r"(?:block|memento|summary|reasoning|passage|excerpt|section|segment|text|trace)"

@@ -1,6 +1,8 @@
 """Numbers of a text, whatever way they are written: 1,000 and 1000, 0.50 and .5, 3/4 and \\frac{3}{4}."""
 
 import re
+from bisect import bisect_left
+from collections.abc import Sequence
 
 TRIVIAL = frozenset(str(n) for n in range(11))
 
@@ -21,13 +23,8 @@ def unsupported_numbers(claim: str, *sources: str) -> list[str]:
     missing = [number for number in wanted if not _stands(number, values)]
     if not missing:
         return []
-    values |= _derived(source, values)
-    return [number for number in missing if not _rounds(number, values)]
-
-
-def number_stands_in(number: str, text: str) -> bool:
-    """Whether the text has this number's value in some form."""
-    return not unsupported_numbers(f"value {number}", text)
+    amounts = sorted({*_derived(source, values), *(float(value) for value in values if "." in value)})
+    return [number for number in missing if not _rounds(number, amounts)]
 
 
 # Digits may be grouped: 1,000  1{,}000  1\,000  1 000  1_000.
@@ -91,7 +88,7 @@ def _stands(number: str, values: set[str]) -> bool:
     return _joined(number) in values or (bool(pair) and pair <= values)
 
 
-def _derived(source: str, values: set[str]) -> set[str]:
+def _derived(source: str, values: set[str]) -> set[float]:
     """What the source's fractions, percentages, powers of ten and number words amount to."""
     lower = source.lower()
     amounts: set[float] = {value for word, value in _WORD_VALUES.items() if word in lower}
@@ -104,16 +101,14 @@ def _derived(source: str, values: set[str]) -> set[str]:
     shares = {value for value in amounts if value < 1}
     shares.update(float(value) for value in values if value.startswith("0."))
     amounts.update(share * 100 for share in shares)
-    return {_canonical(f"{amount:.12f}") for amount in amounts}
+    return amounts
 
 
-def _rounds(number: str, values: set[str]) -> bool:
-    """Whether some value is the number, or the number with more decimals."""
-    wanted = _joined(number)
-    decimals = len(wanted.partition(".")[2])
-    return wanted in values or any(
-        _canonical(value[: value.index(".") + 1 + decimals]) == wanted
-        or _canonical(f"{float(value):.{decimals}f}") == wanted
-        for value in values
-        if "." in value
-    )
+def _rounds(number: str, amounts: Sequence[float]) -> bool:
+    """Whether one of the amounts (ascending) gives the number when it is rounded or cut to its decimals."""
+    value = float(_joined(number))
+    unit = 10.0 ** -len(_joined(number).partition(".")[2])
+    # Floats are a little off, relative to their size.
+    tolerance = 1e-9 * max(unit, abs(value) * 1e-6)
+    first = bisect_left(amounts, value - unit / 2 - tolerance)
+    return first < len(amounts) and amounts[first] < value + unit - tolerance

@@ -52,7 +52,9 @@ def check_response(record: Record, response: str) -> list[Finding]:
 def _sentences_cover(record: Record) -> str | None:
     if covers(record.sentence_ends, len(record.reasoning)):
         return None
-    return f"the sentences do not cover the {len(record.reasoning)} characters of the reasoning once, in order"
+    return (
+        f"the sentences do not cover the {len(record.reasoning)} characters of the reasoning once, in order"
+    )
 
 
 def _blocks_cover(record: Record) -> str | None:
@@ -62,7 +64,12 @@ def _blocks_cover(record: Record) -> str | None:
 
 
 def _one_memento_per_block(record: Record) -> str | None:
-    if len(record.mementos) == len(record.block_ends) == len(record.block_tokens) == len(record.memento_tokens):
+    if (
+        len(record.mementos)
+        == len(record.block_ends)
+        == len(record.block_tokens)
+        == len(record.memento_tokens)
+    ):
         return None
     return f"{len(record.block_ends)} blocks and {len(record.mementos)} mementos"
 

@@ -30,10 +30,11 @@ RECORDS = Stage(
 
 
 def records_shard(rows: pa.Table) -> ShardResult:
-    """Adds `response` to every row whose parts pass all checks; the others are CHECK_FAILED with the check's name.
+    """Adds `response` to every row whose parts pass all checks; the others are CHECK_FAILED.
 
-    Counters: "blocks", "block_tokens" and "memento_tokens" of the records that are kept; "check.<name>" counts, over the records that are kept, the mementos kept although they do not
-    pass that check, and over those that are not kept, the check that was to blame.
+    A rejected row's detail begins with the name of the check. Counters: "blocks", "block_tokens" and
+    "memento_tokens" of the records that are kept; "check.<name>" counts their mementos that do not pass that
+    check, and the records that are not kept because of it.
     """
     counters: Counter[str] = Counter()
     outcomes = [_outcome(row, counters) for row in rows.select(RECORDS.reads).to_pylist()]

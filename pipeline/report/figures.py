@@ -67,8 +67,8 @@ def _blocks_per_trace(statistics: Statistics) -> Figure:
     axes.hist(clipped, bins=edges, stacked=True, label=names, color=_COLOURS[: len(names)], rwidth=0.9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    if int(statistics.traces["blocks"].max() or 0) > most:
-        axes.set_xlabel(f"blocks per trace (the last bar: {most} and more)")
+    if (statistics.traces["blocks"] > most).any():
+        axes.set_xlabel(f"blocks per trace (in the last bar, more than {most}, too)")
     if len(names) > 1:
         axes.legend(frameon=False)
     return figure
@@ -128,7 +128,9 @@ def _funnel(funnel: Sequence[FunnelRow]) -> Figure:
         for row in funnel
         for reason, count in sorted(row.rejected.items(), key=lambda item: -item[1])
     ]
-    left_out += [(f"failed, to be tried again ({row.stage})", row.failed, _LIGHT) for row in funnel if row.failed]
+    left_out += [
+        (f"failed, to be tried again ({row.stage})", row.failed, _LIGHT) for row in funnel if row.failed
+    ]
     bars = [
         ("traces in", funnel[0].rows_in, _COLOURS[0]),
         *left_out,
@@ -140,9 +142,7 @@ def _funnel(funnel: Sequence[FunnelRow]) -> Figure:
     axes.barh(positions, counts, color=colours, height=0.7)
     axes.set_yticks(positions, names)
     for position, count in zip(positions, counts, strict=True):
-        axes.annotate(
-            f" {count:,}", (count, position), va="center", ha="left", fontsize=9, color=_INK
-        )
+        axes.annotate(f" {count:,}", (count, position), va="center", ha="left", fontsize=9, color=_INK)
     axes.set_xlim(0, max(counts) * 1.12)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     return figure

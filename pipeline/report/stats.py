@@ -83,8 +83,8 @@ def dataset_statistics(run: RunFolder, shards: Sequence[int], *, threshold: int)
     for shard in shards:
         of_shard = _mementos(run, shard)
         checks.update(of_shard["checks"].explode().drop_nulls().to_list())
-        mementos.append(of_shard.select(_EMPTY_MEMENTOS.columns).cast(dict(_EMPTY_MEMENTOS.schema)))
-        traces.append(_traces(run, shard).cast(dict(_EMPTY_TRACES.schema)))
+        mementos.append(of_shard.select(_EMPTY_MEMENTOS.columns).cast(_EMPTY_MEMENTOS.schema))
+        traces.append(_traces(run, shard).cast(_EMPTY_TRACES.schema))
     all_traces, all_mementos = pl.concat(traces), pl.concat(mementos)
     domains = all_traces.group_by("domain").len().sort("len", "domain", descending=[True, False])
     return Statistics(

@@ -39,10 +39,12 @@ class Rule(NamedTuple):
 
 SURE, ASK = True, False
 
-_OH = r"(?:(?i:wait|hmm+|okay|ok|alright|oh|ah|but|so|and|well|now|no|actually|yes)\b[,.…! —-]*+)*+"
+_OH = r"(?:(?i:wait|hmm+|okay|ok|alright|oh|ah|but|so(?! far)|and|well|now|no|actually|yes)\b[,.…!\s—-]*+)*+"
 _I = r"(?i:let me|let's|let us|i'll|i will|i should|i need to|i have to|we (?:should|need to))"
 _DO = rf"{_I}(?: (?:just|also|now|quickly|actually|first|try to|try and))*+ "
+_TRY = rf"{_DO}(?:try|think|look|approach|use|consider|find)"
 _DIFFERENT = r"(?i:another|different(?:ly)?|alternative(?:ly)?|better|simpler|else|instead)"
+_CASE = r"\W*(?:Case|Scenario|Option|Approach|Method) ?(?:\d+|[A-Z])\b"
 _STEP = r"[^A-Za-z]*+(?:(?:At|For|When|If|Iteration|Step|Day|Round) )?(?:[a-z]\w? ?[=:] ?)?-?\d"
 
 # The last character before the boundary, then the last clause: what is announced must follow.
@@ -53,13 +55,13 @@ LAST_CHARACTER_VETOES = (
 ENDING_VETOES = (
     Rule("announcement", 0, SURE, rf"{_OH}{_DO}[^?]*$"),
     Rule("assumption", 0, SURE, rf"{_OH}(?i:suppose|assume|say|let (?!me|us)|consider|given)\b"),
-    Rule("doubt_raised", 0, SURE, r"(?i:but )?(?i:wait|hold on|oh)\b.{0,20}$"),
+    Rule("doubt_raised", 0, SURE, r"(?i:but )?(?i:wait|hold on|oh)\b(?:.{0,20}\?|\W*)$"),
 )
 
 # The begin of the sentence after: what continues the sentence before.
 BEGINNING_VETOES = (
     Rule("relation", 0, SURE, r"[=≈≤≥⇒→∴]|\\(?:approx|leq?|geq?|implies|Rightarrow)\b"),
-    Rule("small_letter", 0, SURE, r"[a-z]"),
+    Rule("small_letter", 0.5, ASK, r"[a-z]"),
     Rule("continuation", 0, SURE, r"(?:And|Or|Nor|Which|Where|Because|Then|Thus|Hence)\b"),
     Rule("consequence", 0.5, SURE, r"(?:So|Therefore|Yes|Yeah|Right|Correct)\b(?!,? (?:far|let|to)\b)"),
     Rule("pronoun", 0, SURE, r"(?:This|That|These|Those|It|They|He|She|Its|Their|Both)\b"),
@@ -68,6 +70,7 @@ BEGINNING_VETOES = (
 # The begins of both: two steps of one execution trace, "i=3: …" and "i=4: …", or two guesses.
 PAIR_VETOES = (
     Rule("execution_step", 0, SURE, _STEP),
+    Rule("another_case", 1, ASK, _CASE),
     Rule("another_guess", 1, ASK, rf"{_OH}(?i:alternatively|maybe|perhaps|or|could it be)\b"),
 )
 
@@ -79,10 +82,10 @@ OPENINGS = (
     Rule("restart", 2.5, SURE, rf"{_OH}{_DO}(?i:start (?:over|again)|try again|go back|re\w*think)"),
     Rule("verification", 2, SURE, rf"{_OH}(?:{_DO}|To )(?i:double|verify|check|confirm|re-?check)"),
     Rule("new_approach", 2.5, SURE, rf"{_OH}(?i:alternatively|another (?!one|thing))\b"),
-    Rule("new_approach", 2.5, SURE, rf"{_OH}(?:{_DO}|Maybe |Perhaps ).{{0,40}}\b{_DIFFERENT}\b"),
-    Rule("case_split", 2, SURE, r"\W*(?:Case|Scenario|Option|Approach|Method) ?(?:\d+|[A-Z])\b"),
+    Rule("new_approach", 2.5, SURE, rf"{_OH}(?:{_TRY}|Maybe|Perhaps) .{{0,30}}\b{_DIFFERENT}\b"),
+    Rule("case_split", 2, SURE, _CASE),
     Rule("step_heading", 2, ASK, r"\W*(?i:step|part|phase|stage) ?\d"),
-    Rule("next_stage", 2, SURE, r"(?i:moving on|(?:okay, |alright, |now, )?(?:next|finally), )"),
+    Rule("next_stage", 2, SURE, r"(?i:(?:(?:okay|alright|now),? )?(?:moving on|finally,))"),
     Rule("plan", 1.5, ASK, rf"{_OH}{_I}\b"),
     Rule("stage", 1.5, ASK, r"(?i:now|next|first|second|third|lastly|okay|alright|ok)\b"),
     Rule("doubt", 1, ASK, r"(?i:but wait|wait|hold on|hmm+|actually|however|oh|no)\b"),
@@ -128,8 +131,8 @@ def _cue(before: str, after: str) -> Cue:
     veto = (
         _first(_LAST_CHARACTER_VETOES, content[-1:])
         or _first(_ENDING_VETOES, clause)
-        or _first(_BEGINNING_VETOES, begin)
         or _pair_veto(before[:_READ], begin)
+        or _first(_BEGINNING_VETOES, begin)
     )
     if veto:
         return Cue(veto.score, veto.name, veto.sure)

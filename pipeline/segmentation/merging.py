@@ -110,9 +110,10 @@ def _inseparable(left: _Piece, right: _Piece) -> bool:
         return True
     if right.opening == "row" == left.opening:
         return right.gap_before is Gap.LINE
-    # Lines of code: a body under its head, and a body that goes on, also after a blank line.
-    code = right.indented and right.opening not in ("item", "prose")
-    return code and (left.indented or right.gap_before is Gap.LINE)
+    # Lines of code: a body under its head, and a body that goes on after a blank line.
+    if not right.indented or right.opening not in ("", "small"):
+        return False
+    return right.gap_before is Gap.LINE or (left.indented and right.last not in ".!?")
 
 
 def _related(left: _Piece, right: _Piece) -> bool:

@@ -1,4 +1,5 @@
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import BuildConfig
@@ -39,6 +40,7 @@ def test_another_language_is_unfit_unless_any_is_wanted() -> None:
     assert unfit(chinese, languages="any") is None
 
 
+@settings(deadline=None)  # the first call loads the vocabulary
 @given(
     st.text(alphabet="ab .\né1", max_size=60).map(lambda text: text * 3),
     st.integers(0, 40),
@@ -57,6 +59,11 @@ def test_bounds_of_a_long_text_are_decided_by_its_tokens() -> None:
     assert unfit(long, min_tokens=tokens, max_tokens=tokens) is None
     assert unfit(long, min_tokens=tokens + 1) is RejectReason.TOO_SHORT
     assert unfit(long, max_tokens=tokens - 1) is RejectReason.TOO_LONG
+
+
+def test_bounds_that_nothing_can_meet_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"max_tokens \(10\) is below min_tokens \(20\)"):
+        unfit(TRACE, min_tokens=20, max_tokens=10)
 
 
 def test_the_id_depends_on_all_texts_and_on_nothing_else() -> None:

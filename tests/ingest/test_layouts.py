@@ -170,3 +170,25 @@ def test_reasoning_and_answer_are_kept_byte_for_byte(reasoning: str, answer: str
 def test_no_think_mark_is_left_in_a_part(response: str) -> None:
     thought = split_thought(response)
     assert isinstance(thought, Rejected) or "think>" not in thought.reasoning + thought.answer
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(THOUGHT),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["from", "value", "role", "content", "reasoning"]), inner, max_size=3
+        )
+    ),
+)
+columns = ["conversations", "messages", "problem", "response", "reasoning", "answer", "domain", "difficulty"]
+
+
+@given(st.dictionaries(st.sampled_from(columns), anything))
+def test_any_row_is_a_whole_trace_or_rejected_with_words(row: dict[str, Any]) -> None:
+    outcome = read(row)
+    if isinstance(outcome, Rejected):
+        assert outcome.detail
+    else:
+        assert all(isinstance(text, str) and text.strip() for text in outcome[:3])
+        assert outcome.difficulty is None or type(outcome.difficulty) is int

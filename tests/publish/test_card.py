@@ -40,7 +40,11 @@ def test_the_hub_finds_configurations_licence_language_and_size(tmp_path: Path) 
     assert matter["source_datasets"] == ["open-thoughts/OpenThoughts3-1.2M"]
     assert {"memento", "reasoning", "chain-of-thought", "kv-cache"} <= set(matter["tags"])
     assert matter["configs"] == [
-        {"config_name": "default", "default": True, "data_files": [{"split": "train", "path": "data/train-*"}]},
+        {
+            "config_name": "default",
+            "default": True,
+            "data_files": [{"split": "train", "path": "data/train-*"}],
+        },
         {"config_name": "full", "data_files": [{"split": "train", "path": "full/train-*"}]},
         {"config_name": "audit", "data_files": [{"split": "train", "path": "audit/train-*"}]},
     ]

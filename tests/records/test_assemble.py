@@ -40,10 +40,9 @@ def test_regular_expressions_of_consumers_find_the_same_parts(
 def test_any_text_is_refused_or_written_the_same_way_again(text: str) -> None:
     try:
         parsed = parse(text)
-    except ParseError as error:
-        assert 0 <= error.position <= len(text)
-    else:
-        assert assemble(parsed.blocks, parsed.mementos, parsed.answer) == text
+    except ParseError:
+        return
+    assert assemble(parsed.blocks, parsed.mementos, parsed.answer) == text
 
 
 def test_blocks_concatenate_to_the_reasoning() -> None:

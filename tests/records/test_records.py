@@ -22,7 +22,11 @@ def test_a_sound_row_gets_its_response() -> None:
 
 @given(
     st.lists(
-        st.lists(st.text(st.characters(codec="utf-8", exclude_characters="<|>"), min_size=1), min_size=1, max_size=4),
+        st.lists(
+            st.text(st.characters(codec="utf-8", exclude_characters="<|>"), min_size=1),
+            min_size=1,
+            max_size=4,
+        ),
         min_size=1,
         max_size=4,
     )
@@ -74,7 +78,17 @@ def test_a_row_with_a_fault_is_rejected_by_the_name_of_the_check(
 def test_findings_of_the_round_that_was_kept_are_counted() -> None:
     mementos = [memento("a", checks=["planning"]), memento("b", checks=["planning", "heading"])]
     result = records_shard(table(row(mementos=mementos)))
-    assert result.counters == {"check.planning": 2, "check.heading": 1}
+    assert {name: n for name, n in result.counters.items() if name.startswith("check.")} == {
+        "check.planning": 2,
+        "check.heading": 1,
+    }
+
+
+def test_blocks_and_tokens_of_kept_records_are_counted() -> None:
+    result = records_shard(table(row("t0"), row("t1"), row("t2", answer="<think>")))
+    assert result.counters["blocks"] == 4
+    assert result.counters["block_tokens"] == 2 * 36
+    assert result.counters["memento_tokens"] == 2 * 8
 
 
 def test_an_empty_shard_stays_empty() -> None:

@@ -26,7 +26,7 @@ def rejected_rows(stage: str, reasons: Sequence[str]) -> pa.Table:
 
 
 def finished_run(root: Path, *shards: Sequence[dict[str, Any]], refused: Sequence[str] = ()) -> RunFolder:
-    """A run whose records are these rows per shard; ingest rejected one more for each of `refused`, in shard 0."""
+    """A run whose records are these rows per shard; ingest rejected `refused` in shard 0."""
     run = RunFolder(root)
     for number, rows in enumerate(shards):
         reasons = refused if number == 0 else ()

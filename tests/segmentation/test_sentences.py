@@ -125,6 +125,16 @@ def test_a_fence_that_names_a_language_opens_also_after_one_that_was_never_close
     assert len(sentences(text)) == 2 * len(sentences(FREE)) + 2
 
 
+def test_indented_prose_is_no_code_and_is_cut() -> None:
+    paragraphs = [
+        "   So there are ten numbers for each of the four hundreds.",
+        "   Using the same count again, there are 40 + 9 in total.",
+        "   Wait, the last of these hundreds ends at 488 already.",
+    ]
+    text = "\n\n".join(["1. Count the units first.", *paragraphs * 20])
+    assert max(map(len, sentences(text))) <= 900
+
+
 def test_prices_are_no_math() -> None:
     text = "The first ticket costs $5 at noon. The second ticket costs $6 in the evening."
     assert len(sentences(text)) == 2

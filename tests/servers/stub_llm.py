@@ -192,9 +192,7 @@ class StubLlm:
                 self.totals.faults += 1
             return self._wrong_key(request) or await self._respond(request, body, fault)
 
-    async def _respond(
-        self, request: web.Request, body: JsonObject, fault: str | None
-    ) -> web.StreamResponse:
+    async def _respond(self, request: web.Request, body: JsonObject, fault: str | None) -> web.StreamResponse:
         if fault in HTTP_FAULTS:
             return self._http_fault(fault, request, body)
         if fault == "hang":
@@ -238,9 +236,7 @@ class StubLlm:
             "prompt_tokens_details": {"cached_tokens": cached_tokens},
         }
         reply = {"id": "chatcmpl-stub", "object": "chat.completion", "created": 0}
-        return web.json_response(
-            reply | {"model": self.model, "choices": [choice], "usage": usage}
-        )
+        return web.json_response(reply | {"model": self.model, "choices": [choice], "usage": usage})
 
     def _reply(self, body: JsonObject) -> tuple[str, JsonObject | None]:
         chance = stub_replies.dice(body)

@@ -1,4 +1,4 @@
-"""What the stub LLM says: deterministic replies, made from a hash of the request, that satisfy its constraint."""
+"""What the stub LLM says: replies that satisfy the constraint, made from a hash of the request."""
 
 import hashlib
 import json
@@ -67,7 +67,7 @@ def instance(schema: JsonObject, chance: random.Random, root: JsonObject | None 
 
 
 def summary(body: JsonObject, chance: random.Random) -> str:
-    """A short text of words and numbers from the last message: from its last <tag>…</tag> where it has one."""
+    """A short text of words and numbers of the last message, of its last <tag>…</tag> where it has one."""
     last = body["messages"][-1]["content"]
     tagged = re.findall(r"<(\w+)>(.+?)</\1>", last, re.DOTALL)
     material = re.findall(r"[A-Za-z]{4,}|\d+(?:\.\d+)?", tagged[-1][1] if tagged else last)

@@ -1,0 +1,62 @@
+"""`openmementos serve`: runs the deployments that are due, until Ctrl-C."""
+
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+from pipeline.commands.guarded import guarded
+
+if TYPE_CHECKING:
+    from flows.deployments import Deployed
+
+# A cancelled run gives up its requests, ends its engine and tells the server; then it is killed.
+STOP_SECONDS = 40.0
+
+
+def serve() -> None:
+    """Run what is due on the Prefect server that PREFECT_API_URL names: scheduled, or started in the UI.
+
+    Each run is a process of its own on this machine. Ctrl-C ends the runs in progress, and the model
+    servers they started, and then this command; what they have done is kept, the next run goes on.
+    """
+    console = Console()
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    from flows import deployments
+
+    # A service is stopped by SIGTERM, a person's command by Ctrl-C: both end the runs first.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    worker = f"openmementos-{socket.gethostname()}-{os.getpid()}"
+    try:
+        url = deployments.connected()
+        deployments.ensure_work_pool()
+        _tell(console, url, deployments.waiting())
+        command = ["worker", "start", "--pool", deployments.WORK_POOL, "--type", "process", "--name", worker]
+        with guarded(command, {}) as process:
+            try:
+                code = process.wait()
+            except KeyboardInterrupt:
+                console.print("stopping: runs in progress are ended, what they have done is kept")
+                deployments.end_runs(worker, seconds=STOP_SECONDS)
+                raise
+        raise deployments.DeploymentError(
+            f"Prefect's worker ended by itself (exit code {code}); see its messages above"
+        )
+    except KeyboardInterrupt:
+        console.print("stopped")
+    except deployments.DeploymentError as error:
+        console.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+
+
+def _tell(console: Console, url: str, deployed: "list[Deployed]") -> None:
+    console.print(f"waiting for runs that are due on {url} (Ctrl-C stops)", highlight=False, soft_wrap=True)
+    for one in deployed:
+        when = ", ".join(one.schedules) or "no schedule"
+        due = f", next run {one.next_run:%Y-%m-%d %H:%M:%S %Z}" if one.next_run else ""
+        console.print(f"  {one.name}: {when}{due}", highlight=False, soft_wrap=True)
+    if not deployed:
+        console.print("  nothing is deployed yet: openmementos deploy --config FILE")

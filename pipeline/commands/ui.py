@@ -1,0 +1,112 @@
+"""`openmementos ui`: a Prefect server with its UI, until Ctrl-C."""
+
+import signal
+import socket
+import subprocess
+import time
+from typing import Annotated
+
+import httpx
+import typer
+from rich.console import Console
+
+from pipeline.commands.guarded import guarded
+
+# The first start creates the database, which takes 10 to 30 s.
+START_SECONDS = 180.0
+LOOK_SECONDS = 0.2
+
+
+def ui(
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of server and UI.")] = 4200,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; 0.0.0.0 lets other machines in, unasked.")
+    ] = "127.0.0.1",
+) -> None:
+    """Start a Prefect server and its UI: runs, their tasks and results, deployments, schedules.
+
+    It keeps what it knows in ~/.prefect (or PREFECT_HOME) and runs until Ctrl-C. Builds, deployments and
+    workers find it where PREFECT_API_URL names it.
+    """
+    console = Console()
+    _check_free(console, host, port)
+    url = _url(host, port)
+    # A service is stopped by SIGTERM, a person's command by Ctrl-C: both end the server first.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console.print("starting Prefect's server (the first time it creates its database: up to half a minute)")
+    command = ["server", "start", "--host", host, "--port", str(port)]
+    try:
+        with guarded(command, _settings(host, port), subprocess.DEVNULL) as server:
+            _wait_healthy(server, url)
+            console.print(f"Prefect's UI is at {url}  (Ctrl-C stops it)", highlight=False)
+            console.print("other terminals use it after:", highlight=False)
+            console.print(f"  export PREFECT_API_URL={url}/api", highlight=False, soft_wrap=True)
+            raise _ended(server.wait())
+    except KeyboardInterrupt:
+        console.print("stopped")
+    except _NotHealthy as error:
+        console.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+
+
+class _NotHealthy(Exception):
+    """The server ended, or did not answer in time."""
+
+
+def _ended(code: int) -> _NotHealthy:
+    return _NotHealthy(f"Prefect's server ended by itself (exit code {code}); see its messages above")
+
+
+def _settings(host: str, port: int) -> dict[str, str]:
+    return {
+        "PREFECT_SERVER_API_HOST": host,
+        # Without it, the server tells its UI the wrong port, whatever --port says.
+        "PREFECT_SERVER_API_PORT": str(port),
+        # Relative, so that a browser on another machine asks the server it has the page from.
+        "PREFECT_SERVER_UI_API_URL": "/api",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+    }
+
+
+def _check_free(console: Console, host: str, port: int) -> None:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        running = " (a Prefect server runs there already)" if _is_healthy(_url(host, port)) else ""
+        console.print(
+            f"[bold red]error:[/] cannot listen on {host}:{port}{running}: {error.strerror}; "
+            "name another with --port or --host",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(1) from None
+
+
+def _wait_healthy(server: subprocess.Popen[bytes], url: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not _is_healthy(url):
+        if server.poll() is not None:
+            raise _ended(server.returncode)
+        if time.monotonic() > deadline:
+            raise _NotHealthy(f"Prefect's server did not answer at {url} within {START_SECONDS:.0f} s")
+        time.sleep(LOOK_SECONDS)
+
+
+def _is_healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/api/health", timeout=5, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _url(host: str, port: int) -> str:
+    """Address for a browser on this machine."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"

@@ -1,0 +1,173 @@
+"""What was paid for is never paid for twice."""
+
+import errno
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.llm.cache import CacheError, ReplyCache, Stored, request_key
+from pipeline.llm.model import Choice, Message, Request, Usage
+from tests.llm.questions import DIGIT, GRADES, TEXT, ask, ask_and_count, question
+from tests.servers.stub_llm import StubLlm
+
+STORED = Stored("x = 3", "stub", 1, Usage(requests=1, prompt_tokens=10, completion_tokens=4), None)
+
+
+@pytest.mark.parametrize("constraint", [DIGIT, GRADES, TEXT])
+def test_a_reply_from_disk_says_the_same_and_costs_nothing(tmp_path: Path, constraint: object) -> None:
+    with StubLlm() as stub:
+        with ReplyCache(tmp_path / "replies.jsonl") as cache:
+            (paid,) = ask(stub.endpoint, question(constraint), cache=cache)
+        with ReplyCache(tmp_path / "replies.jsonl") as cache:
+            (free,), total = ask_and_count(stub.endpoint, question(constraint), cache=cache)
+            assert cache.cost == paid.usage
+    assert stub.totals.requests == 1
+    assert free == replace(paid, usage=Usage(replies_from_disk=1))
+    assert total == Usage(replies_from_disk=1)
+
+
+def test_unusable_replies_are_not_kept(tmp_path: Path) -> None:
+    with ReplyCache(tmp_path / "r.jsonl") as cache:
+        with StubLlm(faults=["empty", None]) as stub:
+            ask(stub.endpoint, question(), cache=cache)
+        assert len(cache) == 1
+
+
+def test_a_stored_reply_that_fails_a_newer_rule_is_asked_for_again(tmp_path: Path) -> None:
+    with ReplyCache(tmp_path / "r.jsonl") as cache, StubLlm() as stub:
+        key = request_key(question(), "stub", {})
+        cache.put(key, replace(STORED, text="I'm sorry, but I can't assist with that."))
+        (reply,) = ask(stub.endpoint, question(), cache=cache)
+        assert stub.totals.requests == 1
+        assert cache.get(key) == replace(STORED, text=reply.text, usage=reply.usage)
+
+
+DIFFERENCES = {
+    "messages": replace(question(), messages=(Message("user", "Something else"),)),
+    "role": replace(question(), messages=(Message("user", "You write notes."), *question().messages[1:])),
+    "constraint": replace(question(), constraint=Choice(("yes", "no"))),
+    "forbidden": replace(question(), constraint=replace(TEXT, forbidden=())),
+    "max_tokens": replace(question(), max_tokens=65),
+    "temperature": replace(question(), temperature=0.1),
+    "seed": replace(question(), seed=8),
+}
+
+
+@pytest.mark.parametrize("other", DIFFERENCES.values(), ids=DIFFERENCES.keys())
+def test_whatever_the_reply_depends_on_is_part_of_its_key(other: Request) -> None:
+    assert request_key(other, "stub", {}) != request_key(question(), "stub", {})
+
+
+def test_model_and_extra_body_are_part_of_the_key() -> None:
+    keys = {
+        request_key(question(), "stub", {}),
+        request_key(question(), "other", {}),
+        request_key(question(), "stub", {"top_p": 0.9}),
+    }
+    assert len(keys) == 3
+
+
+def test_purpose_and_label_are_no_part_of_the_key() -> None:
+    renamed = replace(question(), purpose="judge", label="trace 2")
+    assert request_key(renamed, "stub", {}) == request_key(question(), "stub", {})
+
+
+def test_the_key_of_a_request_is_the_same_in_every_process() -> None:
+    known = "dbdea7ef"
+    assert request_key(question(DIGIT), "stub", {"b": 1, "a": 2})[:8] == known
+
+
+def test_a_line_cut_off_by_a_kill_is_cut_away_and_the_rest_kept(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    with ReplyCache(path) as cache:
+        cache.put("one", STORED)
+        whole = path.read_bytes()
+        cache.put("two", STORED)
+    everything = path.read_bytes()
+    for cut in range(len(whole), len(everything)):
+        path.write_bytes(everything[:cut])
+        with ReplyCache(path) as cache:
+            assert len(cache) == 1
+            assert cache.get("one") == STORED
+            assert cache.unreadable == 0
+            cache.put("three", STORED)
+        with ReplyCache(path) as cache:
+            assert cache.get("three") == STORED
+
+
+@pytest.mark.parametrize("damage", [b"\0\0\0\0", b"{}", b"[1]", b'{"key": "k", "text": 1}', b"\xff"])
+def test_a_damaged_line_is_counted_and_the_others_are_read(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "r.jsonl"
+    with ReplyCache(path) as cache:
+        cache.put("one", STORED)
+        cache.put("two", STORED)
+    first, second = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([first, damage, second, b""]))
+    with ReplyCache(path) as cache:
+        assert cache.unreadable == 1
+        assert cache.get("one") == cache.get("two") == STORED
+
+
+def test_a_reply_is_in_the_file_as_soon_as_it_is_put(tmp_path: Path) -> None:
+    cache = ReplyCache(tmp_path / "r.jsonl")
+    cache.put("one", STORED)
+    assert (tmp_path / "r.jsonl").read_bytes().endswith(b"}\n")
+    cache.close()
+
+
+def test_a_full_disk_is_named_and_leaves_the_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "r.jsonl"
+    with ReplyCache(path) as cache:
+        cache.put("one", STORED)
+        real = os.pwrite
+        room = iter([20])
+
+        def pwrite(file: int, data: bytes, offset: int) -> int:
+            if (fits := next(room, 0)) == 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(file, data[:fits], offset)
+
+        monkeypatch.setattr(os, "pwrite", pwrite)
+        with pytest.raises(CacheError, match=r"r\.jsonl: No space left on device\n  free space"):
+            cache.put("two", STORED)
+        assert len(cache) == 1
+    with ReplyCache(path) as cache:
+        assert len(cache) == 1
+        assert cache.unreadable == 0
+
+
+def test_a_place_where_no_file_can_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CacheError, match=r"r\.jsonl: File exists\n  free space or make the run folder"):
+        ReplyCache(tmp_path / "file" / "r.jsonl")
+
+
+@given(
+    text=st.text(),
+    probabilities=st.none() | st.dictionaries(st.text(), st.floats(allow_nan=False)),
+)
+def test_any_reply_is_read_back_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory,
+    text: str,
+    probabilities: dict[str, float] | None,
+) -> None:
+    path = tmp_path_factory.mktemp("cache") / "r.jsonl"
+    stored = replace(STORED, text=text, probabilities=probabilities)
+    with ReplyCache(path) as cache:
+        cache.put("k", stored)
+    with ReplyCache(path) as cache:
+        assert cache.get("k") == stored
+
+
+def test_the_key_of_the_endpoint_is_not_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-a-secret-of-this-test")
+    with StubLlm() as stub, ReplyCache(tmp_path / "r.jsonl") as cache:
+        ask(stub.endpoint, question(), cache=cache)
+        assert stub.requests[0].authorization == "Bearer sk-a-secret-of-this-test"
+    assert b"sk-a-secret" not in (tmp_path / "r.jsonl").read_bytes()

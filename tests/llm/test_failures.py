@@ -1,0 +1,233 @@
+"""For every way an endpoint can fail: what happens, and what the user reads."""
+
+import itertools
+import logging
+import socket
+
+import pytest
+
+from pipeline.llm.model import (
+    ContextTooLong,
+    EndpointRefused,
+    EndpointUnavailable,
+    ReplyError,
+)
+from tests.llm.questions import DIGIT, GRADES, LABEL, TEXT, ask, ask_and_count, question
+from tests.servers.stub_llm import StubLlm
+
+KEY = "sk-a-secret-of-this-test"
+PASSING = ["server_error", "unavailable", "rate_limit", "reset", "invalid_json"]
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_a_passing_fault_is_asked_again_and_counted_as_retry(fault: str) -> None:
+    with StubLlm(faults=[fault, fault, None]) as stub:
+        (reply,), total = ask_and_count(stub.endpoint, question())
+    assert reply.attempts == 1
+    assert reply.usage.retries == total.retries == 2
+    assert reply.usage.requests == 1
+    seeds = {seen.body["seed"] for seen in stub.requests}
+    assert len(stub.requests) == 3
+    assert len(seeds) == 1, "the same question each time"
+
+
+def test_a_hanging_request_is_given_up_and_asked_again() -> None:
+    with StubLlm(faults=["hang", None]) as stub:
+        (reply,) = ask(stub.endpoint, question(), request_timeout_seconds=0.3)
+    assert reply.usage.retries == 1
+
+
+@pytest.mark.parametrize(("fault", "at_least"), [("rate_limit_seconds", 1.2), ("rate_limit_date", 0.9)])
+def test_rate_limit_waits_as_long_as_the_server_says(fault: str, at_least: float) -> None:
+    # An HTTP date has whole seconds: two seconds ahead is at least one.
+    seconds = 1.2 if fault == "rate_limit_seconds" else 2
+    with StubLlm(faults=[fault, None], retry_after=seconds) as stub:
+        ask(stub.endpoint, question())
+    first, second = stub.requests
+    assert second.at - first.at >= at_least
+
+
+def test_a_rate_limit_beyond_the_deadline_is_not_waited_for() -> None:
+    with (
+        StubLlm(faults=["rate_limit_seconds"], retry_after=3600) as stub,
+        pytest.raises(EndpointUnavailable, match=f"{LABEL}: no endpoint answered in time .*429"),
+    ):
+        ask(stub.endpoint, question(), deadline_seconds=5)
+
+
+def test_endless_server_errors_end_at_the_deadline() -> None:
+    with (
+        StubLlm(rates={"server_error": 1.0}) as stub,
+        pytest.raises(EndpointUnavailable, match="500 Internal server error"),
+    ):
+        ask(stub.endpoint, question(), deadline_seconds=1)
+    assert len(stub.requests) >= 2
+
+
+def test_nobody_at_the_endpoint_ends_at_the_deadline() -> None:
+    endpoint = f"http://127.0.0.1:{_free_port()}/v1"
+    with pytest.raises(EndpointUnavailable, match=f"{LABEL}: .*{endpoint}"):
+        ask(endpoint, question(), deadline_seconds=0.5)
+
+
+def test_a_dead_endpoint_is_set_aside_and_the_others_do_its_work() -> None:
+    dead = f"http://127.0.0.1:{_free_port()}/v1"
+    requests = [question(seed=n) for n in range(20)]
+    with StubLlm() as stub:
+        replies, total = ask_and_count([dead, stub.endpoint], *requests)
+    assert len(replies) == stub.totals.requests == 20
+    assert total.retries == 0
+
+
+def test_an_endpoint_that_comes_back_is_used_again() -> None:
+    port = _free_port()
+    with StubLlm(port=port, faults=["server_error"] * 3) as stub:
+        ask(stub.endpoint, question())
+    assert stub.models_asked >= 2, "probed before its first request and after three failures"
+
+
+@pytest.mark.parametrize(
+    ("fault", "constraint", "reads"),
+    [
+        ("bad_json", GRADES, "not a Grades"),
+        ("wrong_choice", DIGIT, "a reply that is none of 0, 1, 2, 3"),
+        ("length", TEXT, "a reply cut at max_tokens"),
+        ("length", GRADES, "a reply cut at max_tokens"),
+        ("empty", TEXT, "an empty reply"),
+        ("repeated", TEXT, "one passage over and over"),
+        ("refusal", TEXT, "a refusal"),
+    ],
+)
+def test_an_unusable_reply_is_asked_again_and_then_kept_for_inspection(
+    fault: str, constraint: object, reads: str
+) -> None:
+    with StubLlm(faults=[fault] * 3) as stub, pytest.raises(ReplyError) as failure:
+        ask(stub.endpoint, question(constraint), max_attempts=3)
+    assert str(failure.value).startswith(f"{LABEL}: {reads}")
+    assert str(failure.value).endswith("in each of 3 replies")
+    assert len(failure.value.replies) == len(stub.requests) == 3
+
+
+def test_a_second_attempt_has_another_seed_and_is_not_greedy() -> None:
+    with StubLlm(faults=["empty", "empty", None]) as stub:
+        (reply,), total = ask_and_count(stub.endpoint, question(temperature=0.0, seed=7))
+    bodies = [seen.body for seen in stub.requests]
+    assert [body["seed"] for body in bodies] == [7, 8, 9]
+    assert [body["temperature"] for body in bodies] == [0.0, 0.3, 0.3]
+    assert reply.attempts == 3
+    assert reply.usage.invalid_replies == 2
+    assert reply.usage.completion_tokens == stub.totals.completion_tokens, "bad replies cost too"
+    assert total == reply.usage
+
+
+def test_half_a_surrogate_pair_is_not_used() -> None:
+    answers = itertools.chain(["x = \ud800"], itertools.repeat("x = 3"))
+    with StubLlm(answer=lambda body: next(answers)) as stub:
+        (reply,) = ask(stub.endpoint, question(TEXT))
+    assert reply.text == "x = 3"
+
+
+def test_text_with_a_special_token_is_not_used() -> None:
+    answers = itertools.chain(["x = 3 <|block_start|>"], itertools.repeat("x = 3"))
+    with StubLlm(answer=lambda body: next(answers)) as stub:
+        (reply,) = ask(stub.endpoint, question(TEXT))
+    assert reply.text == "x = 3"
+    assert reply.attempts == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "reads"),
+    [
+        ("unauthorized", "put a valid key into the environment variable MY_KEY"),
+        ("forbidden", r"use a key that may \(environment variable MY_KEY\), or another llm.model"),
+        ("wrong_model", "set llm.model to a name it serves"),
+        ("bad_request", "check llm.extra_body and llm.constraints"),
+    ],
+)
+def test_what_will_never_work_stops_at_once_with_the_remedy(
+    fault: str, reads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", KEY)
+    with StubLlm(faults=[fault]) as stub, pytest.raises(EndpointRefused, match=reads) as failure:
+        ask(stub.endpoint, question(), api_key_env="MY_KEY")
+    assert len(stub.requests) == 1
+    assert stub.endpoint in str(failure.value)
+
+
+def test_a_wrong_key_is_refused_before_any_trace_is_asked_about() -> None:
+    with StubLlm(api_key=KEY) as stub, pytest.raises(EndpointRefused, match="OPENAI_API_KEY"):
+        ask(stub.endpoint, question())
+    assert stub.totals.requests == 0
+
+
+def test_a_model_that_is_not_served_is_refused_with_those_that_are() -> None:
+    with StubLlm(model="qwen3-8b") as stub, pytest.raises(EndpointRefused) as failure:
+        ask(stub.endpoint, question(), model="Qwen/Qwen3-32B")
+    assert str(failure.value).splitlines() == [
+        f"endpoint {stub.endpoint} serves ['qwen3-8b'], not 'Qwen/Qwen3-32B'",
+        "  set llm.model or start the server with that name",
+    ]
+
+
+def test_the_key_reaches_the_server_and_no_message_or_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MY_KEY", KEY)
+    caplog.set_level(logging.DEBUG)
+    with StubLlm(faults=["unauthorized"]) as stub, pytest.raises(EndpointRefused) as failure:
+        ask(stub.endpoint, question(), api_key_env="MY_KEY")
+    assert stub.requests[0].authorization == f"Bearer {KEY}"
+    assert "Incorrect API key provided: …" in str(failure.value)
+    assert KEY not in str(failure.getrepr(style="long", showlocals=True, chain=True))
+    assert KEY not in caplog.text
+
+
+def test_a_prompt_beyond_the_window_is_told_apart_from_a_bad_request() -> None:
+    with StubLlm(max_model_len=300) as stub, pytest.raises(ContextTooLong, match=LABEL):
+        ask(stub.endpoint, question(content="word " * 400))
+
+
+def test_a_field_that_the_endpoint_does_not_know_is_left_out() -> None:
+    import json
+
+    from aiohttp import web
+
+    class Picky(StubLlm):
+        """Speaks like a newer OpenAI model: another name for max_tokens, no logprobs."""
+
+        async def _respond(
+            self, request: web.Request, body: dict[str, object], fault: str | None
+        ) -> web.StreamResponse:
+            for name in ("max_tokens", "logprobs", "temperature"):
+                if name in body:
+                    message = f"Unsupported parameter: '{name}' is not supported with this model."
+                    return web.json_response({"error": {"message": message}}, status=400)
+            assert json.dumps(body)
+            return await super()._respond(request, body, fault)
+
+    with Picky(owned_by="somebody", answer=lambda body: "2") as stub:
+        first, second = ask(stub.endpoint, question(DIGIT), question(DIGIT, seed=8))
+    assert first.text == second.text == "2"
+    assert stub.requests[-1].body["max_completion_tokens"] == 64
+
+
+def test_a_storm_of_faults_loses_no_request() -> None:
+    rates = {
+        "server_error": 0.10,
+        "rate_limit": 0.05,
+        "reset": 0.05,
+        "hang": 0.02,
+        "empty": 0.03,
+    }
+    requests = [question(seed=n * 100) for n in range(200)]
+    with StubLlm(rates=rates, fault_seed=3) as stub:
+        replies, total = ask_and_count(stub.endpoint, *requests, request_timeout_seconds=1, max_attempts=5)
+    assert len(replies) == 200
+    assert total.requests == stub.totals.requests == 200 + total.invalid_replies
+    assert total.retries + total.invalid_replies == stub.totals.faults > 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,135 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.segmentation import cues
+from pipeline.segmentation.cues import Cue, score_boundaries
+
+PLAIN = "The two triangles have a common side.\n\n"
+
+
+def cue(before: str, after: str) -> Cue:
+    (only,) = score_boundaries([before, after])
+    return only
+
+
+@given(st.lists(st.text(min_size=1)))
+def test_every_boundary_has_one_cue_between_0_and_3(sentences: list[str]) -> None:
+    found = score_boundaries(sentences)
+    assert len(found) == max(0, len(sentences) - 1)
+    assert all(0 <= each.score <= 3 for each in found)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rule"),
+    [
+        ("The positions are as follows:\n\n", "The first one is Ana.", "colon"),
+        ("We find that 3x + 2 =\n", "The right side is 8.", "operator"),
+        ("Let me check whether that works.\n\n", "For n = 3 we get 12.", "announcement"),
+        ("Okay, so I need to find the area.\n\n", "The base is 4.", "announcement"),
+        ("Suppose Ana is in position 4.\n\n", "Dan is in position 5, and Ben in 1.", "assumption"),
+        ("Wait, is that right?\n\n", "Ana was in position 1 before.", "doubt_raised"),
+        ("The sum is 3 + 4\n", "≈ 7.1 by the second estimate.", "relation"),
+        (PLAIN, "Then the angles are equal.", "continuation"),
+        (PLAIN, "So the angles are equal.", "consequence"),
+        (PLAIN, "That means the angles are equal.", "pronoun"),
+        ("i=1: the sum is 1, and we go on.\n\n", "i=2: the sum is 3, and we go on.", "execution_step"),
+        ("Step 1: fill the big jug. (0, 5)\n", "Step 2: pour it over. (3, 2)", "execution_step"),
+    ],
+)
+def test_a_thought_is_surely_not_interrupted(before: str, after: str, rule: str) -> None:
+    found = cue(before, after)
+    assert (found.rule, found.sure) == (rule, True)
+    assert found.score < 1
+
+
+@pytest.mark.parametrize(
+    ("after", "rule"),
+    [
+        ("## Second part\n", "heading"),
+        ("**Final Answer**\n\nIt is 12.", "heading"),
+        ("Final answer: 12.", "final_answer"),
+        ("In summary, both conditions hold.", "final_answer"),
+        ("Let me summarize what we know.", "restatement"),
+        ("Okay, so far we have two equations.", "restatement"),
+        ("Hmm, let me start over.", "restart"),
+        ("Wait, I should rethink this.", "restart"),
+        ("Alternatively, we could count the complement.", "new_approach"),
+        ("Another way is to count the complement.", "new_approach"),
+        ("Let me try a different approach.", "new_approach"),
+        ("Maybe there is a better way.", "new_approach"),
+        ("Let me double-check the second case.", "verification"),
+        ("Wait, let me verify that with n = 3.", "verification"),
+        ("But let's check the other condition, too.", "verification"),
+        ("Case 2: n is odd.", "case_split"),
+        ("Moving on to the last condition.", "next_stage"),
+    ],
+)
+def test_a_new_chapter_surely_begins(after: str, rule: str) -> None:
+    found = cue(PLAIN, after)
+    assert (found.rule, found.sure) == (rule, True)
+    assert found.score >= 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rule"),
+    [
+        (PLAIN, "Triangle ABC has the base 4.", "paragraph"),
+        ("So the answer is 12.\n\n", "Triangle ABC has the base 4.", "result_reached"),
+        ("Can the base be 4?\n\n", "Triangle ABC has the base 5.", "question"),
+        ("The loop goes on\n\n", "until the list is empty.", "small_letter"),
+        (PLAIN, "Wait, the base is 4.", "doubt"),
+        (PLAIN, "But the base is 4.", "objection"),
+        (PLAIN, "Let me take the base as 4.", "plan"),
+        (PLAIN, "Similarly, the base of the other is 5.", "parallel"),
+        ("Alternatively, it is a lie.\n\n", "Alternatively, it is a promise.", "another_guess"),
+        ("Option A: it is a lie.\n\n", "Option B: it is a promise.", "another_case"),
+    ],
+)
+def test_what_rules_cannot_tell_is_left_to_the_model(before: str, after: str, rule: str) -> None:
+    found = cue(before, after)
+    assert (found.rule, found.sure) == (rule, False)
+
+
+def test_a_result_before_it_makes_an_opening_better() -> None:
+    opening = "Alternatively, we could count the complement."
+    assert cue("So the answer is 12.\n\n", opening).score > cue(PLAIN, opening).score
+
+
+def test_an_opening_within_a_paragraph_counts_less_and_is_not_sure() -> None:
+    opening = "Alternatively, we could count the complement."
+    within = cue("The two triangles have a common side. ", opening)
+    assert within.score < cue(PLAIN, opening).score
+    assert not within.sure
+
+
+def test_the_middle_of_a_paragraph_is_no_place_to_cut() -> None:
+    found = cue("The two triangles have a common side. ", "Triangle ABC has the base 4.")
+    assert found == Cue(0.5, "same_paragraph", True)
+
+
+def test_an_announcement_before_a_full_stop_is_not_the_clause_before_the_boundary() -> None:
+    done = "Let me check n = 3. The left side is 12 and the right side is 12.\n\n"
+    assert cue(done, "Triangle ABC has the base 4.").rule != "announcement"
+
+
+def test_rules_have_sensible_scores_and_one_decision_per_name() -> None:
+    tables = [
+        cues.LAST_CHARACTER_VETOES,
+        cues.ENDING_VETOES,
+        cues.BEGINNING_VETOES,
+        cues.PAIR_VETOES,
+        cues.OPENINGS,
+        cues.ENDINGS,
+    ]
+    rules = list(itertools.chain.from_iterable(tables))
+    assert all(0 <= rule.score <= 3 for rule in rules)
+    assert len({rule.name for rule in rules}) == len({(rule.name, rule.score) for rule in rules})
+
+
+def test_long_sentences_are_read_at_their_edges_only() -> None:
+    long = "word " * 200_000
+    assert cue(f"{long}:\n\n", f"Alternatively, {long}").rule == "colon"
+    assert cue(f"{long}.\n\n", f"Alternatively, {long}").rule == "new_approach"
