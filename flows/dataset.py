@@ -1,13 +1,14 @@
 """The dataset flow: traces in, a published Memento dataset out, one task per stage and shard."""
 
+import queue
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
-from prefect.futures import PrefectFuture, as_completed
+from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
 from flows.artifacts import show_result
@@ -47,13 +48,7 @@ def dataset(build: BuildConfig, run_dir: Path) -> dict[str, Any]:
     run = RunFolder(run_dir)
     with run.lock():
         allow_start(run)
-        try:
-            totals = _build(build, run)
-        except BaseException:
-            # Stages in other threads or on other machines see this and give up their shard.
-            request_stop(run)
-            raise
-    return totals.as_json()
+        return _build(build, run).as_json()
 
 
 def _build(build: BuildConfig, run: RunFolder) -> Totals:
@@ -65,6 +60,7 @@ def _build(build: BuildConfig, run: RunFolder) -> Totals:
         if needs_model(run, build, shards):
             model = stack.enter_context(starting(build.llm, run.root / "engine.log", run.tell))
         runner = stack.enter_context(task_runner(build))
+        stack.enter_context(_stopping_all(run))
         split, *others = STAGES
         # Splitting needs no model, so it goes on while the engine loads.
         first = [_submit(runner, split, shard, run, build, None, []) for shard in range(shards)]
@@ -73,7 +69,7 @@ def _build(build: BuildConfig, run: RunFolder) -> Totals:
         for shard in range(shards):
             for stage in others:
                 last[shard] = _submit(runner, stage, shard, run, build, served, [last[shard]])
-        for future in as_completed(first + last):
+        for future in _as_they_end(first + last):
             future.result()
     run.tell("publishing")
     used = load_prompts().labels(*(("score",) if build.score.detector != "cues" else ()), *QUESTIONS)
@@ -82,6 +78,16 @@ def _build(build: BuildConfig, run: RunFolder) -> Totals:
     totals.write(run.totals)
     show_result(totals, published)
     return totals
+
+
+@contextmanager
+def _stopping_all(run: RunFolder) -> Iterator[None]:
+    """Ends the stages at work, in whatever thread or process, once one fails or the run is interrupted."""
+    try:
+        yield
+    except BaseException:
+        request_stop(run)
+        raise
 
 
 def _submit(
@@ -97,6 +103,22 @@ def _submit(
     parameters = {"stage": stage.name, "shard": shard, "run_dir": run.root, "build": build, "served": served}
     future: PrefectFuture[Any] = runner.submit(named, parameters, wait_for=list(after))
     return future
+
+
+def _as_they_end(futures: Sequence[PrefectFuture[Any]]) -> Iterator[PrefectFuture[Any]]:
+    """The futures in the order in which they end.
+
+    Looks up every second, unlike Prefect's `as_completed`: a Ctrl-C that the system hands to another thread
+    reaches the main one only when that one runs.
+    """
+    ended: queue.SimpleQueue[PrefectFuture[Any]] = queue.SimpleQueue()
+    for future in futures:
+        future.add_done_callback(ended.put)
+    left = len(futures)
+    while left:
+        with suppress(queue.Empty):
+            yield ended.get(timeout=1.0)
+            left -= 1
 
 
 @task(name="ingest", task_run_name="read and select traces", persist_result=False)

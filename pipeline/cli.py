@@ -4,6 +4,8 @@ import typer
 
 from pipeline.commands.build import build
 from pipeline.commands.deploy import deploy
+from pipeline.commands.doctor import doctor
+from pipeline.commands.inspect import inspect
 from pipeline.commands.plan import plan
 from pipeline.commands.serve import serve
 from pipeline.commands.ui import ui
@@ -18,6 +20,8 @@ app = typer.Typer(
 )
 app.command()(build)
 app.command()(plan)
+app.command()(doctor)
+app.command()(inspect)
 app.command()(deploy)
 app.command()(serve)
 app.command()(ui)

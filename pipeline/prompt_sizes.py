@@ -13,7 +13,7 @@ from pipeline.segmentation.tokens import TokenCounter
 
 # Blocks of the released data have 1,150 tokens, their mementos 194; whole traces go from 10,900 to 1,850
 # (design section 2, from arXiv 2604.09852 and the card of microsoft/OpenMementos).
-BLOCK_TOKENS_PER_MEMENTO_TOKEN = 6
+_BLOCK_PER_MEMENTO_TOKENS = 6
 # Share of mementos that have not reached 8 of 10 points after so many rounds (the same source: 28 % pass the
 # first, 92 % pass after two). Each further round is taken to help the same part of those that are left.
 _LEFT_AFTER_ONE = 0.72
@@ -97,7 +97,7 @@ class PromptSizes:
         """The questions about these blocks by purpose ("compress", "judge", "refine"); an estimate."""
         config = self.build.mementos
         texts = block_texts(trace["reasoning"], trace["sentence_ends"], block_ends)
-        mementos = [min(config.max_tokens, size // BLOCK_TOKENS_PER_MEMENTO_TOKEN + 1) for size in block_tokens]
+        mementos = [min(config.max_tokens, size // _BLOCK_PER_MEMENTO_TOKENS + 1) for size in block_tokens]
         kept = {"trace": list(block_tokens), "mementos": mementos, "block": []}[config.context]
         rounds = judge_rounds(config.max_rounds)
         prefix = _Prefix(*self._head(trace["problem"]))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -50,6 +51,8 @@ def build(
     _settle_prefect(verbose)
     from flows.dataset import dataset
 
+    # `kill` and a scheduler's stop end the run as Ctrl-C does: engine and server are stopped, work is kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with shown_progress(run, described, console):
             totals = dataset(build=described, run_dir=run.root)

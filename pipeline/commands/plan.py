@@ -53,8 +53,8 @@ def plan(
 
     Traces are read and split for real, into the run folder, so that the build does not do it again. What is
     counted is marked exact, what rests on the paper's statistics (28 % of first mementos pass, mementos a
-    sixth of their blocks) estimated. Tokens are those of the data's vocabulary; answers that must be asked for
-    again are not counted.
+    sixth of their blocks) estimated. Tokens are those of the data's vocabulary; requests that must be
+    repeated are not counted.
 
     Examples:
 

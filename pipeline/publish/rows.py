@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 import schemas.openmementos
-from pipeline.records.spans import cut
+from pipeline.pieces import cut
 
 
 @dataclass(frozen=True)

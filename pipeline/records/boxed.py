@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 def boxed_answers(text: str) -> list[str]:
     """What stands in each \\boxed{…} (or \\fbox), in order; empty, unclosed and very long ones left out."""
+    if "\\boxed" not in text and "\\fbox" not in text:
+        return []
     # The start of the answer for each brace that is open, None where the brace is no box's.
     open_braces: list[int | None] = []
     answers: list[tuple[int, str]] = []
@@ -20,7 +22,7 @@ def boxed_answers(text: str) -> list[str]:
 
 
 def answers_not_in(answers: Iterable[str], *texts: str) -> list[str]:
-    """Those of the answers that stand in none of the texts, in LaTeX or in plain characters (\\frac{3}{4}, 3/4)."""
+    """The answers that stand in none of the texts, in LaTeX or in plain characters (\\frac{3}{4}, 3/4)."""
     bare_texts = [_bare(text) for text in texts]
     return [answer for answer in answers if not any(_stands(_bare(answer), text) for text in bare_texts)]
 

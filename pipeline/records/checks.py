@@ -95,7 +95,7 @@ def _boxed_not_in_block(case: Case) -> list[str]:
     if not answers:
         return []
     return [
-        f"the answer \\boxed{{{answer}}} stands neither in the block nor in the problem"
+        f"the answer \\boxed{{{answer[:_LONGEST_SHOWN]}}} stands neither in the block nor in the problem"
         for answer in answers_not_in(answers, case.block, case.problem)
     ]
 
@@ -103,7 +103,7 @@ def _boxed_not_in_block(case: Case) -> list[str]:
 def _answer_not_in_memento(case: Case) -> list[str]:
     answers = [answer for answer in boxed_answers(case.block) if not _PLACEHOLDER.fullmatch(answer)]
     return [
-        f"the block's answer \\boxed{{{answer}}} is missing from the memento"
+        f"the block's answer \\boxed{{{answer[:_LONGEST_SHOWN]}}} is missing from the memento"
         for answer in answers_not_in(answers[-1:], case.memento)
     ]
 
@@ -145,6 +145,7 @@ MEMENTO_CHECKS = (
 )
 
 _SHOWN = 5
+_LONGEST_SHOWN = 200
 _MOST_ANSWERS = 20
 _PLACEHOLDER = re.compile(
     r"(?i)[.…_?\s]*|(?:your |the |final )*(?:answer|result|solution)(?: here)?|\\ldots|\\dots"

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+from pipeline.pieces import block_texts
 from pipeline.records.assemble import ParsedResponse, ParseError, parse, special_token_in
 from pipeline.records.checks import Finding, Severity
-from pipeline.records.spans import blocks_of, covers
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Record:
 
     @property
     def blocks(self) -> list[str]:
-        return blocks_of(self.reasoning, self.sentence_ends, self.block_ends)
+        return block_texts(self.reasoning, self.sentence_ends, self.block_ends)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def check_response(record: Record, response: str) -> list[Finding]:
 
 
 def _sentences_cover(record: Record) -> str | None:
-    if covers(record.sentence_ends, len(record.reasoning)):
+    if _cover(record.sentence_ends, len(record.reasoning)):
         return None
     return (
         f"the sentences do not cover the {len(record.reasoning)} characters of the reasoning once, in order"
@@ -58,7 +59,7 @@ def _sentences_cover(record: Record) -> str | None:
 
 
 def _blocks_cover(record: Record) -> str | None:
-    if covers(record.block_ends, len(record.sentence_ends)):
+    if _cover(record.block_ends, len(record.sentence_ends)):
         return None
     return f"the blocks do not cover the {len(record.sentence_ends)} sentences once, in order"
 
@@ -93,6 +94,11 @@ def _longer_than_block(record: Record) -> str | None:
         if tokens >= of:
             return f"memento {number} has {tokens} tokens and its block {of}"
     return None
+
+
+def _cover(ends: Sequence[int], length: int) -> bool:
+    """Whether pieces with these ends cover 0 … length once, in order, none of them empty."""
+    return all(start < end for start, end in pairwise((0, *ends))) and (ends[-1] if ends else 0) == length
 
 
 RECORD_CHECKS = (

@@ -25,7 +25,8 @@ from schemas.replies import Verdict
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample" / "traces.jsonl"
 CONFIG = Path(__file__).parents[2] / "flows" / "configs" / "sample.yaml"
-FULL_MARKS = Verdict(formulas=3, values=2, methods=2, validation=1, only_confirmed=1, result_first=1, missing=[])
+POINTS = {"formulas": 3, "values": 2, "methods": 2, "validation": 1, "only_confirmed": 1, "result_first": 1}
+FULL_MARKS = Verdict(**POINTS, missing=[])
 
 
 @dataclass
@@ -63,7 +64,8 @@ def sample_build(**sections) -> BuildConfig:
     source = {"paths": (str(SAMPLE),)}
     values = {"name": "small", "source": source, "select": {"limit": 5}, "traces_per_shard": 3, **sections}
     # An endpoint where nobody listens: a plan that asked a model would fail.
-    return BuildConfig.model_validate({"llm": {"model": "m", "endpoints": ("http://127.0.0.1:9/v1",)}, **values})
+    llm = {"model": "m", "endpoints": ("http://127.0.0.1:9/v1",)}
+    return BuildConfig.model_validate({"llm": llm, **values})
 
 
 def planned(build: BuildConfig, root: Path) -> Plan:
@@ -103,8 +105,8 @@ def test_planned_memento_questions_are_about_those_that_the_stage_asks(tmp_path,
         told, seen = plan.loads[purpose], model.loads[purpose]
         assert told.requests == seen.requests == plan.blocks
         assert told.prompt_tokens == pytest.approx(seen.prompt_tokens, rel=0.05)
-    told, seen = plan.load.computed_tokens, sum((load for load in model.loads.values()), Load()).computed_tokens
-    assert told == pytest.approx(seen, rel=0.15)
+    seen = sum(model.loads.values(), Load())
+    assert plan.load.computed_tokens == pytest.approx(seen.computed_tokens, rel=0.15)
     assert plan.loads["refine"].requests == 0
 
 
@@ -174,7 +176,8 @@ def test_every_line_of_the_table_says_how_sure_it_is(tmp_path):
 
 
 def test_prices_of_the_config_are_used_unless_others_are_given(tmp_path):
-    priced = ("--set", "llm.price_per_million_prompt_tokens=1", "--set", "llm.price_per_million_completion_tokens=1")
+    keys = ("llm.price_per_million_prompt_tokens", "llm.price_per_million_completion_tokens")
+    priced = [part for key in keys for part in ("--set", f"{key}=1")]
     once = json.loads(told(tmp_path, "--json", *priced).stdout)["figures"]["cost"]["value"]
     prices = ("--prompt-price", "2", "--completion-price", "2")
     twice = json.loads(told(tmp_path, "--json", *priced, *prices).stdout)["figures"]["cost"]["value"]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.llm.cache import CacheError, ReplyCache, Stored, request_key
@@ -148,6 +148,7 @@ def test_a_place_where_no_file_can_be_made_is_named(tmp_path: Path) -> None:
         ReplyCache(tmp_path / "file" / "r.jsonl")
 
 
+@settings(deadline=None)
 @given(
     text=st.text(),
     probabilities=st.none() | st.dictionaries(st.text(), st.floats(allow_nan=False)),

@@ -7,7 +7,7 @@ import urllib.request
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.llm.questions import DIGIT, Grades, ask, ask_and_count, question
@@ -18,12 +18,14 @@ from tests.servers.stub_prefix_cache import BLOCK_TOKENS, CHARACTERS_PER_TOKEN, 
 BLOCK = BLOCK_TOKENS * CHARACTERS_PER_TOKEN
 
 
+@settings(deadline=None)
 @given(seed=st.integers())
 def test_json_replies_satisfy_their_schema(seed: int) -> None:
     schema = Grades.model_json_schema()
     jsonschema.validate(stub_replies.instance(schema, random.Random(seed)), schema)
 
 
+@settings(deadline=None)
 @given(seed=st.integers())
 @pytest.mark.parametrize("pattern", [r"[0-3]", r"([0-3] ){3}[0-3]", r"(yes|no): \d+(\.\d)?", r"[a-f]{2,4}"])
 def test_regex_replies_match_their_pattern(pattern: str, seed: int) -> None:
@@ -40,6 +42,7 @@ def test_a_summary_is_made_of_the_last_tagged_text_and_is_shorter() -> None:
     assert 0 < len(text) < len(block)
 
 
+@settings(deadline=None)
 @given(
     shared=st.integers(0, 6 * BLOCK), first=st.text("ab", max_size=200), second=st.text("cd", max_size=200)
 )

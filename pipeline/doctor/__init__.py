@@ -1,0 +1,40 @@
+"""What is installed and reachable, and how to put right what is not."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from pipeline.config import BuildConfig
+from pipeline.doctor.installation import engine, packages, python, vocabulary
+from pipeline.doctor.item import Item, State
+from pipeline.doctor.machine import gpu, machine, prefect, run_folder, sources
+from pipeline.doctor.model import api_key, bundled, endpoint, hub_token, model
+
+__all__ = ["Item", "State", "examine"]
+
+
+def examine(build: BuildConfig, run_root: Path) -> list[Item]:
+    """Everything that a build of this config into this folder needs, looked at, at once; about a second.
+
+    Asks no model and loads no engine; waits at most 5 s for an endpoint to list its models.
+    """
+    llm = build.llm
+    looks: Sequence[Callable[[], list[Item]]] = (
+        python,
+        packages,
+        partial(engine, needed=not llm.endpoints),
+        gpu,
+        partial(machine, run_root, own_engine=not llm.endpoints),
+        partial(vocabulary, build.split.tokenizer),
+        partial(sources, build.source),
+        partial(bundled, llm),
+        partial(model, llm),
+        *(partial(endpoint, url, llm) for url in llm.endpoints),
+        partial(api_key, llm),
+        hub_token,
+        prefect,
+        partial(run_folder, run_root),
+    )
+    with ThreadPoolExecutor(len(looks)) as pool:
+        return [item for items in pool.map(lambda look: look(), looks) for item in items]

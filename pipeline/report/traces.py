@@ -1,0 +1,150 @@
+"""The traces of a run folder, one line each: how far each came, and what it came to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipeline.outcomes import RejectReason
+from pipeline.stages import INGEST, STAGES
+from pipeline.store import RunFolder
+
+_LAST = STAGES[-1].name
+# What a line needs of the columns that a stage adds.
+_COUNTED = {"split": ["sentence_ends"], "partition": ["block_tokens"], "mementos": ["mementos"]}
+
+
+class TraceState(StrEnum):
+    """How a trace stands."""
+
+    DONE = "done"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True)
+class TraceLine:
+    """One trace in a list. What it has not come to is None.
+
+    stage: where it was rejected or failed, or the last one it went through. compression: tokens of blocks per
+    token of mementos; score: mean of the judge's points; rounds: mean per memento.
+    """
+
+    trace_id: str
+    origin: str
+    domain: str | None
+    state: TraceState
+    stage: str
+    reason: str
+    shard: int
+    sentences: int | None = None
+    blocks: int | None = None
+    compression: float | None = None
+    score: float | None = None
+    rounds: float | None = None
+
+
+def trace_lines(run: RunFolder) -> Iterator[TraceLine]:
+    """Every trace of the run, in the order of the source within a shard, those rejected at ingest last.
+
+    One shard at a time is in memory.
+    """
+    for shard in shards(run):
+        yield from lines_of_shard(run, shard)
+
+
+def lines_of_shard(run: RunFolder, shard: int) -> Iterator[TraceLine]:
+    """The same for one shard."""
+    stages = stages_reached(run, shard)
+    ended = endings(run, shard, stages)
+    columns = {name: _column(run, name, shard) for name in stages if name in _COUNTED}
+    passed = {name: _ids(run, name, shard) for name in stages}
+    for row in _read(run, INGEST, shard, ["trace_id", "origin", "domain"]):
+        trace_id = row["trace_id"]
+        last = [name for name in stages if trace_id in passed[name]][-1]
+        yield TraceLine(
+            **row,
+            **_standing(ended.get(trace_id), last),
+            **_counts({name: column[trace_id] for name, column in columns.items() if trace_id in column}),
+            shard=shard,
+        )
+    for row in _rows_of(run.rejected(INGEST, shard)):
+        yield TraceLine(row["trace_id"], row["origin"], None, **_standing(row, INGEST), shard=shard)
+
+
+def shards(run: RunFolder) -> Iterator[int]:
+    """Numbers of the shards that ingest has written."""
+    for shard in count():
+        if run.read_manifest(INGEST, shard) is None:
+            return
+        yield shard
+
+
+def stages_reached(run: RunFolder, shard: int) -> list[str]:
+    """Stages whose result for the shard follows from the one before; what an older run left beyond is not."""
+    reached = [INGEST]
+    before = run.read_manifest(INGEST, shard)
+    for stage in STAGES:
+        manifest = run.read_manifest(stage.name, shard)
+        if manifest is None or before is None or manifest.input != before.output:
+            break
+        reached.append(stage.name)
+        before = manifest
+    return reached
+
+
+def endings(run: RunFolder, shard: int, stages: list[str]) -> dict[str, dict[str, Any]]:
+    """Rows of the traces that ingest took and that one of these stages rejected or failed, by id."""
+    later = [name for name in stages if name != INGEST]
+    paths = [path(name, shard) for name in later for path in (run.rejected, run.failed)]
+    return {row["trace_id"]: row for path in paths for row in _rows_of(path)}
+
+
+def _standing(ending: dict[str, Any] | None, last: str) -> dict[str, Any]:
+    if ending is None:
+        state = TraceState.DONE if last == _LAST else TraceState.UNFINISHED
+        return {"state": state, "stage": last, "reason": ""}
+    if "reason" in ending:
+        reason = RejectReason(ending["reason"]).text
+        return {"state": TraceState.REJECTED, "stage": ending["stage"], "reason": reason}
+    return {"state": TraceState.FAILED, "stage": ending["stage"], "reason": ending["error"].splitlines()[0]}
+
+
+def _counts(columns: dict[str, list[Any]]) -> dict[str, Any]:
+    counts: dict[str, Any] = {}
+    if "split" in columns:
+        counts["sentences"] = len(columns["split"])
+    if "partition" in columns:
+        counts["blocks"] = len(columns["partition"])
+    if mementos := columns.get("mementos"):
+        tokens = sum(memento["tokens"] for memento in mementos)
+        counts["compression"] = sum(columns["partition"]) / tokens if tokens else None
+        counts["score"] = sum(memento["score"] for memento in mementos) / len(mementos)
+        counts["rounds"] = sum(len(memento["rounds"]) for memento in mementos) / len(mementos)
+    return counts
+
+
+def _column(run: RunFolder, stage: str, shard: int) -> dict[str, list[Any]]:
+    (name,) = _COUNTED[stage]
+    return {row["trace_id"]: row[name] for row in _read(run, stage, shard, ["trace_id", name])}
+
+
+def _ids(run: RunFolder, stage: str, shard: int) -> set[str]:
+    return {row["trace_id"] for row in _read(run, stage, shard, ["trace_id"])}
+
+
+def _read(run: RunFolder, stage: str, shard: int, columns: list[str]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(run.shard(stage, shard), columns=columns).to_pylist()
+    return rows
+
+
+def _rows_of(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return rows
