@@ -14,6 +14,7 @@ from pipeline.llm.cache import ReplyCache
 from pipeline.llm.client import Client
 from pipeline.llm.model import Usage
 from pipeline.llm.serving import Served
+from pipeline.llm.slots import Slots
 from pipeline.llm.templates import load_prompts
 from pipeline.mementos.writing import write_mementos_shard
 from pipeline.outcomes import ShardResult
@@ -118,7 +119,7 @@ async def _with_model(
                 prompts=load_prompts(),
                 window=await client.context_window(),
                 seed=build.llm.seed,
-                slots=asyncio.Semaphore(build.llm.max_in_flight),
+                slots=Slots(build.llm.max_in_flight),
             )
             return await ask(asking), client.usage
 

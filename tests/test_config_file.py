@@ -47,7 +47,9 @@ def test_every_mistake_is_told_at_once(config):
 
 
 def test_overrides_win_over_the_file(config):
-    build = load_config(config, ["partition.min_tokens=150", "llm.endpoints=[http://a/v1]", "select.mix={math: 1}"])
+    build = load_config(
+        config, ["partition.min_tokens=150", "llm.endpoints=[http://a/v1]", "select.mix={math: 1}"]
+    )
     assert build.partition.min_tokens == 150
     assert build.llm.endpoints == ("http://a/v1",)
     assert build.select.mix == {"math": 1.0}

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.commands import options
+from pipeline.commands.console import given_up
 from pipeline.commands.progress import shown_progress
 from pipeline.config_file import ConfigError
 from pipeline.outcomes import RejectReason
@@ -46,7 +47,7 @@ def build(
     try:
         described = options.build_config(config, source, limit, endpoint, model, overrides)
     except ConfigError as error:
-        raise _given_up(console, error) from error
+        raise given_up(console, error) from error
     run = RunFolder(options.run_folder(described, run_dir))
     _settle_prefect(verbose)
     from flows.dataset import dataset
@@ -60,7 +61,7 @@ def build(
         console.print(f"stopped; what is done is kept in {run.root}, run the same command to go on")
         raise typer.Exit(130) from None
     except Exception as error:
-        raise _given_up(console, error) from error
+        raise given_up(console, error) from error
     if as_json:
         json.dump(totals, sys.stdout, indent=2)
         print()
@@ -116,11 +117,6 @@ def _usage(used: dict[str, int]) -> str:
         ("invalid_replies", "unusable replies"),
     )
     return text + "".join(f", {used[key]:,} {words}" for key, words in notes if used[key])
-
-
-def _given_up(console: Console, error: Exception) -> typer.Exit:
-    console.print(f"[bold red]error:[/] {error}", markup=True, highlight=False, soft_wrap=True)
-    return typer.Exit(1)
 
 
 def _settle_prefect(verbose: bool) -> None:

@@ -12,10 +12,17 @@ from rich.console import Console
 
 from pipeline.commands import options
 from pipeline.commands.console import given_up, output
-from pipeline.report.inspect import as_json as story_as_json
-from pipeline.report.inspect import show, table
-from pipeline.report.story import NotThere, find_run, find_trace, only_block
-from pipeline.report.traces import TraceState, trace_lines
+from pipeline.inspect import (
+    NotThere,
+    TraceState,
+    find_run,
+    find_trace,
+    only_block,
+    show,
+    table,
+    trace_lines,
+)
+from pipeline.inspect import as_json as story_as_json
 from pipeline.store import RunFolder, StoreError
 
 _RUNS = Path("data/runs")

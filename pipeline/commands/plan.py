@@ -4,21 +4,21 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import progress
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from pipeline.commands import options
 from pipeline.commands.console import given_up, output
 from pipeline.config import LlmConfig
 from pipeline.config_file import ConfigError
 from pipeline.ingest import SourceError
-from pipeline.plan import Progress as OnProgress
-from pipeline.plan import make_plan
-from pipeline.report.plan import Prices, Speeds, as_json, tables
 from pipeline.store import RunFolder, StoreError
+
+if TYPE_CHECKING:
+    from pipeline.plan import Prices, Progress
 
 PromptSpeed = Annotated[
     float | None,
@@ -47,7 +47,7 @@ def plan(
     generation_speed: GenerationSpeed = None,
     prompt_price: PromptPrice = None,
     completion_price: CompletionPrice = None,
-    as_json_: options.Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Tell what a build will take: traces, sentences, requests, tokens, hours, cost. No model is asked.
 
@@ -64,6 +64,10 @@ def plan(
 
       openmementos plan -c my.yaml -n 1000 --prompt-price 0.10 --completion-price 0.40 --json
     """
+    # Not above: it takes a second, which every other command would wait for, too.
+    from pipeline.plan import Speeds, make_plan, tables
+    from pipeline.plan import as_json as plan_as_json
+
     console = Console(stderr=True)
     if (prompt_speed is None) != (generation_speed is None):
         raise typer.BadParameter("--prompt-speed and --generation-speed belong together: give both")
@@ -74,41 +78,43 @@ def plan(
     except KeyboardInterrupt:
         console.print("stopped; what is read and split is kept, run the same command to go on")
         raise typer.Exit(130) from None
-    except (ConfigError, SourceError, StoreError) as error:
+    except (ConfigError, SourceError, StoreError, OSError, RuntimeError) as error:
         raise given_up(console, error) from error
     speeds = Speeds(prompt_speed, generation_speed) if prompt_speed and generation_speed else None
     prices = _prices(build.llm, prompt_price, completion_price)
-    if as_json_:
-        json.dump(as_json(made, speeds, prices), sys.stdout, indent=2)
+    if as_json:
+        json.dump(plan_as_json(made, speeds, prices), sys.stdout, indent=2)
         print()
     else:
         output().print(tables(made, speeds, prices))
 
 
-def _prices(config: LlmConfig, prompt: float | None, completion: float | None) -> Prices | None:
+def _prices(config: LlmConfig, prompt: float | None, completion: float | None) -> "Prices | None":
+    from pipeline.plan import Prices
+
     prompt = config.price_per_million_prompt_tokens if prompt is None else prompt
     completion = config.price_per_million_completion_tokens if completion is None else completion
     return None if prompt is None or completion is None else Prices(prompt, completion)
 
 
 @contextmanager
-def _shown(console: Console) -> Iterator[OnProgress]:
+def _shown(console: Console) -> Iterator["Progress"]:
     """A bar per step on a terminal, a line per finished step elsewhere."""
     if not console.is_terminal:
         yield lambda step, done, total: console.print(f"{step}: {done:,}") if done == total else None
         return
     columns = (
-        TextColumn("{task.description:<22}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True),
+        progress.TextColumn("{task.description:<22}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(compact=True),
     )
-    bars: dict[str, TaskID] = {}
-    with Progress(*columns, console=console) as progress:
+    bars: dict[str, progress.TaskID] = {}
+    with progress.Progress(*columns, console=console) as shown:
 
         def update(step: str, done: int, total: int) -> None:
             if step not in bars:
-                bars[step] = progress.add_task(step)
-            progress.update(bars[step], completed=done, total=total or None)
+                bars[step] = shown.add_task(step)
+            shown.update(bars[step], completed=done, total=total or None)
 
         yield update

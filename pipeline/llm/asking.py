@@ -14,6 +14,7 @@ from pipeline.llm.model import (
     ReplyError,
     Request,
 )
+from pipeline.llm.slots import Slots
 from pipeline.llm.templates import Prompts
 from pipeline.outcomes import Failed, Outcome
 
@@ -32,11 +33,11 @@ class Asking:
     prompts: Prompts
     window: int | None
     seed: int
-    slots: asyncio.Semaphore
+    slots: Slots
 
-    async def ask(self, request: Callable[[], Request]) -> Reply:
-        """The reply to a request that is made as soon as there is room for it."""
-        async with self.slots:
+    async def ask(self, request: Callable[[], Request], rank: int) -> Reply:
+        """The reply to a request that is made as soon as there is room for it; rank: the trace's number."""
+        async with self.slots.taken(rank):
             return await self.model.ask(request())
 
     def seed_of(self, *names: object) -> int:

@@ -63,4 +63,4 @@ async def _ask(
         )
 
     limit = view.limit(asking.window, config)
-    return await fitting(limit, lambda limit: asking.ask(lambda: request(limit)))
+    return await fitting(limit, lambda limit: asking.ask(lambda: request(limit), view.rank))

@@ -35,6 +35,6 @@ async def judge(
         )
 
     limit = view.limit(asking.window, config)
-    reply = await fitting(limit, lambda limit: asking.ask(lambda: request(limit)))
+    reply = await fitting(limit, lambda limit: asking.ask(lambda: request(limit), view.rank))
     assert isinstance(reply.value, Verdict)
     return reply.value

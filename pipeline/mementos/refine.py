@@ -79,7 +79,7 @@ async def write_memento(
 
 
 def best_round(rounds: Sequence[Round]) -> int:
-    """Number of the round to keep: valid before not, then most points, then fewest findings, then the first."""
+    """Number of the round to keep: a valid one, then most points, then fewest findings, then the first."""
 
     def rank(number: int) -> tuple[bool, int, int, int]:
         one = rounds[number]

@@ -12,8 +12,12 @@ _WORDS_OF_BLOCK_START = 12
 
 @dataclass(frozen=True)
 class BlockView:
-    """One block, and what stands before it by the context policy: reasoning, earlier mementos, nothing."""
+    """One block, and what stands before it by the context policy: reasoning, earlier mementos, nothing.
 
+    rank: the trace's number in its shard; number: the block's in its trace.
+    """
+
+    rank: int
     trace_id: str
     number: int
     problem: str

@@ -53,16 +53,17 @@ async def write_mementos_shard(
     counters: Counter[str] = Counter()
     count = token_counter(tokenizer)
 
-    async def write(row: dict[str, Any]) -> Outcome:
-        outcome = await or_failed(_write_trace(row, config, asking, count, counters))
+    async def write(rank: int, row: dict[str, Any]) -> Outcome:
+        outcome = await or_failed(_write_trace(rank, row, config, asking, count, counters))
         on_trace()
         return outcome
 
-    outcomes = await together(write(row) for row in rows.select(MEMENTOS.reads).to_pylist())
+    outcomes = await together(write(*row) for row in enumerate(rows.select(MEMENTOS.reads).to_pylist()))
     return collect(MEMENTOS.name, rows, MEMENTO_COLUMNS, outcomes, counters)
 
 
 async def _write_trace(
+    rank: int,
     row: dict[str, Any],
     config: MementosConfig,
     asking: Asking,
@@ -74,6 +75,7 @@ async def _write_trace(
 
     def view(number: int, before: Sequence[str], before_tokens: Sequence[int]) -> BlockView:
         return BlockView(
+            rank=rank,
             trace_id=row["trace_id"],
             number=number,
             problem=row["problem"],

@@ -54,12 +54,12 @@ async def score_shard(
     """
     counters: Counter[str] = Counter()
 
-    async def score(row: dict[str, Any]) -> Outcome:
-        outcome = await or_failed(_score_trace(row, config, asking, counters))
+    async def score(rank: int, row: dict[str, Any]) -> Outcome:
+        outcome = await or_failed(_score_trace(rank, row, config, asking, counters))
         on_trace()
         return outcome
 
-    outcomes = await together(score(row) for row in rows.select(SCORE.reads).to_pylist())
+    outcomes = await together(score(*row) for row in enumerate(rows.select(SCORE.reads).to_pylist()))
     return collect(SCORE.name, rows, SCORES, outcomes, counters)
 
 
@@ -102,7 +102,7 @@ def boundary_request(
 
 
 async def _score_trace(
-    row: dict[str, Any], config: ScoreConfig, asking: Asking | None, counters: Counter[str]
+    rank: int, row: dict[str, Any], config: ScoreConfig, asking: Asking | None, counters: Counter[str]
 ) -> Outcome:
     sentences = cut(row["reasoning"], row["sentence_ends"])
     cues = score_boundaries(sentences)
@@ -116,7 +116,7 @@ async def _score_trace(
             raise ValueError(f'score.detector "{config.detector}" needs a model')
         token_offsets = offsets(row["sentence_tokens"])
         replies = await together(
-            _ask(row, sentences, token_offsets, boundary, config, asking) for boundary in asked
+            _ask(rank, row, sentences, token_offsets, boundary, config, asking) for boundary in asked
         )
         for boundary, reply in zip(asked, replies, strict=True):
             scores[boundary] = expected_score(reply)
@@ -125,6 +125,7 @@ async def _score_trace(
 
 
 async def _ask(
+    rank: int,
     row: dict[str, Any],
     sentences: Sequence[str],
     token_offsets: Sequence[int],
@@ -137,7 +138,7 @@ async def _ask(
     return await fitting(
         limit,
         lambda limit: asking.ask(
-            lambda: boundary_request(row, sentences, token_offsets, boundary, limit, asking)
+            lambda: boundary_request(row, sentences, token_offsets, boundary, limit, asking), rank
         ),
     )
 

@@ -15,7 +15,7 @@ from pipeline.llm.model import Choice, JsonReply, Reply, Request, Usage
 from pipeline.llm.templates import load_prompts
 from pipeline.mementos.writing import write_mementos_shard
 from pipeline.plan import Plan, make_plan
-from pipeline.prompt_sizes import Load, judge_rounds
+from pipeline.plan.prompt_sizes import Load, judge_rounds
 from pipeline.run_stage import run_stage
 from pipeline.segmentation.cutting import partition_shard
 from pipeline.segmentation.scoring import score_shard

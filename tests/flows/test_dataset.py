@@ -20,7 +20,11 @@ from tests.servers.stub_llm import StubLlm
 pytestmark = pytest.mark.slow
 
 SAMPLE = ROOT / "data" / "sample" / "traces.jsonl"
-LINES = ("First, take the case of {i} apples.", "That gives {i} + 1 = {j}.", "Now check the other case, with {i} pears.")
+LINES = (
+    "First, take the case of {i} apples.",
+    "That gives {i} + 1 = {j}.",
+    "Now check the other case, with {i} pears.",
+)
 
 
 @pytest.fixture
@@ -38,7 +42,9 @@ def build(prefect_server, tmp_path):
     return run
 
 
-def build_command(endpoint: str, sources: tuple[Path, ...], run_dir: Path, overrides: dict[str, Any]) -> list[str]:
+def build_command(
+    endpoint: str, sources: tuple[Path, ...], run_dir: Path, overrides: dict[str, Any]
+) -> list[str]:
     command = [sys.executable, "-m", "pipeline", "build", "--config", "flows/configs/sample.yaml", "--json"]
     command += ["--endpoint", endpoint, "--model", "stub", "--run-dir", str(run_dir)]
     for source in sources:
@@ -164,7 +170,11 @@ def test_a_killed_run_resumes_to_the_same_bytes(build, prefect_server, tmp_path)
         command = build_command(stub.endpoint, (SAMPLE,), broken, {})
         for stage in ("score", "mementos"):
             process = subprocess.Popen(
-                command, env=prefect_server.environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                command,
+                env=prefect_server.environment,
+                cwd=ROOT,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
             )
             wait_for_replies(broken, stage, process)
             process.send_signal(signal.SIGKILL)

@@ -1,5 +1,3 @@
-import os.path
-
 import jinja2
 import pytest
 
@@ -27,8 +25,9 @@ def user(prompts, question: str, reasoning: str) -> str:
 @pytest.mark.parametrize("question", ASKED)
 def test_all_questions_about_a_trace_begin_alike(prompts, question):
     reasoning = "First we add. Then we check.\n\n"
-    shared = os.path.commonprefix([user(prompts, question, reasoning), user(prompts, "score", reasoning + "So x.")])
-    assert shared.endswith("Then we check.\n\n")
+    asked = user(prompts, question, reasoning)
+    shared = asked[: asked.index(reasoning) + len(reasoning)]
+    assert user(prompts, "score", reasoning + "So x.").startswith(shared)
 
 
 @pytest.mark.parametrize("question", ASKED)

@@ -6,6 +6,7 @@ import pytest
 from pipeline.config import MementosConfig
 from pipeline.llm.asking import Asking
 from pipeline.llm.model import JsonReply, Reply, ReplyError, Request, Usage
+from pipeline.llm.slots import Slots
 from pipeline.llm.templates import load_prompts
 from pipeline.mementos.refine import Round, best_round, write_memento
 from pipeline.mementos.view import BlockView
@@ -34,7 +35,14 @@ class ScriptedModel:
 
 
 def verdict(points: int, *missing: str) -> Verdict:
-    bounds = {"formulas": 3, "values": 2, "methods": 2, "validation": 1, "only_confirmed": 1, "result_first": 1}
+    bounds = {
+        "formulas": 3,
+        "values": 2,
+        "methods": 2,
+        "validation": 1,
+        "only_confirmed": 1,
+        "result_first": 1,
+    }
     given: dict[str, int] = {}
     for name, most in bounds.items():
         given[name] = min(most, points)
@@ -44,8 +52,8 @@ def verdict(points: int, *missing: str) -> Verdict:
 
 def rounds(model: ScriptedModel, **config: object) -> list[Round]:
     async def write() -> list[Round]:
-        asking = Asking(model, load_prompts(), None, 0, asyncio.Semaphore(4))
-        view = BlockView("t1", 0, "What is x?", [], [], BLOCK, 160)
+        asking = Asking(model, load_prompts(), None, 0, Slots(4))
+        view = BlockView(0, "t1", 0, "What is x?", [], [], BLOCK, 160)
         settings = MementosConfig(**config)
         return await write_memento(view, settings, asking, lambda texts: [len(t) // 4 + 1 for t in texts])
 

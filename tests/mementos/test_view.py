@@ -2,7 +2,7 @@ from pipeline.mementos.view import BlockView
 
 
 def view(before: list[str]) -> BlockView:
-    return BlockView("t1", len(before), "p", before, [100] * len(before), "The block itself.", 100)
+    return BlockView(0, "t1", len(before), "p", before, [100] * len(before), "The block itself.", 100)
 
 
 def test_a_block_stands_after_what_was_before_it():

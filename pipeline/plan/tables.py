@@ -8,8 +8,8 @@ from rich.console import Group
 from rich.table import Table
 
 from pipeline.outcomes import RejectReason
-from pipeline.plan import PURPOSES, Basis, Plan
-from pipeline.prompt_sizes import Load
+from pipeline.plan.making import PURPOSES, Basis, Plan
+from pipeline.plan.prompt_sizes import Load
 
 _COLUMNS = {
     "requests": "requests",

@@ -13,7 +13,7 @@ from pipeline.llm.bundled import CONTEXT_TOKENS
 from pipeline.llm.serving import BUNDLED
 from pipeline.llm.templates import load_prompts
 from pipeline.pieces import cut
-from pipeline.prompt_sizes import Load, PromptSizes
+from pipeline.plan.prompt_sizes import Load, PromptSizes
 from pipeline.run_stage import run_stage
 from pipeline.segmentation.cues import score_boundaries
 from pipeline.segmentation.cutting import partition_shard
@@ -34,8 +34,8 @@ class Plan:
     """What a build comes to. Counts up to `boundaries_asked` are exact.
 
     blocks: cut by the rules' scores, so exact only where the detector is "cues". loads: by purpose; requests
-    and prompts of "score" are exact but for tokenizers, all else is estimated (pipeline.prompt_sizes names
-    the sources). Answers that must be asked for again are not counted.
+    and prompts of "score" are exact but for tokenizers, all else is estimated (prompt_sizes.py names the
+    sources). Answers that must be asked for again are not counted.
     """
 
     name: str
