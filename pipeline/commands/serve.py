@@ -28,7 +28,9 @@ def serve() -> None:
     from flows import deployments
 
     # A service is stopped by SIGTERM, a person's command by Ctrl-C: both end the runs first.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Said for SIGINT too, since a shell's background jobs start with it ignored.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
     worker = f"openmementos-{socket.gethostname()}-{os.getpid()}"
     try:
         url = deployments.connected()

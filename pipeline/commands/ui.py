@@ -32,7 +32,9 @@ def ui(
     _check_free(console, host, port)
     url = _url(host, port)
     # A service is stopped by SIGTERM, a person's command by Ctrl-C: both end the server first.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Said for SIGINT too, since a shell's background jobs start with it ignored.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
     console.print("starting Prefect's server (the first time it creates its database: up to half a minute)")
     command = ["server", "start", "--host", host, "--port", str(port)]
     try:

@@ -12,6 +12,7 @@ from pipeline.cli import app
 from pipeline.config import BuildConfig
 from pipeline.llm.asking import Asking
 from pipeline.llm.model import Choice, JsonReply, Reply, Request, Usage
+from pipeline.llm.slots import Slots
 from pipeline.llm.templates import load_prompts
 from pipeline.mementos.writing import write_mementos_shard
 from pipeline.plan import Plan, make_plan
@@ -57,7 +58,7 @@ class CountingModel:
         return Load(1, len(prompt), len(prompt) - found)
 
     def asking(self, window: int | None = None) -> Asking:
-        return Asking(self, load_prompts(), window, 0, asyncio.Semaphore(1))
+        return Asking(self, load_prompts(), window, 0, Slots(1))
 
 
 def sample_build(**sections) -> BuildConfig:
