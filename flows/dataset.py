@@ -32,7 +32,8 @@ def _name_of_run() -> str:
     parameters = flow_run.parameters
     build = parameters["build"]
     name = build["name"] if isinstance(build, dict) else build.name
-    return f"{name} → {Path(parameters['run_dir']).name}"
+    folder = Path(parameters["run_dir"]).name
+    return name if folder == name else f"{name} → {folder}"
 
 
 @flow(name="dataset", flow_run_name=_name_of_run, persist_result=False, validate_parameters=True)

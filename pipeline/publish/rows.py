@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -52,9 +53,10 @@ def full_rows(records: pa.Table, made: Made) -> pa.Table:
 def audit_rows(records: pa.Table, made: Made) -> pa.Table:
     """How each row came about, in the order of the other two configurations."""
     schema = schemas.openmementos.AUDIT
-    computed = ("reasoning_tokens", "memento_tokens", "mementos", "model", "judge_model", "prompts")
+    computed = ("origin", "reasoning_tokens", "memento_tokens", "mementos", "model", "judge_model", "prompts")
     parts = [
         {
+            "origin": _without_folders(row["origin"]),
             "reasoning_tokens": sum(row["sentence_tokens"]),
             "memento_tokens": sum(memento["tokens"] for memento in row["mementos"]),
             "mementos": [
@@ -65,10 +67,15 @@ def audit_rows(records: pa.Table, made: Made) -> pa.Table:
             "judge_model": made.judge_model,
             "prompts": list(made.prompts),
         }
-        for row in records.select(["sentence_tokens", "block_tokens", "mementos"]).to_pylist()
+        for row in records.select(["origin", "sentence_tokens", "block_tokens", "mementos"]).to_pylist()
     ]
     copied = records.select([name for name in schema.names if name not in computed])
     return _extended(copied, parts, schema)
+
+
+def _without_folders(origin: str) -> str:
+    """A trace's file and row; the folders of the machine that built the data are nobody's business."""
+    return origin if "://" in origin else Path(origin).name
 
 
 def _audit_memento(memento: dict[str, Any], block_tokens: int) -> dict[str, Any]:
