@@ -43,9 +43,13 @@ class ShardProgress:
 
 @dataclass(frozen=True)
 class StageProgress:
-    """Traces that a stage has ended, of those it is known to get; shards it has finished."""
+    """Traces that a stage has ended, of those it is known to get; shards it has finished.
+
+    begun: whether the stage before has given it anything to do.
+    """
 
     stage: str
+    begun: bool
     done: int
     expected: int
     shards_done: int
@@ -83,17 +87,21 @@ class ProgressReader:
         done = 0
         finished = 0
         expected = 0
+        begun = False
         for shard in range(shards):
             manifest = self._manifest(stage, shard)
             if manifest is not None:
                 done += manifest.rows_in
                 expected += manifest.rows_in
                 finished += 1
+                begun = True
                 continue
             done += self._running(stage, shard)
-            given = self._manifest(before, shard) or self._manifest(INGEST, shard)
+            given = self._manifest(before, shard)
+            begun = begun or given is not None
+            given = given or self._manifest(INGEST, shard)
             expected += given.rows_out if given else 0
-        return StageProgress(stage, done, expected, finished, shards)
+        return StageProgress(stage, begun, done, expected, finished, shards)
 
     def _manifest(self, stage: str, shard: int) -> Manifest | None:
         known = self._finished.get((stage, shard))

@@ -79,7 +79,9 @@ def _lines(reader: ProgressReader, console: Console, ended: threading.Event) -> 
             if moved and due:
                 told[stage.stage] = stage.done
                 verb = stage_named(stage.stage).verb
-                console.print(f"{verb}: {stage.done} of {stage.expected} traces, {rates.text(stage)}")
+                rate = rates.text(stage)
+                end = f", {rate}" if rate else ""
+                console.print(f"{verb}: {stage.done} of {stage.expected} traces{end}", highlight=False)
         if time.monotonic() >= next_line:
             next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
         if last_look:
@@ -111,6 +113,9 @@ class _Rates:
 
     def text(self, stage: StageProgress) -> str:
         now = time.monotonic()
+        if not stage.begun:
+            self._first.pop(stage.stage, None)
+            return ""
         since, done = self._first.setdefault(stage.stage, (now, stage.done))
         if stage.done == done or now == since:
             return ""

@@ -8,11 +8,11 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from pipeline.config import LlmConfig
+from pipeline.llm.bundled import NAME as BUNDLED_NAME
 from pipeline.llm.bundled import bundled_model
 from pipeline.llm.engine import Engine
 
 BUNDLED = "bundled"
-BUNDLED_NAME = "SmolLM2-135M-Instruct"
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,10 @@ def starting(config: LlmConfig, log: Path, tell: Callable[[str], None]) -> Itera
         yield Starting(Served(config.endpoints, model_name(config)), None)
         return
     if config.model == BUNDLED:
-        tell(f"unpacking {BUNDLED_NAME}, once")
-        model = str(bundled_model(user_cache_path("openmementos")))
+        cache = user_cache_path("openmementos")
+        if not (cache / BUNDLED_NAME).exists():
+            tell(f"unpacking {BUNDLED_NAME}, once")
+        model = str(bundled_model(cache))
     else:
         model = config.model
     tell(f"loading {model_name(config)} into vLLM, see {log}")

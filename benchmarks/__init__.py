@@ -1,0 +1,1 @@
+"""What the pipeline takes, measured; `make bench` runs all of it."""
