@@ -3,7 +3,8 @@
 import queue
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,9 @@ from flows.artifacts import show_result
 from flows.runners import task_runner
 from pipeline.config import BuildConfig
 from pipeline.ingest import ingest
-from pipeline.llm.serving import Served, model_name, starting
-from pipeline.llm.templates import load_prompts
-from pipeline.mementos.writing import QUESTIONS
+from pipeline.llm.serving import Served, Starting, model_name, starting
 from pipeline.publish import publish
 from pipeline.run_stage import allow_start, request_stop, run_stage
-from pipeline.stage import Stage
 from pipeline.stages import STAGES, needs_model
 from pipeline.store import RunFolder
 from pipeline.totals import Totals, read_totals
@@ -56,24 +54,16 @@ def _build(build: BuildConfig, run: RunFolder) -> Totals:
     started = time.monotonic()
     run.tell("reading and selecting traces")
     shards = ingest_traces(build, run.root)
+    run.remove_shards_from(shards, [stage.name for stage in STAGES])
     with ExitStack() as stack:
         model = None
         if needs_model(run, build, shards):
             model = stack.enter_context(starting(build.llm, run.root / "engine.log", run.tell))
         runner = stack.enter_context(task_runner(build))
         stack.enter_context(_stopping_all(run))
-        split, *others = STAGES
-        # Splitting needs no model, so it goes on while the engine loads.
-        first = [_submit(runner, split, shard, run, build, None, []) for shard in range(shards)]
-        served = model.ready() if model else None
-        last: list[PrefectFuture[Any]] = list(first)
-        for shard in range(shards):
-            for stage in others:
-                last[shard] = _submit(runner, stage, shard, run, build, served, [last[shard]])
-        for future in _as_they_end(first + last):
-            future.result()
+        _process(run, build, shards, runner, model)
     run.tell("publishing")
-    used = load_prompts().labels(*(("score",) if build.score.detector != "cues" else ()), *QUESTIONS)
+    used = list(dict.fromkeys(label for stage in STAGES for label in stage.prompts(build)))
     published = publish_dataset(build, run.root, shards, used)
     totals = read_totals(run, build, shards, seconds=time.monotonic() - started)
     totals.write(run.totals)
@@ -91,35 +81,50 @@ def _stopping_all(run: RunFolder) -> Iterator[None]:
         raise
 
 
-def _submit(
-    runner: Any,
-    stage: Stage,
-    shard: int,
-    run: RunFolder,
-    build: BuildConfig,
-    served: Served | None,
-    after: Sequence[PrefectFuture[Any]],
-) -> PrefectFuture[Any]:
-    named = process_shard.with_options(name=stage.verb, task_run_name=f"{stage.verb}: shard {shard}")
-    parameters = {"stage": stage.name, "shard": shard, "run_dir": run.root, "build": build, "served": served}
-    future: PrefectFuture[Any] = runner.submit(named, parameters, wait_for=list(after))
-    return future
+def _process(run: RunFolder, build: BuildConfig, shards: int, runner: Any, model: Starting | None) -> None:
+    """Takes every shard through all stages, `shards_at_once` of them at a time.
 
-
-def _as_they_end(futures: Sequence[PrefectFuture[Any]]) -> Iterator[PrefectFuture[Any]]:
-    """The futures in the order in which they end.
-
-    Looks up every second, unlike Prefect's `as_completed`: a Ctrl-C that the system hands to another thread
-    reaches the main one only when that one runs.
+    A shard's next stage is submitted when the one before has ended, so that the first error is seen as it is,
+    and no thread is spent on waiting. Looks up every second: a Ctrl-C that the system hands to another
+    thread reaches the main one only when that one runs.
     """
-    ended: queue.SimpleQueue[PrefectFuture[Any]] = queue.SimpleQueue()
-    for future in futures:
-        future.add_done_callback(ended.put)
-    left = len(futures)
+    ended: queue.SimpleQueue[tuple[int, int, PrefectFuture[Any]]] = queue.SimpleQueue()
+    served: Served | None = None
+
+    def submit(shard: int, number: int, after: list[PrefectFuture[Any]]) -> None:
+        stage = STAGES[number]
+        named = process_shard.with_options(name=stage.verb, task_run_name=f"{stage.verb}: shard {shard}")
+        parameters = {
+            "stage": stage.name,
+            "shard": shard,
+            "run_dir": run.root,
+            "build": build,
+            "served": served if stage.asks(build) else None,
+        }
+        # The stage before has ended; naming it draws the line between the two in the UI.
+        future = runner.submit(named, parameters, wait_for=after)
+        future.add_done_callback(lambda done: ended.put((shard, number, done)))
+
+    waiting = iter(range(shards))
+    # Splitting needs no model, so it goes on while the engine loads.
+    for shard in islice(waiting, build.shards_at_once):
+        submit(shard, 0, [])
+    served = model.ready() if model else None
+    left = shards
     while left:
-        with suppress(queue.Empty):
-            yield ended.get(timeout=1.0)
-            left -= 1
+        try:
+            shard, number, future = ended.get(timeout=1.0)
+        except queue.Empty:
+            if model:
+                model.check()
+            continue
+        future.result()
+        if number + 1 < len(STAGES):
+            submit(shard, number + 1, [future])
+            continue
+        left -= 1
+        for following in islice(waiting, 1):
+            submit(following, 0, [])
 
 
 @task(name="ingest", task_run_name="read and select traces", persist_result=False)

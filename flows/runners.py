@@ -3,12 +3,8 @@
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from pipeline.config import BuildConfig
-from pipeline.stages import STAGES
 
 
 def task_runner(build: BuildConfig) -> ThreadPoolTaskRunner:  # type: ignore[type-arg]
-    """A runner that works on `shards_at_once` shards.
-
-    A task that waits for the stage before it holds a thread, so a shard needs one for each of its stages.
-    """
-    return ThreadPoolTaskRunner(max_workers=build.shards_at_once * len(STAGES))
+    """A runner with a thread for each of the shards that are worked on at once."""
+    return ThreadPoolTaskRunner(max_workers=build.shards_at_once)

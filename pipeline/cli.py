@@ -3,6 +3,7 @@
 import typer
 
 from pipeline.commands.build import build
+from pipeline.commands.console import with_plain_errors
 from pipeline.commands.deploy import deploy
 from pipeline.commands.doctor import doctor
 from pipeline.commands.inspect import inspect
@@ -18,13 +19,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="rich",
 )
-app.command()(build)
-app.command()(plan)
-app.command()(doctor)
-app.command()(inspect)
-app.command()(deploy)
-app.command()(serve)
-app.command()(ui)
+for command in (build, plan, doctor, inspect, deploy, serve, ui):
+    app.command()(with_plain_errors(command))
 
 
 @app.callback()

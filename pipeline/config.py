@@ -106,8 +106,17 @@ class PartitionConfig(Section):
         int | None, Field(ge=1, description="Largest block, in tokens; null for no bound.")
     ] = None
     weight: Annotated[
-        float, Field(ge=0, description="Weight of the spread of block sizes (the paper's lambda).")
+        float,
+        Field(
+            ge=0, allow_inf_nan=False, description="Weight of the spread of block sizes (the paper's lambda)."
+        ),
     ] = 0.5
+
+    @model_validator(mode="after")
+    def _bounds_do_not_cross(self) -> "PartitionConfig":
+        if self.max_tokens is not None and self.max_tokens < self.min_tokens:
+            raise ValueError(f"max_tokens {self.max_tokens} is below min_tokens {self.min_tokens}")
+        return self
 
 
 class MementosConfig(Section):
@@ -145,7 +154,7 @@ class LlmConfig(Section):
         str, Field(description="Name the endpoints serve, a Hub model or a folder; bundled: SmolLM2-135M.")
     ] = "bundled"
     endpoints: Annotated[
-        tuple[str, ...],
+        tuple[Annotated[str, Field(pattern=r"^https?://[^\s@]+$")], ...],
         Field(description="OpenAI-compatible base URLs ending in /v1; empty starts a vLLM server."),
     ] = ()
     api_key_env: Annotated[str, Field(description="Environment variable that holds the endpoints' key.")] = (

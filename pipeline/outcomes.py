@@ -33,7 +33,7 @@ class RejectReason(StrEnum):
     DUPLICATE = "duplicate"
     ENOUGH_ANSWERS = "enough_answers"
     NOT_CHOSEN = "not_chosen"
-    NOT_LOSSLESS = "not_lossless"
+    TOO_LONG_FOR_MODEL = "too_long_for_model"
     NO_VALID_MEMENTO = "no_valid_memento"
     CHECK_FAILED = "check_failed"
 
@@ -63,7 +63,7 @@ _WORDS = {
     RejectReason.DUPLICATE: "the same trace again",
     RejectReason.ENOUGH_ANSWERS: "more answers than select.answers_per_problem",
     RejectReason.NOT_CHOSEN: "left out by select.mix or select.limit",
-    RejectReason.NOT_LOSSLESS: "sentences that do not concatenate to the reasoning",
+    RejectReason.TOO_LONG_FOR_MODEL: "a block or problem longer than the model's window",
     RejectReason.NO_VALID_MEMENTO: "a block for which no round gave a valid memento",
     RejectReason.CHECK_FAILED: "a record that fails a check",
 }

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from pipeline.config import BuildConfig
-from pipeline.stages import INGEST, STAGES, current_manifest, stage_named
+from pipeline.stages import INGEST, STAGES, config_digests, current_manifest, stage_named
 from pipeline.store import Manifest, RunFolder
 
 _SECONDS_BETWEEN_WRITES = 0.5
@@ -63,6 +63,10 @@ class ProgressReader:
     run: RunFolder
     build: BuildConfig
     _finished: dict[tuple[str, int], Manifest] = field(default_factory=dict, init=False)
+    _digests: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._digests = config_digests(self.build)
 
     def step(self) -> str:
         """What the run is about to do; empty where it has not said."""
@@ -114,7 +118,7 @@ class ProgressReader:
     def _read(self, stage: str, shard: int) -> Manifest | None:
         if stage == INGEST:
             return self.run.read_manifest(stage, shard)
-        return current_manifest(self.run, self.build, stage_named(stage), shard)
+        return current_manifest(self.run, self._digests, stage_named(stage), shard)
 
     def _running(self, stage: str, shard: int) -> int:
         try:

@@ -24,8 +24,8 @@ from pipeline.segmentation.cutting import PARTITION, partition_shard
 from pipeline.segmentation.scoring import SCORE, score_shard
 from pipeline.segmentation.splitting import SPLIT, split_shard
 from pipeline.stage import Stage
-from pipeline.stages import current_manifest, stage_before, stage_named
-from pipeline.store import Manifest, RunFolder, StoreError, config_digest
+from pipeline.stages import config_digests, current_manifest, stage_before, stage_named
+from pipeline.store import Manifest, RunFolder, StoreError
 
 T = TypeVar("T")
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -42,7 +42,8 @@ def run_stage(name: str, shard: int, run: RunFolder, build: BuildConfig, served:
     there, Stopped after `request_stop`, EndpointRefused where an endpoint will never answer.
     """
     stage = stage_named(name)
-    done = current_manifest(run, build, stage, shard)
+    digests = config_digests(build)
+    done = current_manifest(run, digests, stage, shard)
     if done is not None:
         return done
     before = run.read_manifest(stage_before(stage), shard)
@@ -50,6 +51,8 @@ def run_stage(name: str, shard: int, run: RunFolder, build: BuildConfig, served:
         raise StoreError(f"{run.root}: shard {shard} has no result of {stage_before(stage)} to {stage.verb}")
     started = time.monotonic()
     rows = run.read(stage_before(stage), shard)
+    if missing := set(stage.reads) - set(rows.column_names):
+        raise StoreError(f"{run.shard(stage_before(stage), shard)}: columns {sorted(missing)} are missing")
     result, usage = _work(stage, shard, rows, run, build, served)
     return run.write(
         stage.name,
@@ -57,10 +60,11 @@ def run_stage(name: str, shard: int, run: RunFolder, build: BuildConfig, served:
         result,
         rows_in=rows.num_rows,
         input=before.output,
-        config=config_digest(stage.config(build)),
+        config=digests[stage.name],
         version=stage.version,
         usage=usage,
         seconds=time.monotonic() - started,
+        prompts=stage.prompts(build),
     )
 
 

@@ -15,7 +15,7 @@ class Stage:
 
     config gives the part of the build that the result depends on, as plain JSON data: when it changes, or
     `version` is raised, or the input's bytes change, the stage runs again. asks says whether the stage
-    needs a model under this config.
+    needs a model under this config, prompts with which templates ("judge@2") it then asks.
     """
 
     name: str
@@ -25,3 +25,4 @@ class Stage:
     config: Callable[[BuildConfig], Any]
     version: int
     asks: Callable[[BuildConfig], bool] = lambda build: False
+    prompts: Callable[[BuildConfig], list[str]] = lambda build: []

@@ -1,5 +1,7 @@
 """The stages between ingest and publish, in their order."""
 
+from collections.abc import Mapping
+
 from pipeline.config import BuildConfig
 from pipeline.mementos.writing import MEMENTOS
 from pipeline.records.records import RECORDS
@@ -24,23 +26,33 @@ def stage_before(stage: Stage) -> str:
     return STAGES[number - 1].name if number else INGEST
 
 
-def current_manifest(run: RunFolder, build: BuildConfig, stage: Stage, shard: int) -> Manifest | None:
-    """The manifest of a shard whose result still holds for its input as it lies there now; else None."""
+def config_digests(build: BuildConfig) -> dict[str, str]:
+    """By stage, the digest of what its result depends on besides its input."""
+    return {stage.name: config_digest(stage.config(build)) for stage in STAGES}
+
+
+def current_manifest(run: RunFolder, digests: Mapping[str, str], stage: Stage, shard: int) -> Manifest | None:
+    """The manifest of a shard whose result still holds for its input as it lies there now; else None.
+
+    digests: from `config_digests`.
+    """
     before = run.read_manifest(stage_before(stage), shard)
     if before is None:
         return None
-    digest = config_digest(stage.config(build))
-    return run.current(stage.name, shard, input=before.output, config=digest, version=stage.version)
+    return run.current(
+        stage.name, shard, input=before.output, config=digests[stage.name], version=stage.version
+    )
 
 
-def stale_stages(run: RunFolder, build: BuildConfig, shard: int) -> tuple[Stage, ...]:
+def stale_stages(run: RunFolder, digests: Mapping[str, str], shard: int) -> tuple[Stage, ...]:
     """The stages that have to run for a shard: the first that is not current, and all after it."""
     for number, stage in enumerate(STAGES):
-        if current_manifest(run, build, stage, shard) is None:
+        if current_manifest(run, digests, stage, shard) is None:
             return STAGES[number:]
     return ()
 
 
 def needs_model(run: RunFolder, build: BuildConfig, shards: int) -> bool:
     """Whether any shard has work left that asks a model."""
-    return any(stage.asks(build) for shard in range(shards) for stage in stale_stages(run, build, shard))
+    digests = config_digests(build)
+    return any(stage.asks(build) for shard in range(shards) for stage in stale_stages(run, digests, shard))

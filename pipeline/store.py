@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,6 +36,7 @@ class Manifest:
     rows_in: int
     rows_out: int
     failed: int
+    prompts: list[str] = field(default_factory=list)
     rejected: dict[str, int] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     usage: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -103,10 +104,10 @@ class RunFolder:
     def read_manifest(self, stage: str, shard: int) -> Manifest | None:
         """The manifest of a shard, or None where the stage has not finished it."""
         path = self.manifest(stage, shard)
-        if not path.exists():
-            return None
         try:
             return Manifest(**json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
         except (ValueError, TypeError) as error:
             raise StoreError(
                 f"{path}: not a manifest of this version ({error}); remove the file and run again"
@@ -134,6 +135,7 @@ class RunFolder:
         version: int,
         usage: dict[str, Usage],
         seconds: float,
+        prompts: Sequence[str] = (),
     ) -> Manifest:
         """Writes a shard's three tables, then the manifest that makes them count.
 
@@ -150,6 +152,7 @@ class RunFolder:
             "rows_in": rows_in,
             "rows_out": result.done.num_rows,
             "failed": result.failed.num_rows,
+            "prompts": list(prompts),
             "rejected": dict(sorted(reasons.items())),
             "counters": dict(sorted(result.counters.items())),
             "usage": {purpose: asdict(used) for purpose, used in sorted(usage.items())},
@@ -163,6 +166,16 @@ class RunFolder:
         manifest = Manifest(**facts, output=file_digest(path), output_bytes=path.stat().st_size)
         write_json(asdict(manifest), self.manifest(stage, shard))
         return manifest
+
+    def remove_shards_from(self, shard: int, stages: Sequence[str]) -> None:
+        """Removes what earlier runs left of shards that a smaller selection no longer has; replies stay."""
+        for stage in stages:
+            for manifest in sorted((self.root / stage).glob("shard-*.json")):
+                number = int(manifest.stem.removeprefix("shard-"))
+                if number >= shard:
+                    manifest.unlink()
+                    for path in (self.shard, self.rejected, self.failed):
+                        path(stage, number).unlink(missing_ok=True)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -178,6 +191,9 @@ class RunFolder:
                     f"{self.root}: another run (process {file.read().strip() or 'unknown'}) is working on "
                     "this folder; wait for it, or name another with --run-dir"
                 ) from error
+            # What a killed run was writing; nobody else writes here now.
+            for leftover in self.root.glob("**/.*.tmp"):
+                leftover.unlink(missing_ok=True)
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()

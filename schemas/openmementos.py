@@ -1,5 +1,7 @@
 """The columns that are published, exactly as code written for microsoft/OpenMementos expects them."""
 
+import re
+
 import pyarrow as pa
 
 from schemas.tables import RUBRIC
@@ -11,17 +13,25 @@ SUMMARY_END = "<|summary_end|>"
 THINK_START = "<think>"
 THINK_END = "</think>"
 
-# No text of a trace and no memento may hold one of these: a consumer's tokenizer would read it as structure.
-SPECIAL_TOKENS = (
-    BLOCK_START,
-    BLOCK_END,
-    SUMMARY_START,
-    SUMMARY_END,
-    THINK_START,
-    THINK_END,
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|endoftext|>",
+# What the format itself is written with.
+FORMAT_TOKENS = (BLOCK_START, BLOCK_END, SUMMARY_START, SUMMARY_END, THINK_START, THINK_END)
+# Those and the markers of ChatML, which fine-tuning wraps around a row.
+SPECIAL_TOKENS = (*FORMAT_TOKENS, "<|im_start|>", "<|im_end|>", "<|endoftext|>")
+
+
+def special_token_in(text: str) -> str | None:
+    """The first token of the format or marker of a chat template in the text, or None.
+
+    No text of a trace and no memento may hold one: a consumer's tokenizer would read it as structure.
+    Code and formulas such as `a <|> b` or `<|x|>` are none. Time is linear in the text.
+    """
+    found = _SPECIAL.search(text)
+    return found.group() if found else None
+
+
+# Markers are written <|word|>, by DeepSeek with wide bars, and by some older templates as listed.
+_SPECIAL = re.compile(
+    r"<\|[A-Za-z_]{3,}[0-9]*\|>|<｜[^\s<｜]+｜>|</?think>|</?tool_(?:call|response)>|\[/?INST\]|<</?SYS>>"
 )
 
 DEFAULT = pa.schema(

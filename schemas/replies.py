@@ -2,7 +2,9 @@
 
 from typing import Annotated
 
+from annotated_types import Le
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 BOUNDARY_SCORES = ("0", "1", "2", "3")
 
@@ -28,6 +30,12 @@ class Verdict(BaseModel):
     ]
 
     @property
+    def shortfalls(self) -> list[tuple[str, int, int]]:
+        """Criteria without full points: name, points given, points possible."""
+        most = {name: _most(field) for name, field in type(self).model_fields.items()}
+        return [(name, given, most[name]) for name, given in self.points.items() if given < most[name]]
+
+    @property
     def total(self) -> int:
         """Points of 10."""
         return sum(self.points.values())
@@ -37,3 +45,8 @@ class Verdict(BaseModel):
         """Points by criterion."""
         points: dict[str, int] = self.model_dump(exclude={"missing"})
         return points
+
+
+def _most(field: FieldInfo) -> int:
+    """The upper bound of a criterion's field; 0 for one without points."""
+    return next((int(bound.le) for bound in field.metadata if isinstance(bound, Le)), 0)  # type: ignore[call-overload]

@@ -78,6 +78,20 @@ def test_a_missing_file_says_where_configs_are(tmp_path):
         load_config(tmp_path / "none.yaml")
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "partition.max_tokens=100",
+        "partition.weight=.inf",
+        "llm.endpoints=[localhost:8000/v1]",
+        "llm.endpoints=['http://user:secret@host/v1']",
+    ],
+)
+def test_what_would_fail_in_the_middle_of_a_run_is_refused_before_it(config, override):
+    with pytest.raises(ConfigError, match=override.split("=")[0].split(".")[0]):
+        load_config(config, [override])
+
+
 def test_every_key_is_described():
     missing = [
         key

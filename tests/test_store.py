@@ -140,3 +140,28 @@ def test_schemas_do_not_share_columns():
         for name in schema.names
     ]
     assert len(added) == len(set(added))
+
+
+def test_shards_that_a_smaller_selection_no_longer_has_are_removed(tmp_path):
+    run = RunFolder(tmp_path)
+    for shard in (0, 1, 2):
+        result = one_of_each()
+        run.write("stage", shard, result, rows_in=3, input="i", config="c", version=1, usage={}, seconds=0)
+    run.replies("stage", 2).parent.mkdir()
+    run.replies("stage", 2).write_text("{}")
+    run.remove_shards_from(1, ["stage"])
+    assert {path.name for path in tmp_path.rglob("*-0000[0-9].*")} == {
+        "shard-00000.parquet",
+        "shard-00000.json",
+        "stage-00000.parquet",
+        "stage-00002.jsonl",
+    }
+
+
+def test_what_a_killed_run_was_writing_is_cleared_away(tmp_path):
+    run = RunFolder(tmp_path)
+    leftover = tmp_path / "stage" / ".shard-00000.parquet.1234.tmp"
+    leftover.parent.mkdir()
+    leftover.write_text("half")
+    with run.lock():
+        assert not leftover.exists()

@@ -7,15 +7,13 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.commands import options
-from pipeline.commands.console import given_up
+from pipeline.commands.console import messages, output
 from pipeline.commands.progress import shown_progress
-from pipeline.config_file import ConfigError
 from pipeline.outcomes import RejectReason
-from pipeline.store import RunFolder
 
 
 def build(
@@ -27,7 +25,9 @@ def build(
     run_dir: options.RunDir = None,
     overrides: options.Set = None,
     as_json: options.Json = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's own log, too.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show Prefect's own log, and tracebacks, too.")
+    ] = False,
 ) -> None:
     """Build a Memento dataset: read, split, score, cut, write mementos, check, publish to a folder.
 
@@ -43,12 +43,9 @@ def build(
       openmementos build -c flows/configs/openthoughts3.yaml -e http://gpu1:8000/v1 -e http://gpu2:8000/v1
     """
     # Progress goes to stderr, so that --json leaves stdout to the program that reads it.
-    console = Console(stderr=True)
-    try:
-        described = options.build_config(config, source, limit, endpoint, model, overrides)
-    except ConfigError as error:
-        raise given_up(console, error) from error
-    run = RunFolder(options.run_folder(described, run_dir))
+    console = messages()
+    described = options.build_config(config, source, limit, endpoint, model, overrides)
+    run = options.made_run_folder(described, run_dir)
     _settle_prefect(verbose)
     from flows.dataset import dataset
 
@@ -60,13 +57,11 @@ def build(
     except KeyboardInterrupt:
         console.print(f"stopped; what is done is kept in {run.root}, run the same command to go on")
         raise typer.Exit(130) from None
-    except Exception as error:
-        raise given_up(console, error) from error
     if as_json:
         json.dump(totals, sys.stdout, indent=2)
         print()
     else:
-        Console().print(summary(totals))
+        output().print(summary(totals))
     if totals["failed"]:
         console.print(
             f"{totals['failed']} traces failed (see {run.root / 'failed'}); "
@@ -98,7 +93,7 @@ def summary(totals: dict[str, Any]) -> Table:
     if totals["cost"] is not None:
         table.add_row("cost", f"{totals['cost']:,.2f}")
     table.add_row("time", f"{totals['seconds']:,.0f} s")
-    table.add_row("folder", totals["folder"])
+    table.add_row("folder", Text(totals["folder"]))
     return table
 
 

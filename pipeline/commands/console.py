@@ -1,13 +1,20 @@
-"""Where and how a command prints."""
+"""Where and how a command prints, and how it ends where something goes wrong."""
 
+import functools
 import os
 import sys
+import traceback
+from collections.abc import Callable
+from typing import ParamSpec
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+P = ParamSpec("P")
 _WIDTH_OF_A_PIPE = 160
+# What Typer itself ends a command by: an exit code, a wrong option, a reader of the output that has left.
+_FOR_TYPER = (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError)
 
 
 def output() -> Console:
@@ -16,7 +23,33 @@ def output() -> Console:
     return Console(width=_WIDTH_OF_A_PIPE if piped else None, highlight=False)
 
 
-def given_up(console: Console, error: Exception | str) -> typer.Exit:
-    """Prints the error as it stands (square brackets are no markup) and gives the exit to raise."""
-    console.print(Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
-    return typer.Exit(1)
+def messages(*, stderr: bool = True) -> Console:
+    """For lines that people read: as they stand (square brackets are no markup), broken by the terminal only."""
+    return Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
+
+
+def with_plain_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """The command, which any error ends with exit code 1 and one message that begins with "error:".
+
+    The traceback is shown only where the command has a --verbose and it is given.
+    """
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except _FOR_TYPER:
+            raise
+        except Exception as error:
+            if kwargs.get("verbose"):
+                traceback.print_exception(error)
+            messages().print(Text.assemble(("error: ", "bold red"), _told(error)))
+            raise typer.Exit(1) from None
+
+    return run
+
+
+def _told(error: Exception) -> str:
+    """The message; the kind of error before it where it is none of our own, which say what to do."""
+    ours = type(error).__module__.partition(".")[0] in ("pipeline", "flows")
+    return str(error) if ours else f"{type(error).__name__}: {error}"

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from pipeline.commands import options
+from pipeline.commands.console import messages
 from pipeline.config import BuildConfig
-from pipeline.config_file import ConfigError
 
 
 def deploy(
@@ -40,28 +39,24 @@ def deploy(
 
       openmementos deploy -c mine.yaml -s 'traces/*.parquet' --cron "0 3 * * *" --timezone Europe/Berlin
     """
-    console = Console()
+    console = messages(stderr=False)
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
     # Prefect reads its settings, the log level with them, when it is imported.
     from flows import deployments
 
-    try:
-        build = options.build_config(config, source, limit, endpoint, model, overrides)
-        folder = options.run_folder(build, run_dir)
-        schedule = deployments.cron_schedule(cron, timezone) if cron else None
-        url = deployments.connected()
-        identity = deployments.deploy_dataset(
-            with_absolute_paths(build), folder, name=name or build.name, schedule=schedule
-        )
-    except (ConfigError, deployments.DeploymentError) as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from None
+    build = options.build_config(config, source, limit, endpoint, model, overrides)
+    folder = options.run_folder(build, run_dir)
+    schedule = deployments.cron_schedule(cron, timezone) if cron else None
+    url = deployments.connected()
+    identity = deployments.deploy_dataset(
+        with_absolute_paths(build), folder, name=name or build.name, schedule=schedule
+    )
     runs = f"runs at {cron} {timezone}" if cron else "runs when started by hand"
-    console.print(f"deployed dataset/{name or build.name} on {url}: {runs}", highlight=False, soft_wrap=True)
+    console.print(f"deployed dataset/{name or build.name} on {url}: {runs}")
     page = deployments.ui_url(f"deployments/deployment/{identity}")
-    console.print(f"look at it: {page}", highlight=False, soft_wrap=True)
-    console.print("run what is due: openmementos serve", highlight=False)
+    console.print(f"look at it: {page}")
+    console.print("run what is due: openmementos serve")
 
 
 def with_absolute_paths(build: BuildConfig) -> BuildConfig:

@@ -45,8 +45,8 @@ def doctor(
     defaults = BuildConfig(name="defaults")
     try:
         if config is None:
-            llm = {"endpoints": tuple(endpoint or ()), "model": model or defaults.llm.model}
-            build = defaults.model_copy(update={"llm": defaults.llm.model_copy(update=llm)})
+            llm = {"endpoints": endpoint or (), "model": model or defaults.llm.model}
+            build = BuildConfig.model_validate({"name": defaults.name, "llm": llm})
         else:
             build = options.build_config(config, None, None, endpoint, model, None)
             items.append(Item("config", State.OK, str(config)))

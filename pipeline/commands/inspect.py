@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from pipeline.commands import options
-from pipeline.commands.console import given_up, output
+from pipeline.commands.console import output
 from pipeline.inspect import (
-    NotThere,
     TraceState,
     find_run,
     find_trace,
@@ -23,7 +21,7 @@ from pipeline.inspect import (
     trace_lines,
 )
 from pipeline.inspect import as_json as story_as_json
-from pipeline.store import RunFolder, StoreError
+from pipeline.store import RunFolder
 
 _RUNS = Path("data/runs")
 
@@ -57,14 +55,11 @@ def inspect(
 
       openmementos inspect openmementos-sample 3f2a --json
     """
-    try:
-        folder = find_run(run, _RUNS)
-        if trace_id is None:
-            _list(folder, state, domain, skip, limit, as_json)
-        else:
-            _one(folder, trace_id, block, as_json)
-    except (NotThere, StoreError) as error:
-        raise given_up(Console(stderr=True), error) from error
+    folder = find_run(run, _RUNS)
+    if trace_id is None:
+        _list(folder, state, domain, skip, limit, as_json)
+    else:
+        _one(folder, trace_id, block, as_json)
 
 
 def _list(

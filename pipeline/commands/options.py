@@ -1,12 +1,15 @@
 """Options that several commands share, and the config and run folder they add up to."""
 
+import json
+import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from pipeline.config import BuildConfig
 from pipeline.config_file import load_config
+from pipeline.store import RunFolder, StoreError
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="YAML file that describes the build.")]
 Source = Annotated[
@@ -28,7 +31,11 @@ RunDir = Annotated[
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Override of one key, e.g. partition.min_tokens=300; may be given again."),
+    typer.Option(
+        "--set",
+        help="Override of one key, e.g. partition.min_tokens=300; may be given again. "
+        "Wins over the file and over every other option.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
@@ -41,20 +48,34 @@ def build_config(
     model: str | None,
     overrides: list[str] | None,
 ) -> BuildConfig:
-    """The config of a file with a command's options over it. Raises ConfigError."""
-    build = load_config(config, overrides or [])
-    changes: dict[str, Any] = {}
-    if source:
-        changes["source"] = build.source.model_copy(update={"paths": tuple(source)})
-    if limit:
-        changes["select"] = build.select.model_copy(update={"limit": limit})
-    served = {"endpoints": tuple(endpoint)} if endpoint else {}
-    named = {"model": model} if model else {}
-    if served or named:
-        changes["llm"] = build.llm.model_copy(update={**served, **named})
-    return build.model_copy(update=changes)
+    """The config of a file, a command's options over it, its --set over both. Raises ConfigError."""
+    given = {
+        "source.paths": source,
+        "select.limit": limit,
+        "llm.endpoints": endpoint,
+        "llm.model": model,
+    }
+    # JSON is YAML, which overrides are read as.
+    options = [
+        f"{key}={json.dumps(value, ensure_ascii=False)}"
+        for key, value in given.items()
+        if value not in (None, [])
+    ]
+    return load_config(config, [*options, *(overrides or [])])
 
 
 def run_folder(build: BuildConfig, run_dir: Path | None) -> Path:
     """Where the run lies: as told, or in data/runs under the build's name."""
     return (run_dir or Path("data/runs") / build.name).absolute()
+
+
+def made_run_folder(build: BuildConfig, run_dir: Path | None) -> RunFolder:
+    """The run's folder on this machine, made where it was not there. Raises StoreError where it cannot be."""
+    root = run_folder(build, run_dir)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{root}: cannot be made ({error.strerror}); name another with --run-dir") from error
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise StoreError(f"{root}: cannot be written; name another with --run-dir")
+    return RunFolder(root)

@@ -11,11 +11,8 @@ from rich import progress
 from rich.console import Console
 
 from pipeline.commands import options
-from pipeline.commands.console import given_up, output
+from pipeline.commands.console import messages, output
 from pipeline.config import LlmConfig
-from pipeline.config_file import ConfigError
-from pipeline.ingest import SourceError
-from pipeline.store import RunFolder, StoreError
 
 if TYPE_CHECKING:
     from pipeline.plan import Prices, Progress
@@ -68,18 +65,17 @@ def plan(
     from pipeline.plan import Speeds, make_plan, tables
     from pipeline.plan import as_json as plan_as_json
 
-    console = Console(stderr=True)
+    console = messages()
     if (prompt_speed is None) != (generation_speed is None):
         raise typer.BadParameter("--prompt-speed and --generation-speed belong together: give both")
+    build = options.build_config(config, source, limit, endpoint, model, overrides)
+    run = options.made_run_folder(build, run_dir)
     try:
-        build = options.build_config(config, source, limit, endpoint, model, overrides)
         with _shown(console) as on_progress:
-            made = make_plan(build, RunFolder(options.run_folder(build, run_dir)), on_progress)
+            made = make_plan(build, run, on_progress)
     except KeyboardInterrupt:
         console.print("stopped; what is read and split is kept, run the same command to go on")
         raise typer.Exit(130) from None
-    except (ConfigError, SourceError, StoreError, OSError, RuntimeError) as error:
-        raise given_up(console, error) from error
     speeds = Speeds(prompt_speed, generation_speed) if prompt_speed and generation_speed else None
     prices = _prices(build.llm, prompt_price, completion_price)
     if as_json:

@@ -5,9 +5,9 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
-import typer
 from rich.console import Console
 
+from pipeline.commands.console import messages
 from pipeline.commands.guarded import guarded
 
 if TYPE_CHECKING:
@@ -22,8 +22,12 @@ def serve() -> None:
 
     Each run is a process of its own on this machine. Ctrl-C ends the runs in progress, and the model
     servers they started, and then this command; what they have done is kept, the next run goes on.
+
+    Example:
+
+      PREFECT_API_URL=http://127.0.0.1:4200/api openmementos serve
     """
-    console = Console()
+    console = messages(stderr=False)
     os.environ.setdefault("DO_NOT_TRACK", "1")
     from flows import deployments
 
@@ -49,16 +53,13 @@ def serve() -> None:
         )
     except KeyboardInterrupt:
         console.print("stopped")
-    except deployments.DeploymentError as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from None
 
 
 def _tell(console: Console, url: str, deployed: "list[Deployed]") -> None:
-    console.print(f"waiting for runs that are due on {url} (Ctrl-C stops)", highlight=False, soft_wrap=True)
+    console.print(f"waiting for runs that are due on {url} (Ctrl-C stops)")
     for one in deployed:
         when = ", ".join(one.schedules) or "no schedule"
         due = f", next run {one.next_run:%Y-%m-%d %H:%M:%S %Z}" if one.next_run else ""
-        console.print(f"  {one.name}: {when}{due}", highlight=False, soft_wrap=True)
+        console.print(f"  {one.name}: {when}{due}")
     if not deployed:
         console.print("  nothing is deployed yet: openmementos deploy --config FILE")

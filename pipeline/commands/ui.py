@@ -6,10 +6,10 @@ import subprocess
 import time
 from typing import Annotated
 
-import httpx
+import httpx2
 import typer
-from rich.console import Console
 
+from pipeline.commands.console import messages
 from pipeline.commands.guarded import guarded
 
 # The first start creates the database, which takes 10 to 30 s.
@@ -27,9 +27,15 @@ def ui(
 
     It keeps what it knows in ~/.prefect (or PREFECT_HOME) and runs until Ctrl-C. Builds, deployments and
     workers find it where PREFECT_API_URL names it.
+
+    Examples:
+
+      openmementos ui
+
+      openmementos ui --port 4300
     """
-    console = Console()
-    _check_free(console, host, port)
+    console = messages(stderr=False)
+    _check_free(host, port)
     url = _url(host, port)
     # A service is stopped by SIGTERM, a person's command by Ctrl-C: both end the server first.
     # Said for SIGINT too, since a shell's background jobs start with it ignored.
@@ -40,23 +46,22 @@ def ui(
     try:
         with guarded(command, _settings(host, port), subprocess.DEVNULL) as server:
             _wait_healthy(server, url)
-            console.print(f"Prefect's UI is at {url}  (Ctrl-C stops it)", highlight=False)
-            console.print("other terminals use it after:", highlight=False)
-            console.print(f"  export PREFECT_API_URL={url}/api", highlight=False, soft_wrap=True)
+            console.print(f"Prefect's UI is at {url}  (Ctrl-C stops it)")
+            console.print("other terminals use it after:")
+            console.print(f"  export PREFECT_API_URL={url}/api")
             raise _ended(server.wait())
     except KeyboardInterrupt:
         console.print("stopped")
-    except _NotHealthy as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from None
 
 
-class _NotHealthy(Exception):
-    """The server ended, or did not answer in time."""
+class ServerError(Exception):
+    """Prefect's server cannot be started, ended, or did not answer in time; the message says why."""
 
 
-def _ended(code: int) -> _NotHealthy:
-    return _NotHealthy(f"Prefect's server ended by itself (exit code {code}); see its messages above")
+def _ended(code: int) -> ServerError:
+    return ServerError(
+        f"Prefect's server ended by itself (exit code {code}); `python -m prefect server start` shows why"
+    )
 
 
 def _settings(host: str, port: int) -> dict[str, str]:
@@ -74,7 +79,7 @@ def _settings(host: str, port: int) -> dict[str, str]:
     }
 
 
-def _check_free(console: Console, host: str, port: int) -> None:
+def _check_free(host: str, port: int) -> None:
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
@@ -82,13 +87,9 @@ def _check_free(console: Console, host: str, port: int) -> None:
             probe.bind(address)
     except OSError as error:
         running = " (a Prefect server runs there already)" if _is_healthy(_url(host, port)) else ""
-        console.print(
-            f"[bold red]error:[/] cannot listen on {host}:{port}{running}: {error.strerror}; "
-            "name another with --port or --host",
-            highlight=False,
-            soft_wrap=True,
-        )
-        raise typer.Exit(1) from None
+        raise ServerError(
+            f"cannot listen on {host}:{port}{running}: {error.strerror}; name another with --port or --host"
+        ) from None
 
 
 def _wait_healthy(server: subprocess.Popen[bytes], url: str) -> None:
@@ -97,14 +98,14 @@ def _wait_healthy(server: subprocess.Popen[bytes], url: str) -> None:
         if server.poll() is not None:
             raise _ended(server.returncode)
         if time.monotonic() > deadline:
-            raise _NotHealthy(f"Prefect's server did not answer at {url} within {START_SECONDS:.0f} s")
+            raise ServerError(f"Prefect's server did not answer at {url} within {START_SECONDS:.0f} s")
         time.sleep(LOOK_SECONDS)
 
 
 def _is_healthy(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/api/health", timeout=5, trust_env=False).is_success
-    except httpx.HTTPError:
+        return httpx2.get(f"{url}/api/health", timeout=5, trust_env=False).is_success
+    except httpx2.HTTPError:
         return False
 
 

@@ -15,7 +15,7 @@ from pipeline.ingest.layouts import RawTrace
 from pipeline.ingest.rows import Row
 from pipeline.outcomes import Rejected, RejectReason
 from pipeline.segmentation.tokens import TokenCounter, token_counter
-from schemas.openmementos import SPECIAL_TOKENS
+from schemas.openmementos import special_token_in
 
 FACTS = pa.schema(
     [
@@ -24,9 +24,9 @@ FACTS = pa.schema(
         # First 64 bits of hashes; null where nothing could be read.
         pa.field("content", pa.uint64()),
         pa.field("problem", pa.uint64()),
+        # Of all columns that the row gives to its trace: facts that are the same give the same shards.
+        pa.field("output", pa.uint64()),
         pa.field("domain", pa.string(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("characters", pa.int64(), nullable=False),
         # A RejectReason, or empty for a row that is fit.
         pa.field("verdict", pa.string(), nullable=False),
         pa.field("detail", pa.string(), nullable=False),
@@ -40,16 +40,15 @@ class Fact(NamedTuple):
     row: int
     content: int | None
     problem: int | None
+    output: int | None
     domain: str
-    source: str
-    characters: int
     verdict: str
     detail: str
 
 
 def rejected_fact(row: int, rejected: Rejected, content: int | None = None) -> Fact:
     """The fact of a row without a trace, or (row 0) of a whole file."""
-    return Fact(row, content, None, "", "", 0, rejected.reason.value, _printable(rejected.detail))
+    return Fact(row, content, None, None, "", rejected.reason.value, _printable(rejected.detail))
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,7 @@ class Rules:
         if unfit is not None:
             return rejected_fact(row.number, unfit, content)
         problem = _first_64_bits(" ".join(trace.problem.split()).encode())
-        characters = len(trace.reasoning)
-        return Fact(row.number, content, problem, trace.domain, trace.source, characters, "", "")
+        return Fact(row.number, content, problem, output_hash(trace), trace.domain, "", "")
 
     def why_unfit(self, trace: RawTrace) -> Rejected | None:
         """Why the trace cannot be taken, whatever the others are; None where it can."""
@@ -88,9 +86,9 @@ class Rules:
             if isinstance(text, str) and not _valid(text):
                 return Rejected(RejectReason.INVALID_UNICODE, f"a lone surrogate in the {name}")
         for name in ("problem", "reasoning", "answer"):
-            token = _SPECIAL.search(getattr(trace, name))
-            if token:
-                return Rejected(RejectReason.SPECIAL_TOKEN, f"{token.group()} in the {name}")
+            token = special_token_in(getattr(trace, name))
+            if token is not None:
+                return Rejected(RejectReason.SPECIAL_TOKEN, f"{token} in the {name}")
         if self.english_only:
             why = why_not_english(trace.reasoning)
             if why is not None:
@@ -129,6 +127,11 @@ def content_hash(trace: RawTrace) -> int:
     return _first_64_bits(b"".join(b"%d:%b" % (len(part), part) for part in parts))
 
 
+def output_hash(trace: RawTrace) -> int:
+    """64 bits of SHA-256 over all columns of a trace, the labels too."""
+    return _first_64_bits(json.dumps(trace).encode())
+
+
 def trace_id(content: int | None, occurrence: int) -> str:
     """The id of the n-th trace (from 1) with this content; empty for a row that could not be read."""
     if content is None:
@@ -136,7 +139,6 @@ def trace_id(content: int | None, occurrence: int) -> str:
     return f"{content:016x}" if occurrence == 1 else f"{content:016x}-{occurrence}"
 
 
-_SPECIAL = re.compile("|".join(re.escape(token) for token in SPECIAL_TOKENS))
 _WORD_START = re.compile(r"(?<=\S)(?= [A-Za-z])")
 
 

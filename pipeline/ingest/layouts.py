@@ -1,12 +1,11 @@
 """How a row holds its trace: the layouts that are known, and the trace that each gives."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pipeline.config import SourceConfig
-from pipeline.ingest.think import Thought, split_thought
+from pipeline.ingest.think import Thought, split_thought, without_marks
 from pipeline.outcomes import Rejected, RejectReason
 
 
@@ -36,12 +35,11 @@ class Layout:
     def trace(self, row: Mapping[str, Any], file_name: str) -> RawTrace | Rejected:
         """The row's trace, or why there is none.
 
-        A missing domain is "unknown", a missing source the file's name, a missing difficulty null.
+        A missing domain is "unknown", a missing source the file's name, a missing difficulty null. So is a
+        label that is of no use, such as a list or the difficulty "hard": no label costs a trace. Numbers
+        are taken as text for domain and source, and whole ones in any form for difficulty.
         System prompts are left out: a trace is one problem and its answer.
         """
-        labels = _labels({part: row.get(self.columns[part]) for part in self.columns}, file_name)
-        if isinstance(labels, Rejected):
-            return labels
         values = [row.get(self.columns[part]) for part in self.parts]
         if self.parts in (("conversations",), ("messages",)):
             found = _from_turns(values[0])
@@ -58,7 +56,15 @@ class Layout:
             return Rejected(RejectReason.NO_REASONING, "the reasoning is empty")
         if not thought.answer.strip():
             return Rejected(RejectReason.NO_ANSWER, "nothing follows the reasoning")
-        return RawTrace(problem, thought.reasoning, thought.answer, *labels)
+        labels = {label: row.get(self.columns[label]) for label in _LABELS if label in self.columns}
+        return RawTrace(
+            problem,
+            thought.reasoning,
+            thought.answer,
+            domain=_label_text(labels.get("domain")) or "unknown",
+            source=_label_text(labels.get("source")) or file_name,
+            difficulty=_whole_number(labels.get("difficulty")),
+        )
 
 
 # First come first served, except that a form whose columns the config maps goes before the others.
@@ -71,10 +77,16 @@ _FORMS = (
 _LABELS = ("domain", "source", "difficulty")
 
 
-def layout_of(names: Sequence[str], config: SourceConfig) -> Layout | Rejected:
-    """The layout of rows with these columns, or UNKNOWN_LAYOUT with what to do about it."""
+def layout_of(
+    names: Sequence[str], config: SourceConfig, *, some_labels_missing: bool = False
+) -> Layout | Rejected:
+    """The layout of rows with these columns, or UNKNOWN_LAYOUT with what to do about it.
+
+    some_labels_missing: the names are those of one row, which may lack labels that the config maps.
+    """
     mapped: dict[str, str] = dict(config.columns.items())
-    missing = sorted(column for column in mapped.values() if column not in names)
+    needed = [column for part, column in mapped.items() if not (some_labels_missing and part in _LABELS)]
+    missing = sorted(column for column in needed if column not in names)
     if missing:
         return Rejected(
             RejectReason.UNKNOWN_LAYOUT,
@@ -100,7 +112,7 @@ _IGNORED = ("system", "developer")
 def _from_turns(turns: object) -> tuple[str, Thought] | Rejected:
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         return _unreadable("the conversation is no list of turns")
-    roles = [_first(turn, "from", "role") for turn in turns]
+    roles = [_role(turn) for turn in turns]
     strange = [role for role in roles if role not in (*_USER, *_ASSISTANT, *_IGNORED)]
     if strange:
         return _unreadable(f"a turn of the unknown role {strange[0]!r}")
@@ -114,8 +126,9 @@ def _from_turns(turns: object) -> tuple[str, Thought] | Rejected:
         return Rejected(
             RejectReason.SEVERAL_TURNS, f"{len(asked)} turns of the user, {len(answered)} of the assistant"
         )
-    problem, content = _first(asked[0], "value", "content"), _first(answered[0], "value", "content")
-    reasoning = _first(answered[0], "reasoning_content", "reasoning", "thinking")
+    problem = _joined(_first(asked[0], "value", "content"))
+    content = _joined(_first(answered[0], "value", "content"))
+    reasoning = _joined(_first(answered[0], "reasoning_content", "reasoning", "thinking"))
     if reasoning in (None, ""):
         return _from_response(problem, content)
     return _from_parts(problem, reasoning, content)
@@ -133,7 +146,21 @@ def _from_parts(problem: object, reasoning: object, answer: object) -> tuple[str
     texts = ["" if text is None else text for text in (problem, reasoning, answer)]
     if not all(isinstance(text, str) for text in texts):
         return _unreadable("problem, reasoning or answer is no text")
-    return str(texts[0]), Thought(str(texts[1]), str(texts[2]))
+    return str(texts[0]), Thought(without_marks(str(texts[1])), str(texts[2]))
+
+
+def _role(turn: Mapping[str, Any]) -> object:
+    role = _first(turn, "from", "role")
+    return role.lower() if isinstance(role, str) else role
+
+
+def _joined(content: object) -> object:
+    """The text of a content that is given in parts; anything else, images in parts too, as it is."""
+    if not isinstance(content, list):
+        return content
+    texts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
+    whole = len(texts) == len(content) and all(isinstance(text, str) for text in texts)
+    return "".join(texts) if whole else content
 
 
 def _first(turn: Mapping[str, Any], *keys: str) -> Any:
@@ -141,24 +168,24 @@ def _first(turn: Mapping[str, Any], *keys: str) -> Any:
     return next((turn[key] for key in keys if turn.get(key) is not None), None)
 
 
-def _labels(row: Mapping[str, Any], file_name: str) -> tuple[str, str, int | None] | Rejected:
-    domain, source = row.get("domain"), row.get("source")
-    domain = "unknown" if domain in (None, "") else domain
-    source = file_name if source in (None, "") else source
-    if not isinstance(domain, str) or not isinstance(source, str):
-        return _unreadable("domain or source is no text")
-    difficulty = row.get("difficulty")
-    # A column of integers with gaps comes out of pandas as floats with NaN for the gaps.
-    if difficulty in (None, "") or (isinstance(difficulty, float) and math.isnan(difficulty)):
-        return domain, source, None
+def _label_text(value: object) -> str:
+    """A text or number as text; empty for anything else. NaN is how pandas writes a gap."""
+    if isinstance(value, str):
+        return value
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if is_number and value == value else ""
+
+
+def _whole_number(value: object) -> int | None:
+    """The number that the value is or spells, where it is whole and fits 64 bits."""
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        return None
     try:
-        number = int(difficulty)
-        exact = isinstance(difficulty, str) or number == difficulty
-    except (TypeError, ValueError, OverflowError):
-        return _unreadable(f"difficulty {difficulty!r} is no whole number")
-    if isinstance(difficulty, bool) or not exact or not -(2**63) <= number < 2**63:
-        return _unreadable(f"difficulty {difficulty!r} is no whole number")
-    return domain, source, number
+        number = int(value)
+    except (ValueError, OverflowError):
+        return None
+    exact = isinstance(value, str) or number == value
+    return number if exact and -(2**63) <= number < 2**63 else None
 
 
 def _unreadable(detail: str) -> Rejected:

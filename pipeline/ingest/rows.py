@@ -64,9 +64,9 @@ def _opened(file: SourceFile) -> Iterator[BinaryIO]:
     with filesystem.open(path, "rb") as stream:
         try:
             yield stream
-        except (pa.ArrowException, OSError) as error:
-            # Arrow reports broken bytes as its own errors or as a bare OSError without a number;
-            # disks and networks have numbers or types of their own.
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+            # Arrow reports broken bytes as these errors of its own or as a bare OSError without a number;
+            # disks and networks have numbers or types of their own, and no memory is the world's fault too.
             if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
                 raise
             raise DamagedFile(" ".join(str(error).split())) from error
@@ -164,7 +164,7 @@ def _json_row(number: int, line: bytes, name: str, config: SourceConfig) -> Row:
     if not isinstance(fields, dict):
         detail = f"no JSON object, but {type(fields).__name__}"
         return Row(number, Rejected(RejectReason.UNREADABLE_ROW, detail), None)
-    layout = layout_of(tuple(fields), config)
+    layout = layout_of(tuple(fields), config, some_labels_missing=True)
     if isinstance(layout, Rejected):
         return Row(number, layout, fields)
     return Row(number, layout.trace(fields, name), fields)

@@ -15,7 +15,7 @@ from pipeline.ingest.sources import SourceFile
 from pipeline.outcomes import Rejected, RejectReason
 
 # Raise when the same file would give other facts.
-SCAN_VERSION = 1
+SCAN_VERSION = 2
 
 
 def facts_path(folder: Path, file: SourceFile, config: BuildConfig) -> Path:

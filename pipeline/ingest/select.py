@@ -1,6 +1,7 @@
 """Which of the fit rows are taken, and why each other is not."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ def read_facts(paths: Sequence[Path]) -> pl.DataFrame:
     frames = [
         pl.scan_parquet(path).select(
             pl.lit(position, pl.Int32).alias("file"),
-            *("row", "content", "problem", "domain", "verdict", "detail"),
+            *("row", "content", "problem", "output", "domain", "verdict", "detail"),
         )
         for position, path in enumerate(paths)
     ]
@@ -107,11 +108,8 @@ def _not_chosen(facts: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
     fit = _fit(facts)
     if config.mix:
         domains = fit.select(pl.col("domain").unique().sort()).collect()["domain"].to_list()
-        if domains and not set(domains) & set(config.mix):
-            raise SourceError(
-                f"select.mix names the domains {', '.join(config.mix)}, but the source has "
-                f"{', '.join(domains)}: use their names, or leave select.mix out"
-            )
+        if domains:
+            _refuse_missing_domains(config.mix, domains)
         shares = pl.LazyFrame({"domain": list(config.mix), "share": list(config.mix.values())})
         ranked = fit.join(shares, on="domain", how="left", maintain_order="left")
         group: str | pl.Expr = "domain"
@@ -135,3 +133,13 @@ def _not_chosen(facts: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
         .otherwise(pl.lit("by chance"))
     )
     return _left_out(rest, RejectReason.NOT_CHOSEN, detail)
+
+
+def _refuse_missing_domains(mix: Iterable[str], domains: Sequence[str]) -> None:
+    for name in mix:
+        if name not in domains:
+            near = difflib.get_close_matches(name, domains, n=1)
+            hint = f"did you mean {near[0]}?" if near else "use one of their names, or leave it out"
+            raise SourceError(
+                f"select.mix names the domain {name}, but the fit rows have {', '.join(domains)}: {hint}"
+            )

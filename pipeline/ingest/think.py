@@ -39,3 +39,11 @@ def split_thought(response: str) -> Thought | Rejected:
             RejectReason.TEXT_BEFORE_THINK, f"{len(ahead.strip())} characters before {THINK_START}"
         )
     return Thought(reasoning, answer)
+
+
+def without_marks(reasoning: str) -> str:
+    """Reasoning of a field of its own, without the pair of think marks that some sources keep around it."""
+    inner = reasoning.strip()
+    if inner.startswith(THINK_START) and inner.endswith(THINK_END):
+        return inner.removeprefix(THINK_START).removesuffix(THINK_END)
+    return reasoning

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from pipeline.config import LlmConfig
 from pipeline.llm.model import (
     ContextTooLong,
     EndpointUnavailable,
@@ -16,7 +17,7 @@ from pipeline.llm.model import (
 )
 from pipeline.llm.slots import Slots
 from pipeline.llm.templates import Prompts
-from pipeline.outcomes import Failed, Outcome
+from pipeline.outcomes import Failed, Outcome, Rejected, RejectReason
 
 T = TypeVar("T")
 
@@ -46,8 +47,14 @@ class Asking:
         return int.from_bytes(digest[:4], "big") >> 1
 
 
+def what_replies_depend_on(config: LlmConfig) -> dict[str, Any]:
+    """The part of the config that another reply may come from, as plain JSON data."""
+    names = {"model", "seed", "extra_body", "context_window", "constraints"}
+    return config.model_dump(mode="json", include=names)
+
+
 async def or_failed(work: Awaitable[Outcome]) -> Outcome:
-    """The outcome of `work`, or Failed where the model gave no usable reply.
+    """The outcome of `work`; Failed where the model gave no usable reply, Rejected where none can be had.
 
     An endpoint that will never answer (EndpointRefused) is no outcome of a trace: it goes through.
     """
@@ -55,8 +62,10 @@ async def or_failed(work: Awaitable[Outcome]) -> Outcome:
         return await work
     except ReplyError as error:
         return Failed(str(error), error.replies)
-    except (EndpointUnavailable, ContextTooLong) as error:
+    except EndpointUnavailable as error:
         return Failed(str(error))
+    except ContextTooLong as error:
+        return Rejected(RejectReason.TOO_LONG_FOR_MODEL, str(error))
 
 
 async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

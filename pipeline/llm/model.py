@@ -1,4 +1,4 @@
-"""What the stages know of a language model: a request, a reply, and four ways it can go wrong."""
+"""What the stages know of a language model: a request, a reply, and five ways it can go wrong."""
 
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -57,7 +57,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens and requests, of one reply or of many added up. prompt_tokens counts cached_tokens too."""
+    """Tokens and requests, of one reply or of many added up. prompt_tokens counts cached_tokens too.
+
+    paid_before_…: what earlier runs paid for replies that this one took from disk, or went on from.
+    """
 
     requests: int = 0
     prompt_tokens: int = 0
@@ -66,10 +69,21 @@ class Usage:
     retries: int = 0
     invalid_replies: int = 0
     replies_from_disk: int = 0
+    paid_before_prompt_tokens: int = 0
+    paid_before_cached_tokens: int = 0
+    paid_before_completion_tokens: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         names = self.__dataclass_fields__
         return Usage(**{n: getattr(self, n) + getattr(other, n) for n in names})
+
+    def as_paid_before(self) -> "Usage":
+        """The same tokens as a later run counts them."""
+        return Usage(
+            paid_before_prompt_tokens=self.prompt_tokens + self.paid_before_prompt_tokens,
+            paid_before_cached_tokens=self.cached_tokens + self.paid_before_cached_tokens,
+            paid_before_completion_tokens=self.completion_tokens + self.paid_before_completion_tokens,
+        )
 
 
 @dataclass(frozen=True)
@@ -92,7 +106,7 @@ class ModelError(Exception):
     """A request that got no usable reply."""
 
 
-@dataclass
+@dataclass(eq=False)
 class ReplyError(ModelError):
     """Every attempt was answered, and no answer was usable."""
 
@@ -104,7 +118,7 @@ class ReplyError(ModelError):
         return f"{self.label}: {self.reason} in each of {len(self.replies)} replies"
 
 
-@dataclass
+@dataclass(eq=False)
 class ContextTooLong(ModelError):
     """The prompt and its `max_tokens` do not fit the model's window; a shorter prompt may."""
 
@@ -115,7 +129,21 @@ class ContextTooLong(ModelError):
         return f"{self.label}: longer than the model's context window ({self.detail})"
 
 
-@dataclass
+@dataclass(eq=False)
+class RequestRefused(ModelError):
+    """The endpoint refuses this one request; others may be answered."""
+
+    label: str
+    detail: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.label}: refused ({self.detail})\n"
+            "  where all are refused, check llm.extra_body and llm.constraints against what the endpoint takes"
+        )
+
+
+@dataclass(eq=False)
 class EndpointUnavailable(ModelError):
     """No endpoint answered until the deadline; the world is to blame, try again later."""
 
@@ -126,9 +154,9 @@ class EndpointUnavailable(ModelError):
         return f"{self.label}: no endpoint answered in time ({self.detail})"
 
 
-@dataclass
+@dataclass(eq=False)
 class EndpointRefused(ModelError):
-    """The endpoint will never answer this (wrong key, wrong model, bad request): the run must stop."""
+    """The endpoint will never answer (wrong key, wrong model, no credit): the run must stop."""
 
     detail: str
     remedy: str

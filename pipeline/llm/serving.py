@@ -45,7 +45,7 @@ def starting(config: LlmConfig, log: Path, tell: Callable[[str], None]) -> Itera
     else:
         model = config.model
     tell(f"loading {model_name(config)} into vLLM, see {log}")
-    with Engine(config.engine, model, model_name(config), log) as engine:
+    with Engine(config.engine, model, model_name(config), log, notify=tell) as engine:
         yield Starting(Served((engine.endpoint,), model_name(config)), engine)
 
 
@@ -61,3 +61,8 @@ class Starting:
         if self.engine is not None:
             self.engine.wait_ready()
         return self.served
+
+    def check(self) -> None:
+        """Raises EngineError where the engine has died too often to be started again."""
+        if self.engine is not None:
+            self.engine.check()

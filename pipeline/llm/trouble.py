@@ -1,5 +1,6 @@
 """What an exception of an endpoint means: ask again, ask otherwise, or never ask again."""
 
+import math
 import re
 import time
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from email.utils import parsedate_to_datetime
 import httpx2
 import openai
 
-from pipeline.llm.model import ContextTooLong, EndpointRefused
+from pipeline.llm.model import ContextTooLong, EndpointRefused, RequestRefused
 
 # What a call may raise: an answer with an error status, or no (readable) answer.
 # ValueError: a body that is no JSON.
@@ -38,11 +39,15 @@ OPTIONAL_FIELDS = (
 
 @dataclass(frozen=True)
 class Passing:
-    """Worth another try. wait_seconds: what the endpoint asks for; refused_connection: nobody there."""
+    """Worth another try. wait_seconds: what the endpoint asks for, None where it asks for none.
+
+    refused_connection: nobody is there. rate_limited: the endpoint is well, and asked too often.
+    """
 
     detail: str
     wait_seconds: float | None = None
     refused_connection: bool = False
+    rate_limited: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Without:
     field: str
 
 
-Trouble = Passing | Without | ContextTooLong | EndpointRefused
+Trouble = Passing | Without | ContextTooLong | RequestRefused | EndpointRefused
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,10 @@ def trouble(error: Exception, asked: Asked) -> Trouble:
     """What to do about an exception of CALL_ERRORS. No message ever holds the key."""
     if isinstance(error, openai.APIStatusError):
         return _of_status(error, asked)
-    said = _scrubbed(str(error) or type(error).__name__, asked)
-    nobody = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
+    # The package says "Request timed out." even where the connection was refused; the cause knows better.
+    cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else None
+    said = _scrubbed(str(cause or "") or str(error) or type(error).__name__, asked)
+    nobody = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout)
     kind = "no reply in time" if isinstance(error, TimeoutError) else said
     return Passing(f"{asked.endpoint}: {kind}", refused_connection=nobody)
 
@@ -81,11 +88,12 @@ def _of_status(error: openai.APIStatusError, asked: Asked) -> Trouble:
     status = error.status_code
     said = _scrubbed(_message(error), asked)
     where = f"endpoint {asked.endpoint}"
-    if "insufficient_quota" in said:
+    if status == 402 or "insufficient_quota" in said:
         return EndpointRefused(f"{where}: {said}", "the account has no credit left: top it up")
     if status in TRANSIENT_STATUS or status >= 500:
         wait = _retry_after(error.response.headers.get("retry-after"))
-        return Passing(f"{asked.endpoint}: {status} {said}", wait)
+        told = "" if wait is None else f", asks to wait {wait:.0f} s"
+        return Passing(f"{asked.endpoint}: {status} {said}{told}", wait, rate_limited=status == 429)
     if status == 401:
         return EndpointRefused(
             f"{where} does not accept the key (401: {said})",
@@ -107,10 +115,7 @@ def _of_status(error: openai.APIStatusError, asked: Asked) -> Trouble:
         for name in OPTIONAL_FIELDS:
             if name in said and name not in asked.without:
                 return Without(name)
-    return EndpointRefused(
-        f"{where} refuses the request of {asked.label} ({status}: {said})",
-        "check llm.extra_body and llm.constraints against what this endpoint takes",
-    )
+    return RequestRefused(asked.label, f"{where}: {status} {said}")
 
 
 def _message(error: openai.APIStatusError) -> str:
@@ -123,17 +128,17 @@ def _message(error: openai.APIStatusError) -> str:
 
 
 def _retry_after(header: str | None) -> float | None:
-    """Seconds to wait, from a number of seconds or an HTTP date (RFC 9110, 10.2.3)."""
+    """Seconds to wait, from a number of seconds or an HTTP date (RFC 9110, 10.2.3); None for none."""
     if header is None:
         return None
     try:
-        return max(0.0, float(header))
+        seconds = float(header)
     except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
-        return None
+        try:
+            seconds = parsedate_to_datetime(header).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return seconds if 0 < seconds < math.inf else None
 
 
 def _scrubbed(text: str, asked: Asked) -> str:

@@ -41,15 +41,15 @@ def first_shown(offsets: Sequence[int], end: int, limit: int) -> int:
     return min(bisect_left(offsets, start), end - 1)
 
 
-async def fitting(limit: int, ask: Callable[[int], Awaitable[T]]) -> T:
+async def fitting(limit: int, ask: Callable[[int], Awaitable[T]], *, shortest: int = _SHORTEST) -> T:
     """What `ask(limit)` gives, with half the limit again and again while the model finds the prompt too long.
 
-    Raises ContextTooLong where not even the shortest prompt fits.
+    shortest: limit under which the prompt becomes no shorter. Raises ContextTooLong where not even that fits.
     """
     while True:
         try:
             return await ask(limit)
         except ContextTooLong:
-            if limit <= _SHORTEST:
+            if limit <= shortest:
                 raise
-            limit = max(_SHORTEST, limit // 2)
+            limit = max(shortest, limit // 2)

@@ -75,13 +75,11 @@ def identity(constraint: Constraint) -> JsonObject:
 
 def usage(completion: JsonObject) -> Usage:
     """Tokens that an answered request cost."""
-    told = completion.get("usage") or {}
-    details = told.get("prompt_tokens_details") or {}
     return Usage(
         requests=1,
-        prompt_tokens=told.get("prompt_tokens") or 0,
-        cached_tokens=details.get("cached_tokens") or 0,
-        completion_tokens=told.get("completion_tokens") or 0,
+        prompt_tokens=_count(completion, "usage", "prompt_tokens"),
+        cached_tokens=_count(completion, "usage", "prompt_tokens_details", "cached_tokens"),
+        completion_tokens=_count(completion, "usage", "completion_tokens"),
     )
 
 
@@ -92,8 +90,11 @@ def read(constraint: Constraint, completion: JsonObject) -> Reading:
         text = choice["message"]["content"] or ""
         finish = choice.get("finish_reason")
         refused = choice["message"].get("refusal")
+        logprobs = choice.get("logprobs")
     except (KeyError, IndexError, TypeError, AttributeError):
         raise Unusable("no chat completion", str(completion)[:1000]) from None
+    if not isinstance(text, str):
+        raise Unusable("content that is no text", str(text)[:1000])
     if refused:
         raise Unusable("a refusal", str(refused))
     # A choice may end at max_tokens (usually 1): its option is complete or fails the test anyway.
@@ -102,7 +103,7 @@ def read(constraint: Constraint, completion: JsonObject) -> Reading:
         raise Unusable(cut, text)
     reading = validated(constraint, text)
     if isinstance(constraint, Choice):
-        return Reading(reading.text, _probabilities(constraint.options, choice.get("logprobs")))
+        return Reading(reading.text, _probabilities(constraint.options, logprobs))
     return reading
 
 
@@ -122,6 +123,13 @@ def validated(constraint: Constraint, text: str) -> Reading:
             if fault := _text_fault(stripped, forbidden):
                 raise Unusable(fault, text)
             return Reading(stripped)
+
+
+def _count(told: Any, *path: str) -> int:
+    """The number under a path of names; 0 where the endpoint told none."""
+    for name in path:
+        told = told.get(name) if isinstance(told, dict) else None
+    return told if type(told) is int and told > 0 else 0
 
 
 def _is_unicode(text: str) -> bool:
@@ -158,14 +166,16 @@ def _json_schema(schema: type[BaseModel]) -> JsonObject:
 
 def _probabilities(options: tuple[str, ...], logprobs: Any) -> dict[str, float] | None:
     """Shares of the options among the first token's candidates; None where the endpoint told none."""
-    candidates = ((logprobs or {}).get("content") or [{}])[0].get("top_logprobs") or []
     weights = dict.fromkeys(options, 0.0)
-    for candidate in candidates:
-        # " 2" and "2" are two tokens of one option.
-        if (option := candidate["token"].strip()) in weights:
-            weights[option] += math.exp(candidate["logprob"])
+    try:
+        for candidate in logprobs["content"][0]["top_logprobs"]:
+            # " 2" and "2" are two tokens of one option.
+            if (option := candidate["token"].strip()) in weights:
+                weights[option] += math.exp(candidate["logprob"])
+    except (KeyError, IndexError, TypeError, AttributeError, OverflowError):
+        return None
     total = sum(weights.values())
-    return {option: w / total for option, w in weights.items()} if total > 0 else None
+    return {option: w / total for option, w in weights.items()} if 0 < total < math.inf else None
 
 
 def _parsed(schema: type[BaseModel], text: str) -> BaseModel:

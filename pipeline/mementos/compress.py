@@ -13,6 +13,8 @@ from schemas.openmementos import SPECIAL_TOKENS
 # that asks for a fifth in words gets about that.
 _WORDS_PER_BLOCK_TOKEN = 0.15
 _FEWEST_WORDS = 40
+# Prose has 1.3 tokens a word, LaTeX and code up to 2.5; between the two, with room for a long-winded model.
+_TOKENS_PER_WORD = 2.0
 
 
 async def compress(view: BlockView, config: MementosConfig, asking: Asking) -> Reply:
@@ -24,12 +26,16 @@ async def refine(
     view: BlockView,
     memento: str,
     feedback: Sequence[str],
+    shortfalls: Sequence[tuple[str, int, int]],
     round_number: int,
     config: MementosConfig,
     asking: Asking,
 ) -> Reply:
-    """The memento written again with what was missing or wrong put right."""
-    extra: dict[str, object] = {"memento": memento, "feedback": list(feedback)}
+    """The memento written again with what was missing or wrong put right.
+
+    shortfalls: criteria without full points, as `Verdict.shortfalls` gives them.
+    """
+    extra: dict[str, object] = {"memento": memento, "feedback": list(feedback), "shortfalls": shortfalls}
     return await _ask("refine", view, round_number, config, asking, extra)
 
 
@@ -41,7 +47,9 @@ async def _ask(
     asking: Asking,
     extra: dict[str, object],
 ) -> Reply:
-    words = max(_FEWEST_WORDS, round(view.block_tokens * _WORDS_PER_BLOCK_TOKEN))
+    wanted = max(_FEWEST_WORDS, round(view.block_tokens * _WORDS_PER_BLOCK_TOKEN))
+    # What is asked for must fit what may be answered: a reply that is cut off is not used.
+    words = min(wanted, int(config.max_tokens / _TOKENS_PER_WORD))
 
     def request(limit: int) -> Request:
         reasoning = view.reasoning(limit)
@@ -63,4 +71,6 @@ async def _ask(
         )
 
     limit = view.limit(asking.window, config)
-    return await fitting(limit, lambda limit: asking.ask(lambda: request(limit), view.rank))
+    return await fitting(
+        limit, lambda limit: asking.ask(lambda: request(limit), view.rank), shortest=view.block_tokens
+    )

@@ -35,6 +35,8 @@ async def judge(
         )
 
     limit = view.limit(asking.window, config)
-    reply = await fitting(limit, lambda limit: asking.ask(lambda: request(limit), view.rank))
+    reply = await fitting(
+        limit, lambda limit: asking.ask(lambda: request(limit), view.rank), shortest=view.block_tokens
+    )
     assert isinstance(reply.value, Verdict)
     return reply.value

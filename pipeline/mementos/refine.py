@@ -65,7 +65,8 @@ async def write_memento(
         else:
             # From the best so far: a refinement may have made it worse.
             base = rounds[best_round(rounds)]
-            reply = await refine(view, base.text, base.feedback, number, config, asking)
+            shortfalls = base.verdict.shortfalls if base.verdict else []
+            reply = await refine(view, base.text, base.feedback, shortfalls, number, config, asking)
         (tokens,) = count([reply.text])
         findings = check_memento(
             reply.text, view.block, view.problem, memento_tokens=tokens, block_tokens=view.block_tokens

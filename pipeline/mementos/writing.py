@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.config import BuildConfig, MementosConfig
-from pipeline.llm.asking import Asking, or_failed, together
+from pipeline.llm.asking import Asking, or_failed, together, what_replies_depend_on
 from pipeline.llm.templates import load_prompts
 from pipeline.mementos.refine import Round, best_round, write_memento
 from pipeline.mementos.view import BlockView
@@ -24,9 +24,7 @@ def _depends_on(build: BuildConfig) -> Any:
     return {
         **build.mementos.model_dump(mode="json"),
         "tokenizer": build.split.tokenizer,
-        "model": build.llm.model,
-        "seed": build.llm.seed,
-        "extra_body": build.llm.extra_body,
+        "llm": what_replies_depend_on(build.llm),
         "prompts": load_prompts().digest(*QUESTIONS),
     }
 
@@ -39,6 +37,7 @@ MEMENTOS = Stage(
     config=_depends_on,
     version=1,
     asks=lambda build: True,
+    prompts=lambda build: load_prompts().labels(*QUESTIONS),
 )
 
 
@@ -94,6 +93,9 @@ async def _write_trace(
             rounds = await write_memento(view(number, texts, tokens), config, asking, count)
             written.append(rounds)
             kept = rounds[best_round(rounds)]
+            if not kept.valid:
+                # The trace is rejected for it; the blocks after it would be paid for in vain.
+                break
             texts.append(kept.text + "\n\n")
             tokens.append(kept.tokens)
     else:
@@ -104,18 +106,23 @@ async def _write_trace(
             )
             for n in range(len(blocks))
         )
-    return _outcome(written, config, counters)
+    _count(written, config, counters)
+    return _outcome(written)
 
 
-def _outcome(written: Sequence[list[Round]], config: MementosConfig, counters: Counter[str]) -> Outcome:
-    mementos = []
-    for number, rounds in enumerate(written):
+def _count(written: Sequence[list[Round]], config: MementosConfig, counters: Counter[str]) -> None:
+    for rounds in written:
         counters["mementos"] += 1
         counters["rounds"] += len(rounds)
         counters["passed_first_round"] += rounds[0].passes(config.threshold)
         counters["passed"] += any(one.passes(config.threshold) for one in rounds)
         for finding in (finding for one in rounds for finding in one.findings):
             counters[f"check.{finding.check}"] += 1
+
+
+def _outcome(written: Sequence[list[Round]]) -> Outcome:
+    mementos = []
+    for number, rounds in enumerate(written):
         best = best_round(rounds)
         kept = rounds[best]
         if kept.verdict is None:

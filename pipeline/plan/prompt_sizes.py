@@ -114,7 +114,7 @@ class PromptSizes:
                 [
                     self._question("compress", words),
                     self._question("judge", {**words, "memento": ""}),
-                    self._question("refine", {**words, "memento": "", "feedback": []}),
+                    self._question("refine", {**words, "memento": "", "feedback": [], "shortfalls": []}),
                 ]
             )
             shown = sum(earlier[start:]) + size

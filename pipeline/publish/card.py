@@ -155,7 +155,16 @@ def _settings(config: BuildConfig) -> str:
 def card_settings(config: BuildConfig) -> dict[str, Any]:
     """The parts of the config that shape the data; no address, key name or path of the builder."""
     settings: dict[str, Any] = config.model_dump(
-        mode="json", include={"select", "split", "score", "partition", "mementos"}
+        mode="json",
+        include={
+            "source": {"revision"},
+            "select": True,
+            "split": True,
+            "score": True,
+            "partition": True,
+            "mementos": True,
+            "llm": {"max_attempts", "seed", "extra_body"},
+        },
     )
     return settings
 

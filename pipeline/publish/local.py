@@ -21,7 +21,7 @@ from pipeline.report.stats import dataset_statistics, funnel
 from pipeline.store import RunFolder, StoreError
 
 # Raise when the same records would give other files.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ def publish(
     _remove_leftovers(run)
     unfinished = run.root / f".publish.{os.getpid()}.new"
     rows = _write_folder(run, shards, config, made, unfinished)
+    _sync(unfinished)
     files = {
-        str(path.relative_to(unfinished)): {"bytes": path.stat().st_size, "sha256": file_digest(path)}
-        for path in sorted(unfinished.rglob("*"))
-        if path.is_file()
+        name: {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+        for name, path in _files(unfinished).items()
     }
     _put_in_place(run, unfinished)
     record = {"inputs": inputs, "rows": rows, "files": files}
@@ -109,10 +109,25 @@ def _record(run: RunFolder) -> dict[str, Any] | None:
 
 
 def _is_whole(folder: Path, files: dict[str, dict[str, Any]]) -> bool:
-    there = {
-        str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()
-    }
-    return there == {name: file["bytes"] for name, file in files.items()}
+    sizes = {name: path.stat().st_size for name, path in _files(folder).items()}
+    return sizes == {name: file["bytes"] for name, file in files.items()} and all(
+        file_digest(folder / name) == file["sha256"] for name, file in files.items()
+    )
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The files below the folder by their paths in it, in order."""
+    return {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _sync(folder: Path) -> None:
+    """Has all that lies in the folder on the disk: only then may a record say that it is there."""
+    for path in (*folder.rglob("*"), folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _write_folder(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from schemas.openmementos import (
     BLOCK_END,
     BLOCK_START,
-    SPECIAL_TOKENS,
+    FORMAT_TOKENS,
     SUMMARY_END,
     SUMMARY_START,
     THINK_END,
@@ -42,17 +42,17 @@ def assemble(blocks: Sequence[str], mementos: Sequence[str], answer: str) -> str
     """The response that is published; `parse` gives back exactly these parts.
 
     Nothing is added between the parts but the special tokens, so the blocks concatenate to the reasoning.
-    Raises ValueError where a part holds a special token or there is not one memento per block.
+    Raises ValueError where a part holds a token of the format or there is not one memento per block.
     Format: arXiv 2604.09852 and the card of microsoft/OpenMementos.
     """
     if len(blocks) != len(mementos):
         raise ValueError(f"{len(blocks)} blocks and {len(mementos)} mementos: each block needs one memento")
     written = [THINK_START]
     for number, (block, memento) in enumerate(zip(blocks, mementos, strict=True)):
-        _refuse_special_token(block, f"block {number}")
-        _refuse_special_token(memento, f"memento {number}")
+        _refuse_token(block, f"block {number}")
+        _refuse_token(memento, f"memento {number}")
         written += (BLOCK_START, block, BLOCK_END, SUMMARY_START, memento, SUMMARY_END)
-    _refuse_special_token(answer, "answer")
+    _refuse_token(answer, "answer")
     return "".join((*written, THINK_END, answer))
 
 
@@ -73,20 +73,14 @@ def parse(response: str) -> ParsedResponse:
     return ParsedResponse(blocks, mementos, reader.rest())
 
 
-def special_token_in(text: str) -> str | None:
-    """The first special token of the text, or None."""
-    found = _SPECIAL.search(text)
-    return found.group() if found else None
-
-
-# No special token has "<" after its first character, so none can arise where two parts meet.
-_SPECIAL = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
+# No token of the format has "<" after its first character, so none can arise where two parts meet.
+_TOKEN = re.compile("|".join(map(re.escape, FORMAT_TOKENS)))
 _SHOWN = 24
 
 
-def _refuse_special_token(text: str, part: str) -> None:
-    if token := special_token_in(text):
-        raise ValueError(f"{part} holds the special token {token}: such a trace cannot be published")
+def _refuse_token(text: str, part: str) -> None:
+    if found := _TOKEN.search(text):
+        raise ValueError(f"{part} holds the special token {found.group()}: such a trace cannot be published")
 
 
 class _Reader:
@@ -103,8 +97,8 @@ class _Reader:
         self._position += len(token)
 
     def text_before(self, token: str) -> str:
-        """The text up to `token`, which must be the next special token; goes on after it."""
-        found = _SPECIAL.search(self._response, self._position)
+        """The text up to `token`, which must be the next token of the format; goes on after it."""
+        found = _TOKEN.search(self._response, self._position)
         end = found.start() if found else len(self._response)
         if found is None or found.group() != token:
             raise self._error(end, token)
@@ -113,7 +107,7 @@ class _Reader:
         return text
 
     def rest(self) -> str:
-        if found := _SPECIAL.search(self._response, self._position):
+        if found := _TOKEN.search(self._response, self._position):
             raise self._error(found.start(), "an answer without special tokens")
         return self._response[self._position :]
 

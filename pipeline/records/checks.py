@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.records.assemble import special_token_in
 from pipeline.records.boxed import answers_not_in, boxed_answers
 from pipeline.records.numbers import unsupported_numbers
+from schemas.openmementos import special_token_in
 
 
 class Severity(StrEnum):

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from pipeline.pieces import block_texts
-from pipeline.records.assemble import ParsedResponse, ParseError, parse, special_token_in
+from pipeline.records.assemble import ParsedResponse, ParseError, parse
 from pipeline.records.checks import Finding, Severity
+from schemas.openmementos import special_token_in
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ RECORDS = Stage(
     name="records",
     verb="assemble and check records",
     reads=(
+        "trace_id",
+        "origin",
         "problem",
         "reasoning",
         "answer",
@@ -25,7 +27,7 @@ RECORDS = Stage(
     ),
     adds=schemas.tables.RECORDS,
     config=lambda build: {},
-    version=1,
+    version=2,
 )
 
 

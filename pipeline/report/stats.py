@@ -81,10 +81,11 @@ def dataset_statistics(run: RunFolder, shards: Sequence[int], *, threshold: int)
     traces, mementos = [_EMPTY_TRACES], [_EMPTY_MEMENTOS]
     checks: Counter[str] = Counter()
     for shard in shards:
-        of_shard = _mementos(run, shard)
+        records = _read(run, shard)
+        of_shard = _mementos(records)
         checks.update(of_shard["checks"].explode().drop_nulls().to_list())
         mementos.append(of_shard.select(_EMPTY_MEMENTOS.columns).cast(_EMPTY_MEMENTOS.schema))
-        traces.append(_traces(run, shard).cast(_EMPTY_TRACES.schema))
+        traces.append(_traces(records).cast(_EMPTY_TRACES.schema))
     all_traces, all_mementos = pl.concat(traces), pl.concat(mementos)
     domains = all_traces.group_by("domain").len().sort("len", "domain", descending=[True, False])
     return Statistics(
@@ -161,9 +162,9 @@ def _read(run: RunFolder, shard: int) -> pl.DataFrame:
     return frame
 
 
-def _traces(run: RunFolder, shard: int) -> pl.DataFrame:
+def _traces(records: pl.DataFrame) -> pl.DataFrame:
     mementos = pl.col("mementos").list
-    return _read(run, shard).select(
+    return records.select(
         "domain",
         sentences=pl.col("sentence_ends").list.len(),
         blocks=mementos.len(),
@@ -172,11 +173,10 @@ def _traces(run: RunFolder, shard: int) -> pl.DataFrame:
     )
 
 
-def _mementos(run: RunFolder, shard: int) -> pl.DataFrame:
+def _mementos(records: pl.DataFrame) -> pl.DataFrame:
     rounds = pl.col("rounds").list
     return (
-        _read(run, shard)
-        .select("domain", "block_tokens", "mementos")
+        records.select("domain", "block_tokens", "mementos")
         .explode("block_tokens", "mementos")
         .unnest("mementos")
         .with_columns(

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.config import BuildConfig, ScoreConfig
-from pipeline.llm.asking import Asking, or_failed, together
+from pipeline.llm.asking import Asking, or_failed, together, what_replies_depend_on
 from pipeline.llm.model import Choice, Reply, Request
 from pipeline.llm.templates import load_prompts
 from pipeline.llm.window import first_shown, fitting, shown_tokens
@@ -19,7 +19,7 @@ from schemas.replies import BOUNDARY_SCORES
 from schemas.tables import SCORES
 
 MODEL_REASON = "model"
-_QUOTED_CHARACTERS = 240
+QUOTED_CHARACTERS = 240
 
 
 def _depends_on(build: BuildConfig) -> Any:
@@ -27,9 +27,7 @@ def _depends_on(build: BuildConfig) -> Any:
         return {"detector": "cues"}
     return {
         **build.score.model_dump(mode="json"),
-        "model": build.llm.model,
-        "seed": build.llm.seed,
-        "extra_body": build.llm.extra_body,
+        "llm": what_replies_depend_on(build.llm),
         "prompts": load_prompts().digest("score"),
     }
 
@@ -42,6 +40,7 @@ SCORE = Stage(
     config=_depends_on,
     version=1,
     asks=lambda build: build.score.detector != "cues",
+    prompts=lambda build: load_prompts().labels("score") if build.score.detector != "cues" else [],
 )
 
 
@@ -90,7 +89,7 @@ def boundary_request(
             "score",
             problem=row["problem"],
             reasoning="".join(sentences[start:end]),
-            following=following[:_QUOTED_CHARACTERS],
+            following=following[:QUOTED_CHARACTERS],
         ),
         constraint=Choice(BOUNDARY_SCORES),
         max_tokens=1,
@@ -99,6 +98,12 @@ def boundary_request(
         purpose="score",
         label=f"trace {row['trace_id']}, boundary {boundary}",
     )
+
+
+def shown_limit(problem: str, window: int | None, config: ScoreConfig) -> int:
+    """Most tokens of reasoning that a question about a boundary shows; window: tokens the model can see."""
+    around = len(problem) // 3 + QUOTED_CHARACTERS // 3
+    return shown_tokens(window, config.context_tokens, around=around)
 
 
 async def _score_trace(
@@ -133,10 +138,8 @@ async def _ask(
     config: ScoreConfig,
     asking: Asking,
 ) -> Reply:
-    around = len(row["problem"]) // 3 + _QUOTED_CHARACTERS // 3
-    limit = shown_tokens(asking.window, config.context_tokens, around=around)
     return await fitting(
-        limit,
+        shown_limit(row["problem"], asking.window, config),
         lambda limit: asking.ask(
             lambda: boundary_request(row, sentences, token_offsets, boundary, limit, asking), rank
         ),

@@ -20,7 +20,7 @@ from pipeline.plan.prompt_sizes import Load, judge_rounds
 from pipeline.run_stage import run_stage
 from pipeline.segmentation.cutting import partition_shard
 from pipeline.segmentation.scoring import score_shard
-from pipeline.stages import current_manifest, stage_named
+from pipeline.stages import config_digests, current_manifest, stage_named
 from pipeline.store import RunFolder
 from schemas.replies import Verdict
 
@@ -115,7 +115,7 @@ def test_the_build_finds_what_the_plan_has_read_and_split(tmp_path):
     build = sample_build()
     planned(build, tmp_path)
     run = RunFolder(tmp_path)
-    split = [current_manifest(run, build, stage_named("split"), shard) for shard in (0, 1)]
+    split = [current_manifest(run, config_digests(build), stage_named("split"), shard) for shard in (0, 1)]
     assert all(split)
     assert [run_stage("split", shard, run, build, None) for shard in (0, 1)] == split
     assert not run.shard("score", 0).exists()

@@ -9,7 +9,7 @@ ASKED = {
     "score": {"following": "Next."},
     "compress": BLOCK,
     "judge": {"block_start": "First we", "memento": "x = 3"},
-    "refine": {**BLOCK, "memento": "x = 3", "feedback": ["y is missing"]},
+    "refine": {**BLOCK, "memento": "x = 3", "feedback": ["y is missing"], "shortfalls": [("values", 1, 2)]},
 }
 
 

@@ -36,7 +36,7 @@ def test_an_unknown_window_is_no_bound():
     assert shown_tokens(8_192, 16_384, around=0) < 8_192
 
 
-def asked(limit: int, fits: int) -> list[int]:
+def asked(limit: int, fits: int, **options: int) -> list[int]:
     limits: list[int] = []
 
     async def ask(limit: int) -> int:
@@ -45,7 +45,7 @@ def asked(limit: int, fits: int) -> list[int]:
             raise ContextTooLong("trace 1", "too long")
         return limit
 
-    asyncio.run(fitting(limit, ask))
+    asyncio.run(fitting(limit, ask, **options))
     return limits
 
 
@@ -56,3 +56,8 @@ def test_a_prompt_that_is_too_long_is_halved_until_it_fits():
 def test_a_prompt_that_never_fits_is_an_error():
     with pytest.raises(ContextTooLong):
         asked(1000, 10)
+
+
+def test_a_prompt_that_gets_no_shorter_is_not_asked_again():
+    with pytest.raises(ContextTooLong):
+        asked(400, 10, shortest=400)

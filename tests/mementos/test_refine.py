@@ -85,9 +85,31 @@ def test_findings_of_the_checks_join_the_feedback():
     model = ScriptedModel(["x = 41.", "x = 42."], [verdict(9), verdict(9)])
     done = rounds(model)
     assert model.purposes == ["compress", "judge", "refine", "judge"]
-    (told,) = [line for line in model.asked[2].messages[1].content.splitlines() if line.startswith("- ")]
-    assert "41" in told
+    assert "41" in told(model)[0]
     assert done[best_round(done)].text == "x = 42."
+
+
+def told(model: ScriptedModel) -> list[str]:
+    """What the refinement was told to put right."""
+    lines = model.asked[2].messages[1].content.splitlines()
+    return [line.removeprefix("- ") for line in lines if line.startswith("- ")]
+
+
+def test_a_refinement_is_told_which_points_were_lost_even_if_nothing_is_named():
+    model = ScriptedModel(["x is even.", "x = 42, even."], [verdict(7), verdict(9)])
+    rounds(model)
+    assert told(model) == [
+        "validation: 0 of 1 points",
+        "only_confirmed: 0 of 1 points",
+        "result_first: 0 of 1 points",
+    ]
+
+
+def test_what_is_asked_for_fits_what_may_be_answered():
+    model = ScriptedModel(["x = 42."], [verdict(9)])
+    rounds(model, max_tokens=30)
+    assert "at most 15 words" in model.asked[0].messages[1].content
+    assert model.asked[0].max_tokens == 30
 
 
 def test_a_memento_longer_than_its_block_is_not_judged_and_not_kept():

@@ -59,6 +59,35 @@ def test_dataset_info_has_the_rows_and_bytes_of_the_files(tmp_path: Path) -> Non
         assert infos[name]["download_size"] == sum(path.stat().st_size for path in files)
 
 
+def test_a_dataset_without_a_licence_says_so_and_names_none(tmp_path: Path) -> None:
+    publish_config = PublishConfig(license="mit").model_copy(update={"license": None})
+    text = card(tmp_path, row(), config={"publish": publish_config})
+    assert "license" not in front_matter(text)
+    assert "No licence is stated for this dataset." in text
+    assert "None" not in text
+
+
+def test_mementos_without_a_finding_are_said_to_pass(tmp_path: Path) -> None:
+    assert "Every memento passes all checks of form and faithfulness." in card(tmp_path, row())
+
+
+SETTINGS = [
+    ("source", "revision", "v1.2"),
+    ("llm", "seed", 4711),
+    ("llm", "max_attempts", 17),
+    ("llm", "extra_body", {"chat_template_kwargs": {"enable_thinking": False}}),
+]
+
+
+@pytest.mark.parametrize(("section", "key", "value"), SETTINGS)
+def test_whatever_shapes_the_replies_stands_on_the_card(
+    tmp_path: Path, section: str, key: str, value: Any
+) -> None:
+    text = card(tmp_path, row(), config={section: {key: value}})
+    settings = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    assert settings[section][key] == value
+
+
 def test_figures_of_the_data_stand_in_the_tables(tmp_path: Path) -> None:
     short = [memento("a", tokens=5, scores=(9,)), memento("b", tokens=5, scores=(6, 7), checks=["heading"])]
     text = card(
@@ -108,5 +137,6 @@ def test_a_card_without_rows_has_no_invented_number(tmp_path: Path) -> None:
     text = card(tmp_path, refused=("language",))
     assert "| all | 0 | – | – (–) | – (–) | – (–) | – → – | –x |" in text
     assert "Of 1 traces, 0 are published." in text
+    assert "passes all checks" not in text
     assert "None" not in text
     assert "nan" not in text

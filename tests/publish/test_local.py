@@ -1,5 +1,6 @@
 """The published folder, as its readers find it."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 import schemas.openmementos
 from pipeline.config import BuildConfig
+from pipeline.files import write_json
 from pipeline.publish import Published, publish
 from pipeline.publish.local import record_path
 from pipeline.records import parse
@@ -126,6 +128,10 @@ CHANGES: list[dict[str, Any]] = [
     {"shards": [0]},
     {"config": BuildConfig(name="other")},
     {"config": CONFIG.model_copy(update={"publish": CONFIG.publish.model_copy(update={"license": "mit"})})},
+    {"config": BuildConfig(name="handmade", source={"revision": "v1.2"})},
+    {"config": BuildConfig(name="handmade", llm={"seed": 4711})},
+    {"config": BuildConfig(name="handmade", llm={"max_attempts": 17})},
+    {"config": BuildConfig(name="handmade", llm={"extra_body": {"top_k": 20}})},
     {"prompts": ["compress@2"]},
     {"models": ("writer", "another")},
 ]
@@ -148,12 +154,45 @@ def test_settings_that_do_not_change_the_result_publish_nothing(run: RunFolder) 
     assert not publish_run(run, [0, 1], config).changed
 
 
-def test_a_damaged_folder_is_written_again(run: RunFolder) -> None:
+def test_a_folder_with_a_missing_file_is_written_again(run: RunFolder) -> None:
     publish_run(run, [0, 1])
     before = contents(run.publish)
     (run.publish / "data/train-00000-of-00001.parquet").unlink()
     assert publish_run(run, [0, 1]).changed
     assert contents(run.publish) == before
+
+
+@pytest.mark.parametrize("name", ["README.md", "data/train-00000-of-00001.parquet", "figures/funnel.png"])
+def test_a_file_with_other_bytes_of_the_same_size_is_written_again(run: RunFolder, name: str) -> None:
+    publish_run(run, [0, 1])
+    before = contents(run.publish)
+    damaged = bytearray(before[name])
+    damaged[len(damaged) // 2] ^= 1
+    (run.publish / name).write_bytes(damaged)
+    assert publish_run(run, [0, 1]).changed
+    assert contents(run.publish) == before
+
+
+def test_every_file_and_folder_is_synced_before_the_record_tells_of_it(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[int] = set()
+    record_written = False
+
+    def sync(descriptor: int) -> None:
+        if not record_written:
+            synced.add(os.fstat(descriptor).st_ino)
+
+    def write_record(value: Any, path: Path) -> None:
+        nonlocal record_written
+        record_written = True
+        write_json(value, path)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr("pipeline.publish.local.write_json", write_record)
+    publish_run(run, [0, 1])
+    published = [run.publish, *run.publish.rglob("*")]
+    assert [path for path in published if path.stat().st_ino not in synced] == []
 
 
 def test_a_killed_publication_leaves_the_old_folder_and_no_rest(

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.records.assemble import ParsedResponse, ParseError, assemble, parse
-from schemas.openmementos import SPECIAL_TOKENS
+from schemas.openmementos import FORMAT_TOKENS
 
 # Pieces of special tokens, so that parts that meet could form one if the format allowed it.
 SHREDS = st.sampled_from(["<", "<|", "<|block_", "start|>", "end|>", "think>", "</", "|>", "\n", " ", "x"])
 TEXTS = st.one_of(st.text(), st.lists(SHREDS).map("".join)).filter(
-    lambda text: not any(token in text for token in SPECIAL_TOKENS)
+    lambda text: not any(token in text for token in FORMAT_TOKENS)
 )
 PARTS = st.tuples(st.lists(st.tuples(TEXTS, TEXTS), max_size=5), TEXTS)
 
@@ -36,7 +36,7 @@ def test_regular_expressions_of_consumers_find_the_same_parts(
     assert response[thinking.end() :] == parts[1]
 
 
-@given(st.lists(st.one_of(st.sampled_from(SPECIAL_TOKENS), st.text(max_size=3))).map("".join))
+@given(st.lists(st.one_of(st.sampled_from(FORMAT_TOKENS), st.text(max_size=3))).map("".join))
 def test_any_text_is_refused_or_written_the_same_way_again(text: str) -> None:
     try:
         parsed = parse(text)
@@ -57,7 +57,7 @@ def test_the_format_is_the_published_one() -> None:
     )
 
 
-@pytest.mark.parametrize("token", SPECIAL_TOKENS)
+@pytest.mark.parametrize("token", FORMAT_TOKENS)
 @pytest.mark.parametrize("part", ["block 0", "memento 0", "answer"])
 def test_a_special_token_in_any_part_is_refused_by_name(token: str, part: str) -> None:
     text = f"see {token} here"
@@ -88,7 +88,7 @@ def test_a_block_without_memento_is_refused() -> None:
         ("<think><|block_start|>a<|summary_start|>", 23, "<|block_end|>"),
         ("<think><|block_start|>a<|block_end|> <|summary_start|>", 36, "<|summary_start|>"),
         ("<think></think>a</think>", 16, "an answer without special tokens"),
-        ("<think></think>a<|im_end|>", 16, "an answer without special tokens"),
+        ("<think></think>a<|block_end|>", 16, "an answer without special tokens"),
     ],
 )
 def test_malformed_text_is_refused_with_position_and_what_was_expected(

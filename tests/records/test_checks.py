@@ -19,6 +19,7 @@ def found(memento: str, block: str = BLOCK, problem: str = PROBLEM, tokens: int 
 # check, severity, bad memento, good memento, words of the finding
 EXAMPLES = [
     ("special_token", Severity.REJECT, GOOD + "<|im_end|>", GOOD + " im_end", "<|im_end|> must not"),
+    ("special_token", Severity.REJECT, GOOD + "<|eot_id|>", GOOD + " <|x|>", "<|eot_id|> must not"),
     (
         "number_not_in_block",
         Severity.FEEDBACK,

@@ -48,6 +48,7 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("one_memento_per_block", {"mementos": [memento("one")]}, "2 blocks and 1 mementos"),
     ("special_token", {"answer": "a<|im_end|>"}, "<|im_end|> stands in the answer"),
     ("special_token", {"problem": "<think>"}, "<think> stands in the problem"),
+    ("special_token", {"problem": "a [/INST]"}, "[/INST] stands in the problem"),
     (
         "special_token",
         {"mementos": [memento("a"), memento("<|block_end|>")]},

@@ -1,0 +1,116 @@
+import asyncio
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.config import MementosConfig
+from pipeline.llm.asking import Asking
+from pipeline.llm.model import JsonReply, Reply, ReplyError, Request, Usage
+from pipeline.llm.slots import Slots
+from pipeline.llm.templates import load_prompts
+from pipeline.mementos.writing import write_mementos_shard
+from pipeline.outcomes import ShardResult
+from schemas.replies import Verdict
+from schemas.tables import MEMENTOS
+
+BLOCKS = (
+    "First the apples: 12 of them, counted twice and found to be right. " * 5,
+    "Then the pears: 30 of them, which makes 42 pieces of fruit in all. " * 5,
+)
+FULL_MARKS = Verdict(
+    formulas=3, values=2, methods=2, validation=1, only_confirmed=1, result_first=1, missing=[]
+)
+
+
+class Writer:
+    """Writes "There are N." with the number of the block it is shown last; judges with full marks."""
+
+    def __init__(self, memento: str | None = None, broken: bool = False) -> None:
+        self.asked: list[Request] = []
+        self._memento = memento
+        self._broken = broken
+
+    async def ask(self, request: Request) -> Reply:
+        self.asked.append(request)
+        if self._broken:
+            raise ReplyError(request.label, "a reply cut at max_tokens", ["There a"])
+        if isinstance(request.constraint, JsonReply):
+            return Reply("{}", "m", 1, Usage(), value=FULL_MARKS)
+        number = "30" if "pears" in shown(request) else "12"
+        return Reply(self._memento or f"There are {number}.", "m", 1, Usage())
+
+
+def shown(request: Request) -> str:
+    return request.messages[1].content
+
+
+def row() -> dict[str, Any]:
+    return {
+        "trace_id": "t0",
+        "origin": "f:0",
+        "problem": "How many?",
+        "reasoning": "".join(BLOCKS),
+        "sentence_ends": [len(BLOCKS[0]), len(BLOCKS[0] + BLOCKS[1])],
+        "block_ends": [1, 2],
+        "block_tokens": [80, 85],
+    }
+
+
+def written(model: Writer, **config: Any) -> ShardResult:
+    async def write() -> ShardResult:
+        asking = Asking(model, load_prompts(), None, 0, Slots(4))
+        table = pa.Table.from_pylist([row()])
+        settings = MementosConfig(**config)
+        return await write_mementos_shard(table, settings, "cl100k_base", asking, lambda: None)
+
+    return asyncio.run(write())
+
+
+def test_every_block_gets_a_memento_with_its_rounds():
+    result = written(Writer())
+    (done,) = result.done.to_pylist()
+    assert result.done.schema.field("mementos").type == MEMENTOS.field("mementos").type
+    assert [memento["text"] for memento in done["mementos"]] == ["There are 12.", "There are 30."]
+    assert [memento["score"] for memento in done["mementos"]] == [10, 10]
+    assert [len(memento["rounds"]) for memento in done["mementos"]] == [1, 1]
+    assert (result.counters["mementos"], result.counters["passed_first_round"]) == (2, 2)
+
+
+def test_with_the_context_trace_a_block_is_seen_after_the_blocks_before_it():
+    model = Writer()
+    written(model, context="trace")
+    assert any(BLOCKS[0] + BLOCKS[1] in shown(request) for request in model.asked)
+
+
+def test_with_the_context_mementos_a_block_is_seen_after_the_mementos_before_it():
+    model = Writer()
+    written(model, context="mementos")
+    second = [shown(request) for request in model.asked if "pears" in shown(request)]
+    assert second
+    assert all("There are 12.\n\n" + BLOCKS[1] in text for text in second)
+    assert not any(BLOCKS[0] in text for text in second)
+
+
+def test_with_the_context_block_a_block_is_seen_alone():
+    model = Writer()
+    written(model, context="block")
+    assert not any("apples" in shown(request) and "pears" in shown(request) for request in model.asked)
+
+
+def test_a_block_without_a_valid_memento_rejects_its_trace_and_all_is_counted():
+    result = written(Writer(memento=BLOCKS[0] * 3))
+    assert result.rejected.column("reason").to_pylist() == ["no_valid_memento"]
+    assert "block 0" in result.rejected.column("detail").to_pylist()[0]
+    assert (result.counters["mementos"], result.counters["rounds"]) == (2, 4)
+
+
+def test_no_block_after_a_hopeless_one_is_paid_for():
+    model = Writer(memento=BLOCKS[0] * 3)
+    written(model, context="mementos")
+    assert not any("pears" in shown(request) for request in model.asked)
+
+
+def test_an_unusable_reply_fails_the_trace_and_is_kept():
+    result = written(Writer(broken=True))
+    assert result.failed.column("replies").to_pylist() == [["There a"]]
+    assert "cut at max_tokens" in result.failed.column("error").to_pylist()[0]

@@ -1,0 +1,111 @@
+import asyncio
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from pipeline.config import ScoreConfig
+from pipeline.llm.asking import Asking
+from pipeline.llm.model import ContextTooLong, EndpointRefused, Reply, ReplyError, Request, Usage
+from pipeline.llm.slots import Slots
+from pipeline.llm.templates import load_prompts
+from pipeline.outcomes import ShardResult
+from pipeline.segmentation.cues import score_boundaries
+from pipeline.segmentation.scoring import MODEL_REASON, expected_score, score_shard
+
+SENTENCES = ["We want x.\n\n", "So x = 4: ", "it is even.\n\n", "Apples cost money. ", "Pears are green."]
+
+
+class Scorer:
+    """Says 2 with a probability of a half, 3 with the other; keeps what it was asked."""
+
+    def __init__(self, error: Exception | None = None, at: int = 0) -> None:
+        self.asked: list[Request] = []
+        self._error = error
+        self._at = at
+
+    async def ask(self, request: Request) -> Reply:
+        self.asked.append(request)
+        if self._error is not None and len(self.asked) > self._at:
+            raise self._error
+        return Reply("2", "m", 1, Usage(), probabilities={"0": 0.0, "1": 0.0, "2": 0.5, "3": 0.5})
+
+
+def rows(*sentences: list[str]) -> pa.Table:
+    return pa.Table.from_pylist([row(number, parts) for number, parts in enumerate(sentences)])
+
+
+def row(number: int, sentences: list[str]) -> dict[str, Any]:
+    ends = [sum(map(len, sentences[: i + 1])) for i in range(len(sentences))]
+    return {
+        "trace_id": f"t{number}",
+        "origin": f"f:{number}",
+        "problem": "What is x?",
+        "reasoning": "".join(sentences),
+        "sentence_ends": ends,
+        "sentence_tokens": [5] * len(sentences),
+    }
+
+
+def scored(table: pa.Table, detector: str, model: Scorer | None) -> ShardResult:
+    async def score() -> ShardResult:
+        asking = Asking(model, load_prompts(), None, 0, Slots(4)) if model else None
+        return await score_shard(table, ScoreConfig(detector=detector), asking, lambda: None)
+
+    return asyncio.run(score())
+
+
+def test_rules_alone_ask_nothing_and_score_every_boundary():
+    (done,) = scored(rows(SENTENCES), "cues", None).done.to_pylist()
+    cues = score_boundaries(SENTENCES)
+    assert done["boundary_scores"] == [cue.score for cue in cues]
+    assert done["boundary_reasons"] == [cue.rule for cue in cues]
+
+
+def test_the_model_is_asked_about_every_boundary_by_the_detector_llm():
+    model = Scorer()
+    (done,) = scored(rows(SENTENCES), "llm", model).done.to_pylist()
+    assert done["boundary_scores"] == [2.5] * 4
+    assert done["boundary_reasons"] == [MODEL_REASON] * 4
+    assert len(model.asked) == 4
+
+
+def test_hybrid_asks_only_where_the_rules_are_not_sure():
+    model = Scorer()
+    result = scored(rows(SENTENCES), "hybrid", model)
+    (done,) = result.done.to_pylist()
+    sure = [cue.sure for cue in score_boundaries(SENTENCES)]
+    assert 0 < sure.count(True) < 4
+    assert [reason != MODEL_REASON for reason in done["boundary_reasons"]] == sure
+    assert len(model.asked) == result.counters["boundaries_asked"] == sure.count(False)
+
+
+def test_a_question_shows_the_reasoning_up_to_its_boundary_and_quotes_what_follows():
+    model = Scorer()
+    scored(rows(SENTENCES), "llm", model)
+    asked = model.asked[1].messages[1].content
+    assert "".join(SENTENCES[:2]) in asked
+    assert '"it is even."' in asked
+    assert "Apples" not in asked
+
+
+def test_a_trace_with_a_boundary_without_a_score_is_failed_and_the_others_are_not():
+    unusable = ReplyError("trace t0, boundary 0", "not one of 0, 1, 2, 3", ["banana"])
+    result = scored(rows(SENTENCES, ["Only one."]), "llm", Scorer(unusable))
+    assert result.failed.column("trace_id").to_pylist() == ["t0"]
+    assert result.failed.column("replies").to_pylist() == [["banana"]]
+    assert result.done.column("boundary_scores").to_pylist() == [[]]
+
+
+def test_a_trace_that_no_prompt_fits_is_rejected():
+    result = scored(rows(SENTENCES), "llm", Scorer(ContextTooLong("trace t0", "9000 of 8192")))
+    assert result.rejected.column("reason").to_pylist() == ["too_long_for_model"]
+
+
+def test_an_endpoint_that_refuses_stops_the_shard():
+    with pytest.raises(EndpointRefused):
+        scored(rows(SENTENCES, SENTENCES), "llm", Scorer(EndpointRefused("401", "set the key")))
+
+
+def test_without_logprobs_the_digit_is_the_score():
+    assert expected_score(Reply("3", "m", 1, Usage())) == 3.0
