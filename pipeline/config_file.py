@@ -1,6 +1,7 @@
 """A build's config from a YAML file and overrides; errors name the key, and the one that was meant."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,15 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> BuildConfig:
         raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
     for override in overrides:
         _override(values, override)
+    return validated(values, str(path))
+
+
+def validated(values: dict[str, Any], where: str) -> BuildConfig:
+    """The config with these values. Raises ConfigError with a line per mistake, which begins with `where`."""
     try:
         return BuildConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("\n".join(_messages(path, error))) from None
+        raise ConfigError("\n".join(_messages(where, error))) from None
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -56,7 +62,7 @@ def _override(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
-def _messages(path: Path, error: ValidationError) -> Iterable[str]:
+def _messages(where: str, error: ValidationError) -> Iterable[str]:
     known = list(known_keys(BuildConfig))
     for mistake in error.errors():
         key = ".".join(str(part) for part in mistake["loc"])
@@ -65,11 +71,16 @@ def _messages(path: Path, error: ValidationError) -> Iterable[str]:
                 key.rpartition(".")[2], [k.rpartition(".")[2] for k in known], n=1, cutoff=0.5
             )
             hint = f" (did you mean '{meant[0]}'?)" if meant else ""
-            yield f"{path}: unknown key '{key}'{hint}"
+            yield f"{where}: unknown key '{key}'{hint}"
         elif mistake["type"] == "missing":
-            yield f"{path}: key '{key}' is missing"
+            yield f"{where}: key '{key}' is missing"
         else:
-            yield f"{path}: {key}: {mistake['msg']} (found {mistake['input']!r})"
+            found = _CREDENTIALS.sub("//…@", repr(mistake["input"]))
+            yield f"{where}: {key}: {mistake['msg']} (found {found})"
+
+
+# An address with name and password in it is refused, and told without them.
+_CREDENTIALS = re.compile(r"//[^/\s]*@")
 
 
 def known_keys(model: type[BaseModel], prefix: str = "") -> Iterable[str]:

@@ -32,7 +32,8 @@ class Totals:
     """A whole run. traces_in = done + sum of rejected + failed, always.
 
     blocks and their tokens are those published; mementos and how many passed count all that were written.
-    usage: tokens and requests spent by the runs that made what lies in the folder, by purpose; cost is None
+    usage: by purpose, tokens and requests of the passes that wrote what lies in the folder, and what earlier,
+    unfinished passes had paid for replies that these took from disk (paid_before_…). cost counts both; None
     where no price is configured.
     """
 
@@ -127,6 +128,9 @@ def _cost(build: BuildConfig, usage: dict[str, Counter[str]]) -> float | None:
     completion = build.llm.price_per_million_completion_tokens
     if prompt is None or completion is None:
         return None
-    prompt_tokens = sum(used["prompt_tokens"] for used in usage.values())
-    completion_tokens = sum(used["completion_tokens"] for used in usage.values())
+    # What earlier runs paid counts; cached tokens at the full price, since discounts differ by provider.
+    prompt_tokens = sum(u["prompt_tokens"] + u["paid_before_prompt_tokens"] for u in usage.values())
+    completion_tokens = sum(
+        u["completion_tokens"] + u["paid_before_completion_tokens"] for u in usage.values()
+    )
     return (prompt * prompt_tokens + completion * completion_tokens) / 1e6

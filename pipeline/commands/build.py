@@ -110,6 +110,8 @@ def _usage(used: dict[str, int]) -> str:
         ("replies_from_disk", "from disk"),
         ("retries", "retries"),
         ("invalid_replies", "unusable replies"),
+        ("paid_before_prompt_tokens", "prompt tokens paid before"),
+        ("paid_before_completion_tokens", "generated tokens paid before"),
     )
     return text + "".join(f", {used[key]:,} {words}" for key, words in notes if used[key])
 

@@ -24,7 +24,7 @@ def output() -> Console:
 
 
 def messages(*, stderr: bool = True) -> Console:
-    """For lines that people read: as they stand (square brackets are no markup), broken by the terminal only."""
+    """For lines that people read: printed as they stand, square brackets too, in one piece however long."""
     return Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
 
 

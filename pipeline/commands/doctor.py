@@ -13,7 +13,7 @@ from rich.text import Text
 from pipeline.commands import options
 from pipeline.commands.console import output
 from pipeline.config import BuildConfig
-from pipeline.config_file import ConfigError
+from pipeline.config_file import ConfigError, validated
 from pipeline.doctor import Item, State, examine
 
 _SIGNS = {State.OK: ("ok", "green"), State.NOTE: ("note", "yellow"), State.BROKEN: ("FIX", "bold red")}
@@ -46,7 +46,7 @@ def doctor(
     try:
         if config is None:
             llm = {"endpoints": endpoint or (), "model": model or defaults.llm.model}
-            build = BuildConfig.model_validate({"name": defaults.name, "llm": llm})
+            build = validated({"name": defaults.name, "llm": llm}, "options")
         else:
             build = options.build_config(config, None, None, endpoint, model, None)
             items.append(Item("config", State.OK, str(config)))

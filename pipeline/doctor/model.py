@@ -4,7 +4,6 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 from platformdirs import user_cache_path
@@ -45,7 +44,7 @@ def model(config: LlmConfig) -> list[Item]:
 
 def endpoint(url: str, config: LlmConfig) -> list[Item]:
     """Whether an endpoint answers, serves the model, and how many tokens that can see."""
-    name = f"endpoint {_without_password(url)}"
+    name = f"endpoint {url}"
     base_url = "see that it is a base URL ending in /v1"
     headers = {"Authorization": f"Bearer {key}"} if (key := os.environ.get(config.api_key_env)) else {}
     try:
@@ -117,11 +116,3 @@ def _served(endpoint: str, models: list[dict[str, Any]], wanted: str) -> Item:
     if any(one.get("owned_by") == "vllm" for one in models):
         return broken(endpoint, f"serves {shown}, not {wanted}", remedy)
     return note(endpoint, f"lists {shown}, not {wanted}", remedy)
-
-
-def _without_password(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "(no URL)"
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -78,7 +78,7 @@ class Rules:
         if unfit is not None:
             return rejected_fact(row.number, unfit, content)
         problem = _first_64_bits(" ".join(trace.problem.split()).encode())
-        return Fact(row.number, content, problem, output_hash(trace), trace.domain, "", "")
+        return Fact(row.number, content, problem, output_hash(trace, content), trace.domain, "", "")
 
     def why_unfit(self, trace: RawTrace) -> Rejected | None:
         """Why the trace cannot be taken, whatever the others are; None where it can."""
@@ -127,9 +127,9 @@ def content_hash(trace: RawTrace) -> int:
     return _first_64_bits(b"".join(b"%d:%b" % (len(part), part) for part in parts))
 
 
-def output_hash(trace: RawTrace) -> int:
-    """64 bits of SHA-256 over all columns of a trace, the labels too."""
-    return _first_64_bits(json.dumps(trace).encode())
+def output_hash(trace: RawTrace, content: int) -> int:
+    """64 bits of SHA-256 over all columns of a trace; content: the hash of its texts."""
+    return _first_64_bits(json.dumps([content, trace.domain, trace.source, trace.difficulty]).encode())
 
 
 def trace_id(content: int | None, occurrence: int) -> str:

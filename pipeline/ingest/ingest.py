@@ -1,7 +1,6 @@
 """Files of traces → trace shards in the run folder."""
 
 import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -33,7 +32,7 @@ def ingest(config: BuildConfig, run: RunFolder, on_progress: Progress) -> int:
     files = find_files(config.source)
     facts = _scan(files, config, run, on_progress)
     digests = Digests(
-        value_digest([[file.path, file_digest(path)] for file, path in zip(files, facts, strict=True)]),
+        value_digest([[file.origin, file_digest(path)] for file, path in zip(files, facts, strict=True)]),
         value_digest(_settings(config)),
     )
     record = run.root / STAGE / "selection.json"
@@ -44,24 +43,13 @@ def ingest(config: BuildConfig, run: RunFolder, on_progress: Progress) -> int:
     rows = read_facts(facts)
     _refuse_unknown_layouts(rows, files)
     selection = shard_numbers(
-        select(rows, [file.path for file in files], config.select), config.traces_per_shard
+        select(rows, [file.origin for file in files], config.select), config.traces_per_shard
     )
     extract(selection, files, config.source, run, digests, on_progress)
     shards = selection["shard"].n_unique()
-    _remove_shards_from(shards, run)
+    run.remove_shards_from(shards, [STAGE])
     write_json({**digests._asdict(), "version": INGEST_VERSION, "shards": shards}, record)
     return shards
-
-
-def select_funnel(run: RunFolder) -> list[tuple[str, int]]:
-    """Rows of the source, rows left out by reason (as the reasons are asked), rows taken."""
-    rows, taken, reasons = 0, 0, Counter[str]()
-    shard = 0
-    while (manifest := run.read_manifest(STAGE, shard)) is not None:
-        rows, taken, shard = rows + manifest.rows_in, taken + manifest.rows_out, shard + 1
-        reasons.update(manifest.rejected)
-    left_out = [(reason.value, reasons[reason]) for reason in RejectReason if reasons[reason]]
-    return [("rows", rows), *left_out, ("taken", taken)]
 
 
 def _settings(config: BuildConfig) -> list[object]:
@@ -122,11 +110,3 @@ def _refuse_unknown_layouts(rows: pl.DataFrame, files: Sequence[SourceFile]) -> 
     if unknown.height and not known.height:
         path = files[unknown["file"][0]].path
         raise SourceError(f"no file of the source has a known layout; {path}: {unknown['detail'][0]}")
-
-
-def _remove_shards_from(first: int, run: RunFolder) -> None:
-    shard = first
-    while run.manifest(STAGE, shard).exists() or run.shard(STAGE, shard).exists():
-        for path in (run.manifest(STAGE, shard), run.rejected(STAGE, shard), run.shard(STAGE, shard)):
-            path.unlink(missing_ok=True)
-        shard += 1

@@ -37,7 +37,7 @@ class Layout:
 
         A missing domain is "unknown", a missing source the file's name, a missing difficulty null. So is a
         label that is of no use, such as a list or the difficulty "hard": no label costs a trace. Numbers
-        are taken as text for domain and source, and whole ones in any form for difficulty.
+        are taken as text for domain and source, and the text of a whole number as the number for difficulty.
         System prompts are left out: a trace is one problem and its answer.
         """
         values = [row.get(self.columns[part]) for part in self.parts]
@@ -158,9 +158,9 @@ def _joined(content: object) -> object:
     """The text of a content that is given in parts; anything else, images in parts too, as it is."""
     if not isinstance(content, list):
         return content
-    texts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
-    whole = len(texts) == len(content) and all(isinstance(text, str) for text in texts)
-    return "".join(texts) if whole else content
+    parts = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
+    texts = [part["text"] for part in parts if isinstance(part.get("text"), str)]
+    return "".join(texts) if len(texts) == len(content) else content
 
 
 def _first(turn: Mapping[str, Any], *keys: str) -> Any:

@@ -64,9 +64,9 @@ def _opened(file: SourceFile) -> Iterator[BinaryIO]:
     with filesystem.open(path, "rb") as stream:
         try:
             yield stream
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-            # Arrow reports broken bytes as these errors of its own or as a bare OSError without a number;
-            # disks and networks have numbers or types of their own, and no memory is the world's fault too.
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, OSError) as error:
+            # Arrow reports broken bytes as one of these, OSErrors then without a number; disks and networks
+            # have numbers or types of their own. No memory and cancellation are not the file's fault.
             if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
                 raise
             raise DamagedFile(" ".join(str(error).split())) from error

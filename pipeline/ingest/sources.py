@@ -3,7 +3,8 @@
 import difflib
 import os
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,11 +25,13 @@ class SourceError(Exception):
 class SourceFile:
     """One file of the source.
 
-    path: what fsspec opens and origins name; a local path is relative where the config's is.
+    path: what fsspec opens; absolute. origin: what the data calls it: an address, or a local file's place in
+    the folder that the config names, so that the same files give the same data wherever that folder lies.
     version: changes when the file's content may have changed.
     """
 
     path: str
+    origin: str
     version: str
 
     @property
@@ -37,15 +40,17 @@ class SourceFile:
 
 
 def find_files(config: SourceConfig) -> list[SourceFile]:
-    """The source's files, each once, in the order of their paths.
+    """The source's files, each once, in the order of their origins.
 
     A folder stands for every Parquet and JSON lines file under it, hidden ones left out.
     Raises SourceError for a path that matches no such file.
     """
     if not config.paths:
         raise SourceError("source.paths is empty: name Parquet or JSON lines files, or give --source FILE")
-    found = {file.path: file for path in config.paths for file in _matches(pinned(path, config.revision))}
-    return sorted(found.values(), key=lambda file: file.path)
+    found = [file for path in config.paths for file in _matches(pinned(path, config.revision))]
+    # Of a file that several paths match, the shortest origin stays: the last one here.
+    once = {file.path: file for file in sorted(found, key=lambda file: -len(file.origin))}
+    return sorted(_told_apart(list(once.values())), key=lambda file: file.origin)
 
 
 def pinned(path: str, revision: str | None) -> str:
@@ -68,11 +73,10 @@ _HUB_ADDRESS = re.compile(r"(?P<name>hf://datasets/[^/@]+/[^/@]+)(@(?P<revision>
 
 
 def _matches(path: str) -> list[SourceFile]:
-    relative = not path.startswith(("/", "~")) and "://" not in path
     try:
         filesystem, inner = fsspec.core.url_to_fs(path)
-        names = _names(filesystem, inner, path)
-        return [SourceFile(_shown(filesystem, name, relative), _version(filesystem, name)) for name in names]
+        folder, names = _names(filesystem, inner, path)
+        return [_source_file(filesystem, name, folder) for name in names]
     except SourceError:
         raise
     except Exception as error:
@@ -83,22 +87,28 @@ def _matches(path: str) -> list[SourceFile]:
         ) from error
 
 
-def _names(filesystem: Any, inner: str, path: str) -> list[str]:
+def _names(filesystem: Any, inner: str, path: str) -> tuple[str, list[str]]:
+    """The trace files, and the folder that the path names or that its file or pattern stands in."""
     if filesystem.isfile(inner):
         if not inner.endswith(SUFFIXES):
             raise SourceError(
                 f"source path {path!r} is no file of traces: convert it to one of {', '.join(SUFFIXES)}"
             )
-        return [inner]
+        return _folder(inner), [inner]
     if filesystem.isdir(inner):
         found = _traces(filesystem.find(inner), inner)
         if not found:
             raise SourceError(f"source folder {path!r} has no file that ends in {', '.join(SUFFIXES)}")
-        return found
-    found = _traces(filesystem.glob(inner), re.split(r"[*?\[]", inner)[0])
+        return inner, found
+    start = re.split(r"[*?\[]", inner)[0]
+    found = _traces(filesystem.glob(inner), start)
     if not found:
         raise SourceError(f"source path {path!r} matches no file of traces; {_nearest(filesystem, inner)}")
-    return found
+    return _folder(start), found
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0] or "/"
 
 
 def _traces(names: list[str], start: str) -> list[str]:
@@ -106,17 +116,26 @@ def _traces(names: list[str], start: str) -> list[str]:
     return [name for name in names if name.endswith(SUFFIXES) and "/." not in name[len(start.rstrip("/")) :]]
 
 
-def _shown(filesystem: Any, name: str, relative: bool) -> str:
-    if isinstance(filesystem, LocalFileSystem):
-        return os.path.relpath(name) if relative else name
-    return str(filesystem.unstrip_protocol(name))
-
-
-def _version(filesystem: Any, name: str) -> str:
+def _source_file(filesystem: Any, name: str, folder: str) -> SourceFile:
     if isinstance(filesystem, LocalFileSystem):
         status = Path(name).stat()
-        return f"{status.st_size} {status.st_mtime_ns}"
-    return str(filesystem.ukey(name))
+        version = f"{status.st_size} {status.st_mtime_ns}"
+        return SourceFile(os.path.normpath(name), os.path.relpath(name, folder), version)
+    address = str(filesystem.unstrip_protocol(name))
+    return SourceFile(address, address, str(filesystem.ukey(name)))
+
+
+def _told_apart(files: list[SourceFile]) -> list[SourceFile]:
+    """The files; origins that are not unique get as many folders in front as make them so."""
+    counts = Counter(file.origin for file in files)
+    if len(counts) == len(files):
+        return files
+    return _told_apart([_with_one_more_folder(file) if counts[file.origin] > 1 else file for file in files])
+
+
+def _with_one_more_folder(file: SourceFile) -> SourceFile:
+    parts = file.origin.count("/") + 2
+    return replace(file, origin="/".join(file.path.split("/")[-parts:]))
 
 
 def _nearest(filesystem: Any, missing: str) -> str:

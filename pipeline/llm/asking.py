@@ -14,6 +14,7 @@ from pipeline.llm.model import (
     Reply,
     ReplyError,
     Request,
+    RequestRefused,
 )
 from pipeline.llm.slots import Slots
 from pipeline.llm.templates import Prompts
@@ -62,7 +63,7 @@ async def or_failed(work: Awaitable[Outcome]) -> Outcome:
         return await work
     except ReplyError as error:
         return Failed(str(error), error.replies)
-    except EndpointUnavailable as error:
+    except (EndpointUnavailable, RequestRefused) as error:
         return Failed(str(error))
     except ContextTooLong as error:
         return Rejected(RejectReason.TOO_LONG_FOR_MODEL, str(error))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,6 +13,8 @@ from typing import Any, Self
 from pipeline.llm.model import Request, Usage
 from pipeline.llm.wire import identity
 
+LOG = logging.getLogger(__name__)
+
 
 class CacheError(Exception):
     """The file cannot be read or written; the message says which and what to do."""
@@ -19,7 +22,7 @@ class CacheError(Exception):
 
 @dataclass(frozen=True)
 class Stored:
-    """A usable reply as it was given; usage is what it cost then."""
+    """A usable reply as it was given. attempts and usage: those of all the attempts that led to it."""
 
     text: str
     model: str
@@ -46,14 +49,17 @@ def request_key(request: Request, model: str, extra_body: Mapping[str, Any]) -> 
 class ReplyCache:
     """Replies of one shard and stage, one JSON line each, appended by one process.
 
+    Unusable replies are kept too, so that a later run goes on after them and does not pay for them again.
     A last line without an end (the writer was killed) is cut off; other lines that cannot be read are
-    passed over and counted in `unreadable`. Each line is handed to the system when it is put, and
-    forced to the disk at close. Raises CacheError.
+    passed over, counted in `unreadable` and told to the log. Each line is handed to the system when it is
+    put, and forced to the disk at close. Raises CacheError.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stored: dict[str, Stored] = {}
+        self._attempts: dict[str, int] = {}
+        self._paid_before: dict[str, Usage] = {}
         self.unreadable = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,6 +67,8 @@ class ReplyCache:
         except OSError as error:
             raise _explained(path, error) from error
         self._end = self._load()
+        if self.unreadable:
+            LOG.warning("%s: %d damaged lines, their replies are asked for again", path, self.unreadable)
 
     def __enter__(self) -> Self:
         return self
@@ -76,18 +84,31 @@ class ReplyCache:
     def __len__(self) -> int:
         return len(self._stored)
 
-    @property
-    def cost(self) -> Usage:
-        """What all replies in this file cost when they were asked for."""
-        return sum((stored.usage for stored in self._stored.values()), Usage())
-
     def get(self, key: str) -> Stored | None:
         """The reply under a key, or None."""
         return self._stored.get(key)
 
+    def attempts(self, key: str) -> int:
+        """How often the request under a key has been answered so far, usably or not."""
+        return self._attempts.get(key, 0)
+
+    def take_paid_before(self, key: str) -> Usage:
+        """What earlier runs paid for a key; nothing the second time, so that a sum counts it once."""
+        return self._paid_before.pop(key, Usage())
+
     def put(self, key: str, stored: Stored) -> None:
         """Keeps a reply, in memory and in the file."""
-        line = json.dumps({"key": key, **asdict(stored)}).encode() + b"\n"
+        self._append({"key": key, **asdict(stored)})
+        self._stored[key] = stored
+        self._attempts[key] = stored.attempts
+
+    def put_unusable(self, key: str, text: str, attempt: int, usage: Usage) -> None:
+        """Keeps an unusable reply. attempt: counted from 1; usage: that of all attempts up to this one."""
+        self._append({"key": key, "unusable": text, "attempt": attempt, "usage": asdict(usage)})
+        self._attempts[key] = attempt
+
+    def _append(self, fields: dict[str, Any]) -> None:
+        line = json.dumps(fields).encode() + b"\n"
         try:
             written = os.pwrite(self._file, line, self._end)
             if written < len(line):  # the disk is full; a second try names the reason
@@ -96,7 +117,6 @@ class ReplyCache:
             os.ftruncate(self._file, self._end)
             raise _explained(self._path, error) from error
         self._end += written
-        self._stored[key] = stored
 
     def close(self) -> None:
         """Forces everything to the disk."""
@@ -114,11 +134,20 @@ class ReplyCache:
         for line in data[:end].splitlines():
             try:
                 fields = json.loads(line)
-                key = fields.pop("key")
-                self._stored[key] = Stored(**fields | {"usage": Usage(**fields["usage"])})
+                self._note(fields.pop("key"), Usage(**fields.pop("usage")), fields)
             except (ValueError, TypeError, KeyError, AttributeError):
                 self.unreadable += 1
         return end
+
+    def _note(self, key: str, usage: Usage, fields: dict[str, Any]) -> None:
+        unusable = "unusable" in fields
+        stored = None if unusable else Stored(**fields, usage=usage)
+        attempts = int(fields["attempt" if unusable else "attempts"])
+        paid = usage.as_paid_before()
+        if stored is not None:
+            self._stored[key] = stored
+        self._attempts[key] = max(attempts, self.attempts(key))
+        self._paid_before[key] = paid
 
 
 def _explained(path: Path, error: OSError) -> CacheError:

@@ -70,12 +70,12 @@ class Client:
     async def ask(self, request: Request) -> Reply:
         """A reply that satisfies `request.constraint`: from disk, or asked for until it does.
 
-        Equal requests share one reply. Raises ReplyError after max_attempts unusable replies,
-        ContextTooLong, EndpointUnavailable after deadline_seconds, EndpointRefused at once.
+        Equal requests share one reply. Unusable replies of earlier runs count as attempts, but not as this
+        run's. Raises ReplyError after max_attempts unusable replies, ContextTooLong or RequestRefused,
+        EndpointUnavailable after deadline_seconds, EndpointRefused at once.
         """
         key = request_key(request, self._model, self._config.extra_body)
         if (known := self._from_disk(key, request)) is not None:
-            self._count(request, FROM_DISK)
             return known
         if (task := self._asking.get(key)) is not None:
             reply = await asyncio.shield(task)
@@ -104,23 +104,24 @@ class Client:
             text=reading.text,
             model=stored.model,
             attempts=stored.attempts,
-            usage=FROM_DISK,
+            usage=self._count(request, FROM_DISK + self._paid_before(key)),
             probabilities=stored.probabilities,
             value=reading.value,
         )
 
     async def _answer(self, key: str, request: Request) -> Reply:
         async with self._slots:
-            reply = await self._usable(request, self._deadline())
+            reply = await self._usable(key, request, self._deadline())
         if self._cache is not None:
             self._cache.put(key, _to_store(reply))
         return reply
 
-    async def _usable(self, request: Request, deadline: float) -> Reply:
-        spent = Usage()
+    async def _usable(self, key: str, request: Request, deadline: float) -> Reply:
+        spent = self._count(request, self._paid_before(key))
         replies: list[str] = []
         reason = ""
-        for attempt in range(self._config.max_attempts):
+        first = self._cache.attempts(key) if self._cache is not None else 0
+        for attempt in range(first, first + self._config.max_attempts):
             completion, usage = await self._completion(request, attempt, deadline)
             spent += usage
             try:
@@ -129,6 +130,8 @@ class Client:
                 reason = str(unusable)
                 replies.append(unusable.text)
                 spent += self._count(request, Usage(invalid_replies=1))
+                if self._cache is not None:
+                    self._cache.put_unusable(key, unusable.text, attempt + 1, spent)
                 continue
             return Reply(
                 text=reading.text,
@@ -151,8 +154,9 @@ class Client:
             if not isinstance(answer, Passing | Without):
                 return answer, spent + self._count(request, wire.usage(answer))
             spent += self._count(request, Usage(retries=1))
-            if isinstance(answer, Passing):
-                await self._wait(answer, request.label, spent.retries, deadline)
+            # Where the endpoint said how long, `take` holds all requests back.
+            if isinstance(answer, Passing) and answer.wait_seconds is None:
+                await self._wait(f"{endpoint.url}: {answer.detail}", request.label, spent.retries, deadline)
 
     async def _try(
         self, endpoint: Endpoint, request: Request, attempt: int
@@ -177,16 +181,19 @@ class Client:
         finally:
             self._endpoints.done(endpoint, failure)
 
-    async def _wait(self, problem: Passing, label: str, times: int, deadline: float) -> None:
-        seconds = backoff(times - 1) if problem.wait_seconds is None else problem.wait_seconds
+    async def _wait(self, detail: str, label: str, times: int, deadline: float) -> None:
+        seconds = backoff(times - 1)
         if asyncio.get_running_loop().time() + seconds > deadline:
-            raise EndpointUnavailable(label, problem.detail)
+            raise EndpointUnavailable(label, detail)
         await asyncio.sleep(seconds)
 
     def _style(self, endpoint: Endpoint) -> wire.Style:
         if self._config.constraints != "auto":
             return self._config.constraints
         return "structured_outputs" if endpoint.is_vllm else "response_format"
+
+    def _paid_before(self, key: str) -> Usage:
+        return self._cache.take_paid_before(key) if self._cache is not None else Usage()
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._config.deadline_seconds

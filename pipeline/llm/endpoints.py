@@ -1,15 +1,20 @@
 """Several endpoints as one: the least busy answers next, one that fails is set aside and probed."""
 
 import asyncio
+import math
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
+import httpx2
 import openai
 
-from pipeline.llm.model import ContextTooLong, EndpointRefused, EndpointUnavailable
+from pipeline.llm.model import ContextTooLong, EndpointRefused, EndpointUnavailable, RequestRefused
 from pipeline.llm.trouble import CALL_ERRORS, Asked, Passing, Without, trouble
+from pipeline.llm.urls import shown_url, url_fault
 
 JsonObject = dict[str, Any]
 FIRST_WAIT_SECONDS = 0.5
@@ -26,14 +31,15 @@ def backoff(times: int) -> float:
 
 @dataclass(eq=False)
 class Endpoint:
-    """One endpoint and what is known of it."""
+    """One endpoint and what is known of it. url: as messages show it; not_before: event loop time."""
 
     url: str
     api: openai.AsyncOpenAI
     open: int = 0
     up: bool = False
+    not_before: float = 0.0
     failures: int = 0
-    trouble: str = "not asked yet"
+    trouble: str = "no answer yet"
     is_vllm: bool = False
     max_model_len: int | None = None
     without: set[str] = field(default_factory=set)
@@ -54,51 +60,49 @@ class Endpoint:
 
 
 class Endpoints:
-    """All endpoints of a run, for one event loop. Nothing is asked before the first `take`."""
+    """All endpoints of a run, for one event loop. Nothing is asked before the first `take`.
+
+    Raises EndpointRefused where a URL is none.
+    """
 
     def __init__(self, urls: Sequence[str], model: str, key: str, key_env: str) -> None:
         self._model = model
         self._key = key
         self._key_env = key_env
-        self._endpoints = [
-            Endpoint(
-                url,
-                openai.AsyncOpenAI(
-                    base_url=url,
-                    api_key=key,
-                    max_retries=0,
-                    timeout=None,
-                    # aiohttp halves the time of a request on loopback against the default.
-                    http_client=openai.DefaultAioHttpClient(timeout=None),
-                ),
-            )
-            for url in urls
-        ]
+        for url in urls:
+            if fault := url_fault(url):
+                raise _no_url(url, fault)
+        self._endpoints = [Endpoint(shown_url(url), _api(url, key)) for url in urls]
         self._probes: dict[Endpoint, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._refused: EndpointRefused | None = None
 
     async def take(self, label: str, deadline: float) -> Endpoint:
-        """The least busy endpoint that is up; give it back with `done`. Waits while there is none.
+        """The least busy endpoint that may be asked; give it back with `done`. Waits while there is none.
 
-        deadline: event loop time. Raises EndpointUnavailable after it, EndpointRefused at once.
+        deadline: event loop time. Raises EndpointUnavailable when it has passed or nobody may be asked
+        before it, EndpointRefused at once.
         """
+        loop = asyncio.get_running_loop()
         while True:
             if self._refused is not None:
                 raise EndpointRefused(self._refused.detail, self._refused.remedy)
             up = [endpoint for endpoint in self._endpoints if endpoint.up]
-            if up:
-                chosen = min(up, key=lambda endpoint: endpoint.open)
+            ready = [endpoint for endpoint in up if endpoint.not_before <= loop.time()]
+            if ready:
+                chosen = min(ready, key=lambda endpoint: endpoint.open)
                 chosen.open += 1
                 return chosen
+            next_ready = min((endpoint.not_before for endpoint in up), default=math.inf)
+            all_too_late = len(up) == len(self._endpoints) and next_ready > deadline
+            if all_too_late or loop.time() >= deadline:
+                troubles = "; ".join(f"{endpoint.url}: {endpoint.trouble}" for endpoint in self._endpoints)
+                raise EndpointUnavailable(label, troubles)
             self._probe_those_aside()
             self._changed.clear()
-            try:
-                async with asyncio.timeout_at(deadline):
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(min(deadline, next_ready)):
                     await self._changed.wait()
-            except TimeoutError:
-                troubles = "; ".join(endpoint.trouble for endpoint in self._endpoints)
-                raise EndpointUnavailable(label, troubles) from None
 
     def done(self, endpoint: Endpoint, failure: Passing | None) -> None:
         """Gives an endpoint back; failure says why it did not answer, None that it did."""
@@ -106,8 +110,13 @@ class Endpoints:
         if failure is None:
             endpoint.failures = 0
             return
-        endpoint.failures += 1
         endpoint.trouble = failure.detail
+        if failure.wait_seconds is not None:
+            now = asyncio.get_running_loop().time()
+            endpoint.not_before = max(endpoint.not_before, now + failure.wait_seconds)
+        if failure.rate_limited:
+            return
+        endpoint.failures += 1
         if failure.refused_connection or endpoint.failures >= FAILURES_IN_A_ROW:
             endpoint.up = False
             self._probe_those_aside()
@@ -139,7 +148,7 @@ class Endpoints:
                 self._refused = problem
             elif isinstance(problem, Passing):
                 endpoint.trouble = problem.detail
-                await asyncio.sleep(backoff(failures))
+                await asyncio.sleep(problem.wait_seconds or backoff(failures))
                 failures += 1
             else:
                 endpoint.failures = 0
@@ -155,16 +164,18 @@ class Endpoints:
             if isinstance(error, openai.APIStatusError) and error.status_code in (400, 404, 405):
                 return None  # a provider without a list of models; the first request will show
             found = trouble(error, self.asked("the list of models", endpoint))
-            return None if isinstance(found, Without | ContextTooLong) else found
+            return None if isinstance(found, Without | ContextTooLong | RequestRefused) else found
         models = listing.get("data") if isinstance(listing, dict) else None
-        return self._note(endpoint, [m for m in models or [] if isinstance(m, dict)])
+        listed = models if isinstance(models, list) else []
+        return self._note(endpoint, [model for model in listed if isinstance(model, dict)])
 
     def _note(self, endpoint: Endpoint, models: list[JsonObject]) -> EndpointRefused | None:
         endpoint.is_vllm = any(model.get("owned_by") == "vllm" for model in models)
         names = [str(model.get("id")) for model in models]
         ours = next((model for model in models if model.get("id") == self._model), None)
         if ours is not None:
-            endpoint.max_model_len = ours.get("max_model_len")
+            window = ours.get("max_model_len")
+            endpoint.max_model_len = window if type(window) is int else None
         # Others serve names that they do not list; what vLLM does not list it does not serve.
         elif endpoint.is_vllm:
             return EndpointRefused(
@@ -172,3 +183,26 @@ class Endpoints:
                 "set llm.model or start the server with that name",
             )
         return None
+
+
+def _api(url: str, key: str) -> openai.AsyncOpenAI:
+    parts = urlsplit(url)
+    # aiohttp refuses a password in the URL beside the key's header; in the header's place it works.
+    password = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    try:
+        return openai.AsyncOpenAI(
+            base_url=parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(),
+            api_key=key,
+            max_retries=0,
+            timeout=None,
+            # aiohttp halves the time of a request on loopback against the default.
+            http_client=openai.DefaultAioHttpClient(timeout=None, auth=password),
+        )
+    except httpx2.InvalidURL:
+        raise _no_url(url, "is no URL") from None
+
+
+def _no_url(url: str, fault: str) -> EndpointRefused:
+    return EndpointRefused(
+        f"endpoint {shown_url(url)!r} {fault}", "write llm.endpoints as base URLs: http://host:8000/v1"
+    )

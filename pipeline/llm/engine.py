@@ -1,7 +1,7 @@
 """A vLLM server that the pipeline starts, watches, restarts and ends."""
 
+import contextlib
 import importlib.metadata
-import itertools
 import os
 import re
 import signal
@@ -74,6 +74,8 @@ class Engine:
         self._port = 0
         self._guard: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
+        # Held while the server is launched: after `stop` has had it, no other one is.
+        self._launching = threading.Lock()
         self._supervisor: threading.Thread | None = None
         self._error: EngineError | None = None
         self._restarts = 0
@@ -103,7 +105,8 @@ class Engine:
     def start(self) -> None:
         """Starts the server and returns at once. Raises EngineError for what is wrong beforehand."""
         _check_model(self._model)
-        self._port = _port(self._config.arguments)
+        _check_arguments(self._config.arguments)
+        self._port = _free_port()
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._launch("wb")
 
@@ -113,8 +116,9 @@ class Engine:
             return
         deadline = time.monotonic() + self._config.start_deadline_seconds
         self._wait_healthy(deadline)
-        self._supervisor = threading.Thread(target=self._supervise, name="engine", daemon=True)
-        self._supervisor.start()
+        with self._launching:
+            self._supervisor = threading.Thread(target=self._supervise, name="engine", daemon=True)
+            self._supervisor.start()
 
     def check(self) -> None:
         """Raises EngineError where the server died more often than it may."""
@@ -123,14 +127,17 @@ class Engine:
 
     def stop(self) -> None:
         """Ends the server and all its processes; returns when they are gone. May be called twice."""
-        self._stopping.set()
-        if self._guard is not None:
-            _end(self._guard)
+        with self._launching:
+            self._stopping.set()
         if self._supervisor is not None:
             self._supervisor.join()
+        if self._guard is not None:
+            _end(self._guard)
 
     def _launch(self, mode: str) -> None:
-        with self._log.open(mode) as log:
+        with self._launching, self._log.open(mode) as log:
+            if self._stopping.is_set():
+                return
             self._guard = _start_guarded(self._command(), self._environment(), log)
 
     def _command(self) -> list[str]:
@@ -177,11 +184,20 @@ class Engine:
             died = f"the engine died (exit code {self._guard.returncode})"
             if self._restarts >= self._config.max_restarts:
                 self._error = self._failure(f"{died}, after {self._restarts} restarts")
-                self._notify(f"{died}; it was restarted {self._restarts} times, now it is given up")
+                self._tell(f"{died}; it was restarted {self._restarts} times, now it is given up")
                 return
             self._restarts += 1
-            self._notify(f"{died}; restart {self._restarts} of {self._config.max_restarts}")
-            self._launch("ab")
+            self._tell(f"{died}; restart {self._restarts} of {self._config.max_restarts}")
+            try:
+                self._launch("ab")
+            except OSError as error:
+                self._error = self._failure(f"{died} and cannot be started again ({error})")
+                return
+
+    def _tell(self, line: str) -> None:
+        # Where nobody reads the output any more, the server is still needed.
+        with contextlib.suppress(OSError):
+            self._notify(line)
 
     def _failure(self, what: str) -> EngineError:
         log = self._log.read_text(errors="replace") if self._log.exists() else ""
@@ -196,7 +212,7 @@ REMEDIES = [
         r"unrecognized arguments|error: argument ",
         "vLLM does not know an argument: see llm.engine.arguments",
     ),
-    (r"Address already in use", "the port is taken: remove --port from llm.engine.arguments"),
+    (r"Address already in use", "another program took the port meanwhile: run again"),
     (
         r"No available memory|Available memory on node|larger than the available KV cache"
         r"|out of memory|OutOfMemoryError|MemoryError|(can't|[Cc]annot) allocate memory",
@@ -220,25 +236,18 @@ def _check_model(model: str) -> None:
         raise EngineError(f"{model}: no such folder\n  llm.model names a model folder that is not there")
 
 
-def _port(arguments: tuple[str, ...]) -> int:
-    """The port that the arguments ask for, or any free one."""
-    for name, value in itertools.pairwise(arguments):
-        if name == "--port":
-            return _checked_free(int(value))
-    return _checked_free(0)
-
-
-def _checked_free(port: int) -> int:
-    # vLLM sets SO_REUSEPORT: two servers on one port would both start and share the requests.
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
+def _check_arguments(arguments: tuple[str, ...]) -> None:
+    for argument in arguments:
+        if (name := argument.partition("=")[0]) in ("--port", "--host"):
             raise EngineError(
-                f"port {port} is taken\n"
-                "  remove --port from llm.engine.arguments, or end the program that has it"
-            ) from error
+                f"llm.engine.arguments has {name}: the engine takes a free port of {HOST} by itself\n"
+                f"  remove {name}; for a server at another place, start it there and name it in llm.endpoints"
+            )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 

@@ -137,10 +137,8 @@ class RequestRefused(ModelError):
     detail: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.label}: refused ({self.detail})\n"
-            "  where all are refused, check llm.extra_body and llm.constraints against what the endpoint takes"
-        )
+        remedy = "where all are, check llm.extra_body and llm.constraints against what it takes"
+        return f"{self.label}: refused by {self.detail}; {remedy}"
 
 
 @dataclass(eq=False)

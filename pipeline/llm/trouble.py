@@ -81,7 +81,7 @@ def trouble(error: Exception, asked: Asked) -> Trouble:
     said = _scrubbed(str(cause or "") or str(error) or type(error).__name__, asked)
     nobody = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout)
     kind = "no reply in time" if isinstance(error, TimeoutError) else said
-    return Passing(f"{asked.endpoint}: {kind}", refused_connection=nobody)
+    return Passing(kind, refused_connection=nobody)
 
 
 def _of_status(error: openai.APIStatusError, asked: Asked) -> Trouble:
@@ -93,7 +93,7 @@ def _of_status(error: openai.APIStatusError, asked: Asked) -> Trouble:
     if status in TRANSIENT_STATUS or status >= 500:
         wait = _retry_after(error.response.headers.get("retry-after"))
         told = "" if wait is None else f", asks to wait {wait:.0f} s"
-        return Passing(f"{asked.endpoint}: {status} {said}{told}", wait, rate_limited=status == 429)
+        return Passing(f"{status} {said}{told}", wait, rate_limited=status == 429)
     if status == 401:
         return EndpointRefused(
             f"{where} does not accept the key (401: {said})",
@@ -142,5 +142,5 @@ def _retry_after(header: str | None) -> float | None:
 
 
 def _scrubbed(text: str, asked: Asked) -> str:
-    short = " ".join(text.split())[:500]
+    short = " ".join(text.split())[:500].encode(errors="backslashreplace").decode()
     return short.replace(asked.key, "…") if len(asked.key) >= 4 else short

@@ -34,7 +34,8 @@ class Unusable(Exception):
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(reason)
-        self.text = text
+        # JSON may carry one half of a surrogate pair; no file takes it.
+        self.text = text.encode(errors="backslashreplace").decode()
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def validated(constraint: Constraint, text: str) -> Reading:
     """The text as its constraint reads it. Raises Unusable."""
     stripped = text.strip()
     if not _is_unicode(text):
-        raise Unusable("half a surrogate pair", ascii(text))
+        raise Unusable("half a surrogate pair", text)
     match constraint:
         case Choice(options):
             if stripped not in options:

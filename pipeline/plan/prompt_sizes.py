@@ -6,9 +6,10 @@ from typing import Any
 
 from pipeline.config import BuildConfig
 from pipeline.llm.templates import Prompts
-from pipeline.llm.window import first_shown, shown_tokens
+from pipeline.llm.window import first_shown
 from pipeline.mementos.view import BlockView
 from pipeline.pieces import block_texts, cut, offsets
+from pipeline.segmentation.scoring import QUOTED_CHARACTERS, shown_limit
 from pipeline.segmentation.tokens import TokenCounter
 
 # Blocks of the released data have 1,150 tokens, their mementos 194; whole traces go from 10,900 to 1,850
@@ -26,8 +27,6 @@ _CHAT_TOKENS_BEFORE = 8
 _CHAT_TOKENS_AFTER = 5
 # vLLM keeps prefixes in blocks of this size: the tokens after the last whole one are computed again.
 _CACHE_BLOCK_TOKENS = 16
-# The length of the quotation in the score question (pipeline.segmentation.scoring).
-_QUOTED_CHARACTERS = 240
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,9 @@ class PromptSizes:
         """
         sentences = cut(trace["reasoning"], trace["sentence_ends"])
         template = self.prompts.questions["score"]
-        quoted = [" ".join(sentences[n + 1].split())[:_QUOTED_CHARACTERS] for n in asked]
+        quoted = [" ".join(sentences[n + 1].split())[:QUOTED_CHARACTERS] for n in asked]
         questions = self.count([template.render(following=following) for following in quoted])
-        around = len(trace["problem"]) // 3 + _QUOTED_CHARACTERS // 3
-        limit = shown_tokens(self.window, self.build.score.context_tokens, around=around)
+        limit = shown_limit(trace["problem"], self.window, self.build.score)
         before = offsets(trace["sentence_tokens"])
         prefix = _Prefix(*self._head(trace["problem"]))
         total = Load()

@@ -1,6 +1,5 @@
 """Published Parquet files: rows cut into row groups and files by bytes, the same bytes every time."""
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,8 +13,9 @@ def write_files(
     """Writes the tables' rows, in order, as folder/train-00000-of-0000N.parquet …; the files' paths in order.
 
     file_bytes: a new file begins where the next row group would lead beyond (estimated by the compression
-    so far). row_group_bytes: most uncompressed bytes of a row group, unless a single row is larger. Without
-    any row one file without rows is written. Memory: one row group.
+    so far). row_group_bytes: most uncompressed bytes of a row group, unless a single row is larger; from
+    8 MB on, a row more or less leaves most of a file's bytes as they were. Without any row one file without
+    rows is written. Memory: one row group.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
@@ -63,8 +63,9 @@ class _File:
         self.path = path
         self._uncompressed = 0
         self._sink = path.open("wb")
-        # Content-defined chunking lets the Hub store a changed file as the few chunks that changed; the page
-        # index lets readers skip to the rows they want.
+        # Content-defined chunking lets the Hub store a changed file as the few chunks that changed; it begins
+        # anew with each row group, so groups must be much larger than a chunk (up to 1 MB). The page index
+        # lets readers skip to the rows they want.
         self._writer = pq.ParquetWriter(
             self._sink,
             schema,
@@ -85,6 +86,4 @@ class _File:
 
     def close(self) -> None:
         self._writer.close()
-        self._sink.flush()
-        os.fsync(self._sink.fileno())
         self._sink.close()

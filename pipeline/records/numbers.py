@@ -10,11 +10,12 @@ TRIVIAL = frozenset(str(n) for n in range(11))
 def unsupported_numbers(claim: str, *sources: str) -> list[str]:
     """Numbers of the claim, as written there, whose value stands in none of the sources.
 
-    Left alone: the integers 0 to 10, numbers of list items, and digits inside a name (x12, sha256).
-    A number counts as standing there, too, where a source has it spelled out (twelve), as a fraction, a
-    percentage or a power of ten, or with more decimals than the claim. Time is linear in the texts.
+    Left alone: the integers 0 to 10, numbers of list items (of two or more that count up), and digits inside
+    a name (x12, sha256). A number counts as standing there, too, where a source has it spelled out (twelve),
+    as a fraction, a percentage or a power of ten, or with more decimals than the claim. Time is linear in
+    the texts.
     """
-    claimed = dict.fromkeys(_CLAIMED.findall(_LIST_NUMBER.sub("", _plain(claim))))
+    claimed = dict.fromkeys(_CLAIMED.findall(_without_list_numbers(_plain(claim))))
     wanted = [number for number in claimed if _joined(number) not in TRIVIAL]
     if not wanted:
         return []
@@ -33,7 +34,7 @@ _SIMPLE = r"[0-9]+(?:\.[0-9]+)?|(?<![\w.)\]%])\.[0-9]+"
 _ANYWHERE = re.compile(rf"(?<![0-9]){_GROUPED}|{_SIMPLE}")
 _CLAIMED = re.compile(rf"(?<![\w.]){_GROUPED}|(?<![\w.])(?:{_SIMPLE})")
 _SEPARATOR = re.compile(r"[,_ \u00a0\u2009\u202f]")
-_LIST_NUMBER = re.compile(r"(?m)^[ \t]*(?:\([0-9]{1,2}\)|[0-9]{1,2}[.):](?![0-9]))")
+_LIST_NUMBER = re.compile(r"(?m)^[ \t]*(?:\(([0-9]{1,2})\)|([0-9]{1,2})[.):](?![0-9]))")
 _LATEX_GROUPING = re.compile(r"(?<=[0-9])(?:\{,\}|\\[,;!:])(?=[0-9]{3})")
 _RAISED = re.compile(r"[⁰¹²³⁴-⁹₀-₉]+")
 # At most 15 digits: what a float holds exactly, and no text can make the arithmetic below overflow.
@@ -59,6 +60,20 @@ def _plain(text: str) -> str:
     if not text.isascii():
         text = _RAISED.sub(lambda run: f" {run.group().translate(_DIGITS)} ", text)
     return text
+
+
+def _without_list_numbers(text: str) -> str:
+    """The text without the numbers at the starts of two or more lines that count up: 11. … 12. …"""
+    numbered = [(int(found[1] or found[2]), found.span()) for found in _LIST_NUMBER.finditer(text)]
+    if len(numbered) < 2:
+        return text  # "97. That is the answer." is no list
+    before, after = [None, *numbered[:-1]], [*numbered[1:], None]
+    kept, start = [], 0
+    for (number, (first, end)), left, right in zip(numbered, before, after, strict=True):
+        if (left and left[0] + 1 == number) or (right and right[0] - 1 == number):
+            kept.append(text[start:first])
+            start = end
+    return "".join([*kept, text[start:]])
 
 
 def _canonical(number: str) -> str:

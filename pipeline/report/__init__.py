@@ -1,10 +1,9 @@
 """What a person looks at: statistics, the funnel, figures."""
 
 from pipeline.report.figures import write_figures
-from pipeline.report.stats import STAGES, FunnelRow, Statistics, Summary, dataset_statistics, funnel
+from pipeline.report.stats import FunnelRow, Statistics, Summary, dataset_statistics, funnel
 
 __all__ = [
-    "STAGES",
     "FunnelRow",
     "Statistics",
     "Summary",

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow.parquet as pq
 
+from pipeline.stages import INGEST, STAGES
 from pipeline.store import RunFolder
-
-STAGES = ("ingest", "split", "score", "partition", "mementos", "records")
 
 
 @dataclass(frozen=True)
@@ -109,15 +108,15 @@ def dataset_statistics(run: RunFolder, shards: Sequence[int], *, threshold: int)
 def funnel(run: RunFolder, shards: Sequence[int]) -> list[FunnelRow]:
     """Traces in, out, rejected by reason and failed, for each stage that has begun, in the order they run."""
     rows = []
-    for stage in STAGES:
-        found = [manifest for shard in shards if (manifest := run.read_manifest(stage, shard))]
+    for name in (INGEST, *(stage.name for stage in STAGES)):
+        found = [manifest for shard in shards if (manifest := run.read_manifest(name, shard))]
         rejected: Counter[str] = Counter()
         for manifest in found:
             rejected.update(manifest.rejected)
         if found:
             rows.append(
                 FunnelRow(
-                    stage,
+                    name,
                     sum(manifest.rows_in for manifest in found),
                     sum(manifest.rows_out for manifest in found),
                     dict(sorted(rejected.items())),

@@ -24,7 +24,7 @@ def candidate_cuts(text: str) -> list[Cut]:
         if mark == "\n":
             gap = Gap.PARAGRAPH if "\n" in text[at + 1 : end] else Gap.LINE
             if gap is Gap.PARAGRAPH:
-                spans.paragraph_ends(at)
+                spans.paragraph_ends(at, prose=PROSE.match(text, end) is not None)
             cuts.append(Cut(end, gap))
             line = _line(text, end, text[at:end])
         elif mark in _ENDS:
@@ -64,7 +64,7 @@ _MARK = re.compile(
       | (?<=`) `*+
       | (?<=~) ~~++
       | (?<=\$) \$?+
-      | (?<=\\) (?: [][()\\$`] | begin\{ | end\{ )
+      | (?<=\\) (?: [][()\\$`] | (?:begin|end)\{ [a-zA-Z*]*+ )
     )""",
     re.VERBOSE,
 )
@@ -76,17 +76,29 @@ class _Line(NamedTuple):
     fence: int
     """Where a fence would stand: at the start, or behind the marker of a list item."""
     whole: bool
-    """A table row or a line of indented code: full stops in it end nothing."""
+    """A table row or a line of code: full stops in it end nothing."""
 
 
 def _line(text: str, start: int, white_space: str) -> _Line:
     marker = LIST_MARKER.match(text, start)
     indent = white_space.rpartition("\n")[2]
-    whole = text.startswith("|", start) or (
-        len(indent.expandtabs(4)) >= 4 and not marker and not PROSE.match(text, start)
-    )
+    end = text.find("\n", start)
+    line = text[start : end if end >= 0 else len(text)].rstrip()
+    whole = line.startswith(("|", "# ")) or is_code(line)
+    if not whole and not marker and not PROSE.match(line):
+        columns = len(indent.expandtabs(4))
+        whole = columns >= 4 or (columns >= 2 and not line.endswith(_SENTENCE_ENDS))
     return _Line(start, marker.end() if marker else start, whole)
 
 
+def is_code(line: str) -> bool:
+    """Whether the line is a comment or ends as a statement does; white space around it left out."""
+    if line.startswith(("//", "/*")) or line.endswith("{"):
+        return True
+    return line.endswith(("}", ";")) and "\\" not in line and not _WORDS.match(line)
+
+
+_SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")
+_WORDS = re.compile(r"[A-Za-z'’]+,?(?: [a-z'’]+,?){2}")
 LIST_MARKER = re.compile(r"(?:[-*+•–]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4})[.):])[ \t]+(?=\S)")
 PROSE = re.compile(r"[A-Z][\w'’]*,?(?:[ ][a-z'’]+){2}")

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from pipeline.config import PartitionConfig
 from pipeline.outcomes import Done, Outcome, ShardResult, collect
-from pipeline.pieces import offsets
+from pipeline.pieces import block_sizes
 from pipeline.segmentation.partition import partition
 from pipeline.stage import Stage
 from schemas.tables import BLOCKS
@@ -34,12 +34,15 @@ def partition_shard(rows: pa.Table, config: PartitionConfig) -> ShardResult:
             max_tokens=config.max_tokens,
             weight=config.weight,
         )
-        before = offsets(tokens)
-        starts = [0, *best.block_ends[:-1]]
-        sizes = [before[end] - before[start] for start, end in zip(starts, best.block_ends, strict=True)]
-        counters["blocks"] += len(sizes)
+        counters["blocks"] += len(best.block_ends)
         counters["oversized_blocks"] += len(best.oversized)
         outcomes.append(
-            Done({"block_ends": best.block_ends, "block_tokens": sizes, "objective": best.objective})
+            Done(
+                {
+                    "block_ends": best.block_ends,
+                    "block_tokens": block_sizes(tokens, best.block_ends),
+                    "objective": best.objective,
+                }
+            )
         )
     return collect(PARTITION.name, rows, BLOCKS, outcomes, counters)

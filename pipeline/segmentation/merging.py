@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pipeline.segmentation.cuts import LIST_MARKER, PROSE
+from pipeline.segmentation.cuts import LIST_MARKER, PROSE, is_code
 from pipeline.segmentation.spans import Cut, Gap
 
 
@@ -12,7 +12,7 @@ def merge(text: str, cuts: Sequence[Cut]) -> list[int]:
     """Ends of the sentences in characters, the last one the end of the text.
 
     Never parted: an introduction and its colon's object, a heading and what follows, rows of a
-    table, lines of indented code, a line and the relation (`= …`) that continues it, a fragment and
+    table, lines of code, a line and the relation (`= …`) that continues it, a fragment and
     the next piece. Kept together up to about 150 words: items of one list, equations of one
     derivation, a displayed formula and the text before it, and continuations.
     """
@@ -53,6 +53,8 @@ class _Piece(NamedTuple):
     equation: bool
     indented: bool
     in_list: bool
+    code: bool
+    comment: bool
 
 
 def _pieces(text: str, cuts: Sequence[Cut]) -> Iterator[_Piece]:
@@ -73,6 +75,8 @@ def _pieces(text: str, cuts: Sequence[Cut]) -> Iterator[_Piece]:
             "=" in content and _EQUATION.fullmatch(text, start, start + len(content)) is not None,
             indented,
             in_list,
+            code=gap is not Gap.SPACE and is_code(content),
+            comment=gap is not Gap.SPACE and content.startswith(("//", "/*", "# ")),
         )
         start, gap = end, gap_after
 
@@ -110,6 +114,10 @@ def _inseparable(left: _Piece, right: _Piece) -> bool:
         return True
     if right.opening == "row" == left.opening:
         return right.gap_before is Gap.LINE
+    if right.gap_before is Gap.LINE and (
+        (left.code and (right.code or left.comment)) or (right.comment and left.last not in ".!?")
+    ):
+        return True
     # Lines of code: a body under its head, and a body that goes on after a blank line.
     if not right.indented or right.opening not in ("", "small"):
         return False

@@ -1,5 +1,6 @@
 """Spans that are never cut: math, code in backticks, fenced code."""
 
+from collections import deque
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -27,14 +28,15 @@ class OpenSpans:
     """The spans open at one point of a scan; one that closes takes back the cuts inside it.
 
     What is opened and never closed is no span: `$`, `$$`, `\\(` and backticks close in their
-    paragraph, `\\[` and environments in theirs or within 2,000 characters. A fence that the text
-    never closes holds its own paragraph only.
+    paragraph, `\\[` and environments in theirs or within 20,000 characters (2,000 where a paragraph
+    of prose follows), `\\[` before the next `\\[`, an environment at the `\\end` of its name. A fence
+    that the text never closes holds its own paragraph only.
     """
 
     def __init__(self, cuts: list[Cut]) -> None:
         self._cuts = cuts
         self._open: dict[str, _Opened] = {}
-        self._environments = 0
+        self._environments: deque[tuple[str, _Opened]] = deque(maxlen=_DEEPEST_NESTING)
         self._fence: tuple[str, _Opened] | None = None
 
     def toggle(self, mark: str, at: int) -> None:
@@ -48,7 +50,8 @@ class OpenSpans:
             self._start("$", at)
 
     def command(self, command: str, at: int) -> None:
-        r"""One of `\(`, `\)`, `\[`, `\]`, `\begin{`, `\end{`; any other does nothing."""
+        r"""One of `\(`, `\)`, `\[`, `\]`, `\begin{name`, `\end{name`; any other does nothing."""
+        command, _, name = command.partition("{")
         match command:
             case r"\(" | r"\[":
                 self._start(command, at)
@@ -56,19 +59,15 @@ class OpenSpans:
                 self._close(r"\(")
             case r"\]":
                 self._close(r"\[")
-            case r"\begin{":
-                if "environment" not in self._open:
-                    self._start("environment", at)
-                    self._environments = 0
-                self._environments += 1
-            case r"\end{":
-                self._environments -= 1
-                if self._environments == 0:
-                    self._close("environment")
+            case r"\begin":
+                self._environments.append((name, _Opened(at, len(self._cuts))))
+            case r"\end":
+                self._end(name)
 
     def fence(self, marks: str, info: str, at: int) -> None:
         """A line of three or more backticks or tildes; `info` is what stands behind them."""
         self._open.clear()
+        self._environments.clear()
         if self._fence:
             opened_with, opened = self._fence
             if marks[0] != opened_with[0] or len(marks) < len(opened_with):
@@ -81,12 +80,14 @@ class OpenSpans:
             self._keep_paragraph(opened)
         self._fence = (marks, _Opened(at, len(self._cuts)))
 
-    def paragraph_ends(self, at: int) -> None:
-        self._open = {
-            mark: opened
-            for mark, opened in self._open.items()
-            if mark in _MAY_HOLD_BLANK_LINES and at - opened.at <= _LONGEST_DISPLAY
-        }
+    def paragraph_ends(self, at: int, *, prose: bool) -> None:
+        """A blank line at `at`; whether prose follows, which a long formula does not hold."""
+        earliest = at - (_LONGEST_WITH_PROSE if prose else _LONGEST_DISPLAY)
+        display = self._open.get(r"\[")
+        # `$$` does not stay: a lost one would pair with the start of the next formula.
+        self._open = {r"\[": display} if display and display.at >= earliest else {}
+        while self._environments and self._environments[0][1].at < earliest:
+            self._environments.popleft()
 
     def text_ends(self) -> None:
         if self._fence:
@@ -99,10 +100,22 @@ class OpenSpans:
         opened = self._open.pop(mark, None)
         if opened is None:
             return False
+        self._keep_whole(opened)
+        return True
+
+    def _end(self, name: str) -> None:
+        # One that was never ended is passed over.
+        for began, opened in reversed(self._environments):
+            if began == name:
+                self._keep_whole(opened)
+                return
+
+    def _keep_whole(self, opened: _Opened) -> None:
         del self._cuts[opened.cuts_before :]
         # What was opened inside the span belonged to it.
         self._open = {mark: other for mark, other in self._open.items() if other.at < opened.at}
-        return True
+        while self._environments and self._environments[-1][1].at >= opened.at:
+            self._environments.pop()
 
     def _keep_paragraph(self, opened: _Opened) -> None:
         cuts, first = self._cuts, opened.cuts_before
@@ -110,6 +123,7 @@ class OpenSpans:
         del cuts[first:end]
 
 
-# `$$` is not among them: a lost one would pair with the start of the next formula.
-_MAY_HOLD_BLANK_LINES = frozenset({r"\[", "environment"})
-_LONGEST_DISPLAY = 2_000
+_LONGEST_DISPLAY = 20_000
+_LONGEST_WITH_PROSE = 2_000
+# Bounds the search for the begin of an environment, so that time stays linear.
+_DEEPEST_NESTING = 20

@@ -68,13 +68,22 @@ def test_a_wrong_key_names_the_variable_and_no_secret_is_shown(tmp_path, monkeyp
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("HF_TOKEN", "hf_token_that_nobody_may_see")
     with StubLlm(api_key="another") as stub:
-        address = stub.endpoint.replace("http://", "http://me:password@")
-        results = [told(tmp_path, "--endpoint", address, *more) for more in ((), ("--json",))]
+        results = [told(tmp_path, "--endpoint", stub.endpoint, *more) for more in ((), ("--json",))]
     for result in results:
         assert result.exit_code == 1
         assert "set OPENAI_API_KEY" in result.stdout
-        for secret in (KEY, "hf_token_that_nobody_may_see", "password", "another"):
+        for secret in (KEY, "hf_token_that_nobody_may_see", "another"):
             assert secret not in result.output
+
+
+@pytest.mark.parametrize("more", [[], ["--config", str(ROOT / "flows/configs/sample.yaml")]])
+def test_an_address_with_a_password_is_broken_and_told_without_it(tmp_path, more):
+    result = told(tmp_path, "--endpoint", "http://me:password@host:8000/v1", "--json", *more)
+    assert result.exit_code == 1
+    (config,) = (item for item in json.loads(result.stdout)["items"] if item["name"] == "config")
+    assert config["state"] == "broken"
+    assert "//…@host:8000/v1" in config["found"]
+    assert "password" not in result.output
 
 
 def test_a_key_that_is_no_header_is_broken_and_not_shown(tmp_path, monkeypatch):

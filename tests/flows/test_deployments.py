@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from typer.testing import CliRunner
@@ -42,7 +42,7 @@ class Server:
         return {**os.environ, **own, **quick, "PREFECT_API_URL": f"{self.url}/api"}
 
     def ask(self, path: str, **question: Any) -> Any:
-        reply = httpx.post(f"{self.url}/api/{path}", json=question, timeout=30, trust_env=False)
+        reply = httpx2.post(f"{self.url}/api/{path}", json=question, timeout=30, trust_env=False)
         return reply.raise_for_status().json()
 
     def runs(self, deployment: str) -> list[dict[str, Any]]:
@@ -252,8 +252,8 @@ def wait_for(condition: Callable[[], Any], seconds: float, running: Running) -> 
 
 def is_healthy(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/api/health", timeout=5, trust_env=False).is_success
-    except httpx.HTTPError:
+        return httpx2.get(f"{url}/api/health", timeout=5, trust_env=False).is_success
+    except httpx2.HTTPError:
         return False
 
 

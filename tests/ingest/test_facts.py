@@ -29,6 +29,12 @@ def test_a_special_token_in_any_text_is_noticed() -> None:
             assert unfit(TRACE._replace(**{part: f"so {token} it"})) is RejectReason.SPECIAL_TOKEN
 
 
+@pytest.mark.parametrize("token", ["<|eot_id|>", "<｜end▁of▁sentence｜>"])
+def test_markers_of_other_chat_templates_are_noticed(token: str) -> None:
+    why = Rules.of(BuildConfig(name="test")).why_unfit(TRACE._replace(answer=f"2{token}"))
+    assert why == Rejected(RejectReason.SPECIAL_TOKEN, f"{token} in the answer")
+
+
 def test_a_lone_surrogate_in_any_text_is_noticed() -> None:
     for part in ("problem", "reasoning", "answer", "domain", "source"):
         assert unfit(TRACE._replace(**{part: "a \ud800 b"})) is RejectReason.INVALID_UNICODE

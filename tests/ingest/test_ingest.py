@@ -2,6 +2,7 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 import schemas.tables
-from pipeline.ingest import SourceError, select_funnel
+from pipeline.ingest import SourceError
+from pipeline.report import FunnelRow, funnel
 from tests.ingest.workshop import Workshop, make_row
 
 
 def test_a_trace_arrives_with_all_its_columns(workshop: Workshop) -> None:
     response = "<think>\n  Let me see:\r\n\t1 + 1\n</think>\n\nIt is **2**. \n"
-    path = workshop.jsonl("a.jsonl", [make_row(response=response, problem=" 1+1?\n", difficulty=4)])
+    workshop.jsonl("a.jsonl", [make_row(response=response, problem=" 1+1?\n", difficulty=4)])
     workshop.ingest()
     (trace,) = workshop.taken()
     assert workshop.run.read("ingest", 0).schema.equals(schemas.tables.TRACES)
@@ -29,7 +31,7 @@ def test_a_trace_arrives_with_all_its_columns(workshop: Workshop) -> None:
         "domain": "math",
         "source": "made",
         "difficulty": 4,
-        "origin": f"{path}:1",
+        "origin": "a.jsonl:1",
     }
     assert len(trace["trace_id"]) == 16
 
@@ -45,7 +47,7 @@ def test_the_same_rows_give_the_same_traces_from_every_kind_of_file(workshop: Wo
     for path in sorted(workshop.folder.iterdir()):
         workshop.ingest(source={"paths": [str(path)]})
         origins = [trace["origin"] for trace in workshop.taken()]
-        assert origins == [f"{path}:{n}" for n in range(1, 301)]
+        assert origins == [f"{path.name}:{n}" for n in range(1, 301)]
         found.append([trace | {"origin": ""} for trace in workshop.taken()])
     assert found == [found[0]] * 4
 
@@ -81,16 +83,15 @@ def test_every_row_that_is_left_out_has_its_reason_and_its_place(workshop: Works
         "unreadable_row": b'{"conversations": [{"from": "hum',
         "duplicate": make_row(99),
     }
-    path = workshop.jsonl("a.jsonl", [make_row(99), *rows.values()])
+    workshop.jsonl("a.jsonl", [make_row(99), *rows.values()])
     workshop.ingest(select={"min_tokens": 3, "max_tokens": 50})
     assert len(workshop.taken()) == 1
     rejected = workshop.rejected()
     assert workshop.reasons() == list(rows)
-    assert [row["origin"] for row in rejected] == [f"{path}:{n}" for n in range(2, len(rows) + 2)]
+    assert [row["origin"] for row in rejected] == [f"a.jsonl:{n}" for n in range(2, len(rows) + 2)]
     assert all(row["detail"] and row["stage"] == "ingest" for row in rejected)
-    funnel = select_funnel(workshop.run)
-    assert (funnel[0], funnel[-1]) == (("rows", 16), ("taken", 1))
-    assert dict(funnel[1:-1]) == dict.fromkeys(rows, 1)
+    (counted,) = funnel(workshop.run, [0])
+    assert counted == FunnelRow("ingest", 16, 1, dict.fromkeys(sorted(rows), 1), 0)
 
 
 def test_a_repeated_trace_has_an_id_of_its_own(workshop: Workshop) -> None:
@@ -115,13 +116,17 @@ def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
 
+def misnamed(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"difficulty", b"diff\xffculty"))
+
+
 def overwritten(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4:400] = b"\xff" * 396
     path.write_bytes(bytes(content))
 
 
-@pytest.mark.parametrize("damage", [truncated, overwritten])
+@pytest.mark.parametrize("damage", [truncated, misnamed, overwritten])
 def test_a_broken_parquet_file_is_one_counted_rejection(
     workshop: Workshop, damage: Callable[[Path], None]
 ) -> None:
@@ -131,9 +136,26 @@ def test_a_broken_parquet_file_is_one_counted_rejection(
     workshop.ingest()
     assert len(workshop.taken()) == 1
     (rejected,) = workshop.rejected()
-    assert (rejected["trace_id"], rejected["origin"]) == ("", str(broken))
+    assert (rejected["trace_id"], rejected["origin"]) == ("", "b.parquet")
     assert rejected["reason"] == "unreadable_file"
     assert rejected["detail"]
+
+
+@pytest.mark.parametrize("trouble", [pa.ArrowMemoryError, pa.ArrowCancelled, ConnectionError])
+def test_trouble_of_the_world_rejects_no_file(
+    workshop: Workshop, trouble: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.parquet("a.parquet", [make_row(1)])
+
+    def fail(*_: object, **__: object) -> None:
+        raise trouble("not now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "ParquetFile", fail)
+        with pytest.raises(trouble):
+            workshop.ingest()
+    workshop.ingest()
+    assert len(workshop.taken()) == 1
 
 
 @pytest.mark.parametrize("name", ["b.jsonl.gz", "b.jsonl.zst"])
@@ -164,9 +186,9 @@ def test_a_parquet_file_of_no_rows_is_one_counted_rejection(workshop: Workshop) 
 
 
 def test_blank_lines_are_no_rows_but_count_as_lines(workshop: Workshop) -> None:
-    path = workshop.jsonl("a.jsonl", [b"", make_row(1), b"  ", make_row(2)])
+    workshop.jsonl("a.jsonl", [b"", make_row(1), b"  ", make_row(2)])
     workshop.ingest()
-    assert [trace["origin"] for trace in workshop.taken()] == [f"{path}:2", f"{path}:4"]
+    assert [trace["origin"] for trace in workshop.taken()] == ["a.jsonl:2", "a.jsonl:4"]
     assert workshop.reasons() == []
 
 
@@ -276,7 +298,7 @@ def test_another_selection_scans_nothing_and_removes_shards_beyond_it(workshop: 
     assert workshop.progress == [(3, 4), (4, 4)]
     names = {path.name for path in (workshop.run.root / "ingest").glob("shard-*")}
     assert names == {f"shard-0000{n}.{kind}" for n in (0, 1) for kind in ("json", "parquet")}
-    assert sum(manifest[1] for manifest in select_funnel(workshop.run)[1:]) == 10
+    assert [row.rows_in for row in funnel(workshop.run, range(3))] == [10]
 
 
 def test_a_changed_file_is_read_anew(workshop: Workshop) -> None:
@@ -285,6 +307,23 @@ def test_a_changed_file_is_read_anew(workshop: Workshop) -> None:
     workshop.jsonl("a.jsonl", [make_row(2), make_row(3)])
     workshop.ingest()
     assert [trace["problem"] for trace in workshop.taken()] == ["What is 2 + 1?", "What is 3 + 1?"]
+
+
+@pytest.mark.parametrize("label", [{"difficulty": 5}, {"domain": "code"}, {"source": "other"}])
+def test_a_label_that_changes_alone_arrives(workshop: Workshop, label: dict[str, Any]) -> None:
+    workshop.jsonl("a.jsonl", [make_row(1, difficulty=4)])
+    workshop.ingest()
+    (before,) = workshop.taken()
+    workshop.jsonl("a.jsonl", [make_row(1, difficulty=4) | label])
+    workshop.ingest()
+    assert workshop.taken() == [before | label]
+
+
+def test_a_label_that_one_line_lacks_costs_no_trace(workshop: Workshop) -> None:
+    rows = [{"problem": "1+1?", "response": "<think>a</think>b"}, {"problem": "2?", "response": "a</think>b"}]
+    workshop.jsonl("a.jsonl", [rows[0] | {"level": 3}, rows[1]])
+    workshop.ingest(source={"columns": {"difficulty": "level"}})
+    assert [trace["difficulty"] for trace in workshop.taken()] == [3, None]
 
 
 class Killed(Exception):
@@ -313,6 +352,31 @@ def test_a_killed_ingest_resumes_to_the_same_bytes(workshop: Workshop, tmp_path:
     assert content(workshop.run.root) == content(never_killed.run.root)
 
 
+def test_a_source_named_by_another_path_is_not_read_again(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.jsonl("deep/a.jsonl", [make_row(1), make_row(response="<think>Hm")])
+    workshop.ingest()
+    before = state(workshop.run.root)
+    monkeypatch.chdir(workshop.folder.parent)
+    workshop.ingest(source={"paths": [workshop.folder.name]})
+    assert workshop.progress == []
+    assert state(workshop.run.root) == before
+
+
+def test_a_source_that_has_moved_gives_the_same_shards(workshop: Workshop, tmp_path: Path) -> None:
+    workshop.jsonl("deep/a.jsonl", [make_row(1), make_row(1), make_row(response="<think>Hm")])
+    workshop.parquet("b.parquet", [make_row(n) for n in range(2, 5)])
+    workshop.ingest()
+    moved = Workshop(workshop.folder.rename(tmp_path / "elsewhere"), type(workshop.run)(tmp_path / "other"))
+    moved.ingest()
+    before, after = (run.read_manifest("ingest", 0) for run in (workshop.run, moved.run))
+    assert before is not None
+    assert after is not None
+    assert replace(after, seconds=before.seconds) == before
+    assert moved.rejected() == workshop.rejected()
+
+
 def test_half_written_facts_of_a_killed_run_are_removed(workshop: Workshop) -> None:
     workshop.jsonl("a.jsonl", [make_row(1)])
     left = workshop.run.root / "ingest" / "scan" / ".facts.parquet.123.tmp"
@@ -337,16 +401,16 @@ def test_a_file_that_changes_between_the_passes_is_noticed(workshop: Workshop) -
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("real-traces", {"rows": 144, "no_answer": 13, "taken": 131}),
-        ("unruly-traces", {"rows": 53, "taken": 53}),
+        ("real-traces", FunnelRow("ingest", 144, 131, {"no_answer": 13}, 0)),
+        ("unruly-traces", FunnelRow("ingest", 53, 53, {}, 0)),
     ],
 )
-def test_real_traces_are_taken_byte_for_byte(workshop: Workshop, name: str, expected: dict[str, int]) -> None:
+def test_real_traces_are_taken_byte_for_byte(workshop: Workshop, name: str, expected: FunnelRow) -> None:
     path = Path(__file__).parents[3] / "shared" / "data" / f"{name}.parquet"
     if not path.exists():
         pytest.skip(f"{path} is not there")
     workshop.ingest(source={"paths": [str(path)]})
-    assert dict(select_funnel(workshop.run)) == expected
+    assert funnel(workshop.run, range(workshop.shards)) == [expected]
     responses = [row["conversations"][1]["value"] for row in pq.read_table(path).to_pylist()]
     for trace in workshop.taken():
         response = responses[int(trace["origin"].rsplit(":", 1)[1]) - 1]

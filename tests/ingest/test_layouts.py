@@ -14,7 +14,7 @@ EXPECTED = RawTrace("1+1?", "\nHm,  \r\n\tso 2.\n", "\n\n It is 2. \n", "unknown
 
 
 def read(row: dict[str, Any], **source: Any) -> RawTrace | Rejected:
-    layout = layout_of(tuple(row), SourceConfig.model_validate(source))
+    layout = layout_of(tuple(row), SourceConfig.model_validate(source), some_labels_missing=True)
     return layout.trace(row, "file.jsonl") if isinstance(layout, Layout) else layout
 
 
@@ -27,6 +27,10 @@ def reason(row: dict[str, Any], **source: Any) -> RejectReason:
 
 def turns(*pairs: tuple[str, Any]) -> dict[str, Any]:
     return {"conversations": [{"from": role, "value": text} for role, text in pairs]}
+
+
+def text_part(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +47,23 @@ def turns(*pairs: tuple[str, Any]) -> dict[str, Any]:
                     "role": "assistant",
                     "content": EXPECTED.answer,
                     "reasoning_content": EXPECTED.reasoning,
+                },
+            ]
+        },
+        {"messages": [{"role": "User", "content": "1+1?"}, {"role": "ASSISTANT", "content": THOUGHT}]},
+        {
+            "messages": [
+                {"role": "user", "content": [text_part("1+"), text_part("1?") | {"image_url": None}]},
+                {"role": "assistant", "content": [text_part(THOUGHT)]},
+            ]
+        },
+        {
+            "messages": [
+                {"role": "user", "content": "1+1?"},
+                {
+                    "role": "assistant",
+                    "content": EXPECTED.answer,
+                    "reasoning_content": f"<think>{EXPECTED.reasoning}</think>\n",
                 },
             ]
         },
@@ -70,10 +91,30 @@ def test_a_difficulty_that_is_like_a_whole_number_becomes_one(given: object, num
     assert read(row) == EXPECTED._replace(difficulty=number)
 
 
-@pytest.mark.parametrize("given", ["hard", 1.5, True, [1], float("inf"), 2**63, "9" * 5000])
-def test_any_other_difficulty_makes_the_row_unreadable(given: object) -> None:
-    row = {"problem": "1+1?", "response": THOUGHT, "difficulty": given}
-    assert reason(row) is RejectReason.UNREADABLE_ROW
+@pytest.mark.parametrize("given", ["hard", 7.5, True, [1], {}, float("inf"), 2**63, "9" * 5000])
+def test_any_other_difficulty_is_null_and_costs_no_trace(given: object) -> None:
+    assert read({"problem": "1+1?", "response": THOUGHT, "difficulty": given}) == EXPECTED
+
+
+@pytest.mark.parametrize("label", ["domain", "source"])
+def test_a_number_as_domain_or_source_becomes_text_and_anything_else_is_missing(label: str) -> None:
+    row = {"problem": "1+1?", "response": THOUGHT}
+    assert read(row | {label: 3}) == EXPECTED._replace(**{label: "3"})
+    assert read(row | {label: 0.5}) == EXPECTED._replace(**{label: "0.5"})
+    for useless in (["math"], {"a": 1}, True, float("nan")):
+        assert read(row | {label: useless}) == EXPECTED
+
+
+def test_only_one_pair_of_think_marks_around_reasoning_is_taken_away() -> None:
+    row = {"problem": "1+1?", "answer": "2"}
+    for marked, kept in [
+        ("<think>\n<think>a</think>\n</think>", "\n<think>a</think>\n"),
+        ("a</think>", "a</think>"),
+        (" a ", " a "),
+    ]:
+        outcome = read(row | {"reasoning": marked})
+        assert isinstance(outcome, RawTrace)
+        assert outcome.reasoning == kept
 
 
 def test_own_column_names_are_used() -> None:
@@ -102,6 +143,19 @@ def test_unknown_columns_are_named_with_the_way_out() -> None:
     assert "source.columns" in outcome.detail
 
 
+def test_a_mapped_label_may_be_missing_in_a_row_but_not_in_a_whole_file() -> None:
+    config = SourceConfig(columns={"difficulty": "level", "domain": "field"})
+    names = ("problem", "response", "field")
+    row = layout_of(names, config, some_labels_missing=True)
+    assert isinstance(row, Layout)
+    assert row.trace({"problem": "1+1?", "response": THOUGHT, "field": "math"}, "file.jsonl") == (
+        EXPECTED._replace(domain="math")
+    )
+    file = layout_of(names, config)
+    assert isinstance(file, Rejected)
+    assert file.detail == "source.columns names level, but the columns are problem, response, field"
+
+
 def test_a_mapped_column_that_is_missing_is_named() -> None:
     outcome = read({"problem": "1+1?", "output": THOUGHT}, columns={"response": "reply"})
     assert isinstance(outcome, Rejected)
@@ -121,12 +175,17 @@ def test_a_mapped_column_that_is_missing_is_named() -> None:
         (turns(("human", "1+1?"), ("oracle", THOUGHT)), RejectReason.UNREADABLE_ROW),
         (turns(("human", "1+1?"), ("gpt", 2)), RejectReason.UNREADABLE_ROW),
         (turns(("human", "1+1?"), (["gpt"], THOUGHT)), RejectReason.UNREADABLE_ROW),
+        (
+            turns(("human", [text_part("1?"), {"type": "image_url"}]), ("gpt", THOUGHT)),
+            RejectReason.UNREADABLE_ROW,
+        ),
+        (turns(("human", [{"type": "text", "text": None}]), ("gpt", THOUGHT)), RejectReason.UNREADABLE_ROW),
+        (turns(("human", []), ("gpt", THOUGHT)), RejectReason.NO_PROBLEM),
         ({"conversations": "1+1?"}, RejectReason.UNREADABLE_ROW),
         ({"conversations": None}, RejectReason.UNREADABLE_ROW),
         ({"conversations": [None]}, RejectReason.UNREADABLE_ROW),
         ({"problem": None, "response": THOUGHT}, RejectReason.NO_PROBLEM),
         ({"problem": 1, "response": THOUGHT}, RejectReason.UNREADABLE_ROW),
-        ({"problem": "1+1?", "response": THOUGHT, "domain": 1}, RejectReason.UNREADABLE_ROW),
         ({"problem": "1+1?", "response": None}, RejectReason.NO_REASONING),
         ({"problem": "1+1?", "response": "It is 2."}, RejectReason.NO_REASONING),
         ({"problem": "1+1?", "response": "<think> \n</think>2"}, RejectReason.NO_REASONING),

@@ -11,6 +11,10 @@ def found(*paths: str, revision: str | None = None) -> list[str]:
     return [file.path for file in find_files(SourceConfig(paths=paths, revision=revision))]
 
 
+def origins(*paths: str) -> list[str]:
+    return [file.origin for file in find_files(SourceConfig(paths=paths))]
+
+
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("b.jsonl", "a.parquet", "deep/er/c.jsonl.gz", "deep/d.jsonl.zst"):
@@ -33,21 +37,46 @@ def test_a_hidden_parent_of_the_folder_hides_nothing(tree: Path) -> None:
 
 
 def test_a_pattern_finds_what_it_matches(tree: Path) -> None:
-    assert found("deep/**/*.jsonl.*") == ["deep/d.jsonl.zst", "deep/er/c.jsonl.gz"]
+    assert found("deep/**/*.jsonl.*") == [f"{tree}/deep/d.jsonl.zst", f"{tree}/deep/er/c.jsonl.gz"]
 
 
 def test_the_order_of_the_paths_does_not_matter_and_a_file_is_read_once(tree: Path) -> None:
-    assert found("b.jsonl", "*.parquet", "b.jsonl", "*.jsonl") == ["a.parquet", "b.jsonl"]
+    assert found("b.jsonl", "*.parquet", "b.jsonl", "*.jsonl") == [f"{tree}/a.parquet", f"{tree}/b.jsonl"]
 
 
-def test_a_relative_path_stays_relative(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("b.jsonl", ["b.jsonl"]),
+        ("deep/er", ["c.jsonl.gz"]),
+        ("deep", ["d.jsonl.zst", "er/c.jsonl.gz"]),
+        ("deep/**/c.*", ["er/c.jsonl.gz"]),
+        ("d[de]ep/*", ["deep/d.jsonl.zst"]),
+    ],
+)
+def test_origins_are_the_same_from_wherever_the_path_is_written(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, path: str, expected: list[str]
+) -> None:
+    assert origins(path) == origins(f"{tree}/{path}") == expected
     monkeypatch.chdir(tree / "deep")
-    assert found("../b.jsonl") == ["../b.jsonl"]
+    assert origins(f"../{path}") == expected
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tree: Path) -> None:
+    for name in ("one/x.jsonl", "two/x.jsonl", "two/y.jsonl"):
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).write_bytes(b"")
+    assert origins("two", "one") == ["one/x.jsonl", "two/x.jsonl", "y.jsonl"]
+
+
+def test_a_file_that_two_paths_match_has_one_origin_whatever_their_order(tree: Path) -> None:
+    assert origins("deep", "deep/er") == origins("deep/er", "deep") == ["c.jsonl.gz", "d.jsonl.zst"]
 
 
 def test_a_name_with_pattern_signs_is_found_as_it_is(tree: Path) -> None:
     (tree / "part[1].jsonl").write_bytes(b"")
-    assert found("part[1].jsonl") == ["part[1].jsonl"]
+    assert found("part[1].jsonl") == [f"{tree}/part[1].jsonl"]
+    assert origins("part[1].jsonl") == ["part[1].jsonl"]
 
 
 def test_a_changed_file_has_another_version(tree: Path) -> None:

@@ -1,6 +1,7 @@
 """What was paid for is never paid for twice."""
 
 import errno
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.llm.cache import CacheError, ReplyCache, Stored, request_key
-from pipeline.llm.model import Choice, Message, Request, Usage
+from pipeline.llm.model import Choice, Message, ReplyError, Request, Usage
 from tests.llm.questions import DIGIT, GRADES, TEXT, ask, ask_and_count, question
 from tests.servers.stub_llm import StubLlm
 
@@ -24,17 +25,70 @@ def test_a_reply_from_disk_says_the_same_and_costs_nothing(tmp_path: Path, const
             (paid,) = ask(stub.endpoint, question(constraint), cache=cache)
         with ReplyCache(tmp_path / "replies.jsonl") as cache:
             (free,), total = ask_and_count(stub.endpoint, question(constraint), cache=cache)
-            assert cache.cost == paid.usage
     assert stub.totals.requests == 1
-    assert free == replace(paid, usage=Usage(replies_from_disk=1))
-    assert total == Usage(replies_from_disk=1)
+    known = Usage(
+        replies_from_disk=1,
+        paid_before_prompt_tokens=paid.usage.prompt_tokens,
+        paid_before_cached_tokens=paid.usage.cached_tokens,
+        paid_before_completion_tokens=paid.usage.completion_tokens,
+    )
+    assert paid.usage.prompt_tokens > 0
+    assert free == replace(paid, usage=known)
+    assert total == known
 
 
-def test_unusable_replies_are_not_kept(tmp_path: Path) -> None:
+def test_what_was_paid_before_is_counted_once_however_often_the_reply_is_used(tmp_path: Path) -> None:
+    with StubLlm() as stub:
+        with ReplyCache(tmp_path / "r.jsonl") as cache:
+            (paid,) = ask(stub.endpoint, question(), cache=cache)
+            _, again = ask_and_count(stub.endpoint, question(), cache=cache)
+        with ReplyCache(tmp_path / "r.jsonl") as cache:
+            _, total = ask_and_count(stub.endpoint, question(), question(), cache=cache)
+    assert again == Usage(replies_from_disk=1), "paid by the same run"
+    assert total == Usage(replies_from_disk=2) + paid.usage.as_paid_before()
+
+
+def test_a_run_goes_on_after_the_unusable_replies_of_the_run_before(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    with StubLlm(faults=["empty"] * 3) as stub:
+        with ReplyCache(path) as cache, pytest.raises(ReplyError) as failure:
+            ask(stub.endpoint, question(seed=7), cache=cache, max_attempts=2)
+        bad = replace(stub.totals)
+        with ReplyCache(path) as cache:
+            assert len(cache) == 0
+            (reply,), second = ask_and_count(stub.endpoint, question(seed=7), cache=cache, max_attempts=2)
+        with ReplyCache(path) as cache:
+            _, third = ask_and_count(stub.endpoint, question(seed=7), cache=cache)
+    assert len(failure.value.replies) == 2
+    assert [seen.body["seed"] for seen in stub.requests] == [7, 8, 9, 10]
+    assert reply.attempts == 4
+    assert second.invalid_replies == 1
+    assert second.paid_before_prompt_tokens == bad.prompt_tokens > 0
+    assert second.prompt_tokens == stub.totals.prompt_tokens - bad.prompt_tokens
+    assert third == Usage(
+        replies_from_disk=1,
+        paid_before_prompt_tokens=stub.totals.prompt_tokens,
+        paid_before_cached_tokens=stub.totals.cached_tokens,
+        paid_before_completion_tokens=stub.totals.completion_tokens,
+    )
+
+
+def test_an_unusable_reply_is_in_the_file_with_its_attempt(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    with ReplyCache(path) as cache, StubLlm(faults=["refusal", None]) as stub:
+        ask(stub.endpoint, question(), cache=cache)
+    first, second = map(json.loads, path.read_text().splitlines())
+    assert first["key"] == second["key"]
+    assert first["unusable"].startswith("I'm sorry")
+    assert (first["attempt"], second["attempts"]) == (1, 2)
+
+
+def test_a_file_from_before_unusable_replies_were_kept_is_read(tmp_path: Path) -> None:
+    old = {"key": "k", "text": "x", "model": "m", "attempts": 2, "usage": {"prompt_tokens": 5}}
+    (tmp_path / "r.jsonl").write_text(json.dumps(old | {"probabilities": None}) + "\n")
     with ReplyCache(tmp_path / "r.jsonl") as cache:
-        with StubLlm(faults=["empty", None]) as stub:
-            ask(stub.endpoint, question(), cache=cache)
-        assert len(cache) == 1
+        assert cache.get("k") == Stored("x", "m", 2, Usage(prompt_tokens=5), None)
+        assert cache.take_paid_before("k") == Usage(paid_before_prompt_tokens=5)
 
 
 def test_a_stored_reply_that_fails_a_newer_rule_is_asked_for_again(tmp_path: Path) -> None:
@@ -42,8 +96,9 @@ def test_a_stored_reply_that_fails_a_newer_rule_is_asked_for_again(tmp_path: Pat
         key = request_key(question(), "stub", {})
         cache.put(key, replace(STORED, text="I'm sorry, but I can't assist with that."))
         (reply,) = ask(stub.endpoint, question(), cache=cache)
-        assert stub.totals.requests == 1
-        assert cache.get(key) == replace(STORED, text=reply.text, usage=reply.usage)
+        (seen,) = stub.requests
+        assert seen.body["seed"] == question().seed + 1, "the same seed would give the same reply"
+        assert cache.get(key) == replace(STORED, text=reply.text, usage=reply.usage, attempts=2)
 
 
 DIFFERENCES = {
@@ -99,8 +154,21 @@ def test_a_line_cut_off_by_a_kill_is_cut_away_and_the_rest_kept(tmp_path: Path) 
             assert cache.get("three") == STORED
 
 
-@pytest.mark.parametrize("damage", [b"\0\0\0\0", b"{}", b"[1]", b'{"key": "k", "text": 1}', b"\xff"])
-def test_a_damaged_line_is_counted_and_the_others_are_read(tmp_path: Path, damage: bytes) -> None:
+DAMAGES = [
+    b"\0\0\0\0",
+    b"{}",
+    b"[1]",
+    b'{"key": "k", "text": 1}',
+    b'{"key": "k", "unusable": "", "attempt": null, "usage": {}}',
+    b'{"key": "k", "unusable": "", "attempt": 1, "usage": {"prompt_tokens": "3"}}',
+    b"\xff",
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_line_is_told_and_the_others_are_read(
+    tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "r.jsonl"
     with ReplyCache(path) as cache:
         cache.put("one", STORED)
@@ -109,6 +177,8 @@ def test_a_damaged_line_is_counted_and_the_others_are_read(tmp_path: Path, damag
     path.write_bytes(b"\n".join([first, damage, second, b""]))
     with ReplyCache(path) as cache:
         assert cache.unreadable == 1
+        assert caplog.messages == [f"{path}: 1 damaged lines, their replies are asked for again"]
+        assert cache.attempts("k") == 0
         assert cache.get("one") == cache.get("two") == STORED
 
 

@@ -3,7 +3,6 @@
 A small program plays vLLM here; test_real_engine.py starts the real one.
 """
 
-import socket
 import textwrap
 import threading
 from collections.abc import Iterator
@@ -83,7 +82,7 @@ def test_an_engine_that_dies_while_it_loads_is_reported_with_the_end_of_its_log(
     ("log", "remedy"),
     [
         ("api_server.py: error: unrecognized arguments: --nonsense", "llm.engine.arguments"),
-        ("OSError: [Errno 98] Address already in use", "remove --port"),
+        ("OSError: [Errno 98] Address already in use", "run again"),
         ("torch.OutOfMemoryError: CUDA out of memory", "a smaller llm.model"),
         ("RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory", "smaller"),
         ("ValueError: No available memory for the cache blocks", "a smaller llm.model"),
@@ -99,15 +98,11 @@ def test_a_known_cause_comes_with_its_remedy(play, tmp_path, log: str, remedy: s
     assert remedy in str(failure.value).splitlines()[1]
 
 
-def test_a_taken_port_is_reported_before_anything_starts(play, tmp_path) -> None:
-    play(PLAYED_SERVER)
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = str(other.getsockname()[1])
-        engine = start(tmp_path, arguments=("--port", port))
-        with pytest.raises(EngineError, match=f"port {port} is taken\n  remove --port"):
-            engine.start()
+@pytest.mark.parametrize("arguments", [("--port", "8000"), ("--port=8000",), ("--host=0.0.0.0",)])
+def test_a_port_or_host_of_ones_own_is_refused_before_anything_starts(tmp_path, arguments) -> None:
+    engine = start(tmp_path, arguments=arguments)
+    with pytest.raises(EngineError, match=r"llm\.engine\.arguments has --(port|host): .*\n  remove --"):
+        engine.start()
 
 
 def test_a_missing_model_folder_is_reported_before_anything_starts(tmp_path) -> None:
@@ -136,6 +131,40 @@ def test_an_engine_that_dies_too_often_is_given_up_and_says_why(play, tmp_path) 
         until(lambda: bool(engine.reports))
         with pytest.raises(EngineError, match=r"the engine died \(exit code 137\), after 0 restarts"):
             engine.check()
+
+
+def test_a_restart_happens_even_where_nobody_can_be_told(play, tmp_path) -> None:
+    def broken(line: str) -> None:
+        raise BrokenPipeError
+
+    play(PLAYED_SERVER)
+    with Engine(EngineConfig(), "some/model", "stub", tmp_path / "engine.log", broken) as engine:
+        engine.wait_ready()
+        kill_server()
+        (reply,) = ask(engine.endpoint, question())
+        assert reply.text
+        engine.check()
+
+
+def test_an_engine_stopped_in_the_middle_of_a_restart_is_not_started_again(play, tmp_path) -> None:
+    play(PLAYED_SERVER)
+    told, go_on = threading.Event(), threading.Event()
+
+    def slowly(line: str) -> None:
+        told.set()
+        go_on.wait(10)
+
+    with Engine(EngineConfig(), "some/model", "stub", tmp_path / "engine.log", slowly) as engine:
+        engine.wait_ready()
+        kill_server()
+        assert told.wait(10)
+        stopping = threading.Thread(target=engine.stop)
+        stopping.start()
+        until(engine._stopping.is_set)
+        go_on.set()
+        stopping.join(10)
+        assert not stopping.is_alive()
+        assert not alive(psutil.Process().children(recursive=True))
 
 
 def test_an_error_in_the_block_ends_the_engine_too(play, tmp_path) -> None:

@@ -1,16 +1,21 @@
 """For every way an endpoint can fail: what happens, and what the user reads."""
 
+import asyncio
+import base64
 import itertools
 import logging
 import socket
 
 import pytest
 
+from pipeline.config import LlmConfig
+from pipeline.llm.client import Client
 from pipeline.llm.model import (
     ContextTooLong,
     EndpointRefused,
     EndpointUnavailable,
     ReplyError,
+    RequestRefused,
 )
 from tests.llm.questions import DIGIT, GRADES, LABEL, TEXT, ask, ask_and_count, question
 from tests.servers.stub_llm import StubLlm
@@ -47,6 +52,35 @@ def test_rate_limit_waits_as_long_as_the_server_says(fault: str, at_least: float
     assert second.at - first.at >= at_least
 
 
+def test_a_rate_limit_holds_back_all_requests() -> None:
+    requests = [question(seed=n) for n in range(6)]
+    with StubLlm(faults=["rate_limit_seconds"], retry_after=1.2, latency_seconds=0.02) as stub:
+        ask(stub.endpoint, *requests, max_in_flight=2)
+    # Two were open when the answer came.
+    first, _, *later = (seen.at for seen in stub.requests)
+    assert len(later) == 5
+    assert min(later) - first >= 1.2
+
+
+def test_while_one_endpoint_asks_to_wait_the_others_are_asked() -> None:
+    requests = [question(seed=n) for n in range(20)]
+    with (
+        StubLlm(rates={"rate_limit_seconds": 1.0}, retry_after=3600) as limited,
+        StubLlm() as free,
+    ):
+        ask([limited.endpoint, free.endpoint], *requests, max_in_flight=4)
+    assert free.totals.requests == 20
+    assert len(limited.requests) <= 4
+
+
+def test_rate_limits_set_no_endpoint_aside() -> None:
+    requests = [question(seed=n) for n in range(5)]
+    with StubLlm(faults=["rate_limit"] * 5) as stub:
+        _, total = ask_and_count(stub.endpoint, *requests)
+    assert total.retries == 5
+    assert stub.models_asked == 1, "not probed again"
+
+
 def test_a_rate_limit_beyond_the_deadline_is_not_waited_for() -> None:
     with (
         StubLlm(faults=["rate_limit_seconds"], retry_after=3600) as stub,
@@ -66,8 +100,33 @@ def test_endless_server_errors_end_at_the_deadline() -> None:
 
 def test_nobody_at_the_endpoint_ends_at_the_deadline() -> None:
     endpoint = f"http://127.0.0.1:{_free_port()}/v1"
-    with pytest.raises(EndpointUnavailable, match=f"{LABEL}: .*{endpoint}"):
+    with pytest.raises(EndpointUnavailable, match=f"{LABEL}: .*{endpoint}: Cannot connect"):
         ask(endpoint, question(), deadline_seconds=0.5)
+
+
+def test_a_window_that_nobody_tells_in_time_names_the_endpoint_and_the_reason() -> None:
+    endpoint = f"http://127.0.0.1:{_free_port()}/v1"
+
+    async def window() -> None:
+        async with Client(LlmConfig(deadline_seconds=0.5), [endpoint], "stub", None) as client:
+            await client.context_window()
+
+    with pytest.raises(EndpointUnavailable, match=f"the context window: .*{endpoint}: Cannot connect"):
+        asyncio.run(window())
+
+
+@pytest.mark.parametrize("url", ["localhost:8000/v1", "http://", "http://h:x/v1", "http://a b/v1"])
+def test_what_is_no_url_is_refused_at_once_with_the_remedy(url: str) -> None:
+    with pytest.raises(EndpointRefused, match=r"endpoint '.+' .+\n  write llm.endpoints as base URLs"):
+        ask(url, question())
+
+
+def test_user_and_password_of_a_url_reach_the_server_and_no_message() -> None:
+    with StubLlm(faults=["unauthorized"]) as stub, pytest.raises(EndpointRefused) as failure:
+        ask(stub.endpoint.replace("://", "://me:pass%40word@"), question())
+    told = base64.b64encode(b"me:pass@word").decode()
+    assert stub.requests[0].authorization == f"Basic {told}"
+    assert str(failure.value).startswith(f"endpoint {stub.endpoint} ")
 
 
 def test_a_dead_endpoint_is_set_aside_and_the_others_do_its_work() -> None:
@@ -120,6 +179,42 @@ def test_a_second_attempt_has_another_seed_and_is_not_greedy() -> None:
     assert total == reply.usage
 
 
+@pytest.mark.parametrize("fault", ["no_choices", "message_text", "content_list", "content_number"])
+def test_a_reply_that_is_no_text_is_asked_again(fault: str) -> None:
+    with StubLlm(faults=[fault, None]) as stub:
+        (reply,) = ask(stub.endpoint, question())
+    assert reply.text
+    assert reply.usage.invalid_replies == 1
+
+
+@pytest.mark.parametrize("fault", ["usage_text", "usage_fractions"])
+def test_token_counts_that_are_no_numbers_are_not_counted(fault: str) -> None:
+    with StubLlm(faults=[fault]) as stub:
+        (reply,) = ask(stub.endpoint, question())
+    assert (reply.usage.requests, reply.usage.prompt_tokens, reply.usage.completion_tokens) == (1, 0, 0)
+
+
+def test_other_token_counts_are_kept_where_one_is_malformed() -> None:
+    with StubLlm(faults=["usage_details_list"]) as stub:
+        (reply,) = ask(stub.endpoint, question())
+    assert reply.usage.prompt_tokens == stub.totals.prompt_tokens > 0
+    assert reply.usage.cached_tokens == 0
+
+
+@pytest.mark.parametrize("fault", ["logprobs_text", "logprobs_empty", "logprob_null"])
+def test_malformed_logprobs_give_no_probabilities(fault: str) -> None:
+    with StubLlm(faults=[fault]) as stub:
+        (reply,) = ask(stub.endpoint, question(DIGIT))
+    assert reply.text in DIGIT.options
+    assert reply.probabilities is None
+
+
+def test_half_a_surrogate_pair_of_a_reply_kept_for_inspection_can_be_written() -> None:
+    with StubLlm(answer=lambda body: "x = \ud800") as stub, pytest.raises(ReplyError) as failure:
+        ask(stub.endpoint, question(TEXT), max_attempts=1)
+    assert failure.value.replies == ["x = \\ud800"]
+
+
 def test_half_a_surrogate_pair_is_not_used() -> None:
     answers = itertools.chain(["x = \ud800"], itertools.repeat("x = 3"))
     with StubLlm(answer=lambda body: next(answers)) as stub:
@@ -141,7 +236,8 @@ def test_text_with_a_special_token_is_not_used() -> None:
         ("unauthorized", "put a valid key into the environment variable MY_KEY"),
         ("forbidden", r"use a key that may \(environment variable MY_KEY\), or another llm.model"),
         ("wrong_model", "set llm.model to a name it serves"),
-        ("bad_request", "check llm.extra_body and llm.constraints"),
+        ("no_balance", "the account has no credit left"),
+        ("no_quota", "the account has no credit left"),
     ],
 )
 def test_what_will_never_work_stops_at_once_with_the_remedy(
@@ -152,6 +248,22 @@ def test_what_will_never_work_stops_at_once_with_the_remedy(
         ask(stub.endpoint, question(), api_key_env="MY_KEY")
     assert len(stub.requests) == 1
     assert stub.endpoint in str(failure.value)
+
+
+@pytest.mark.parametrize("fault", ["bad_request", "too_large", "unprocessable"])
+def test_one_request_that_is_refused_leaves_the_others_alone(fault: str) -> None:
+    async def both(endpoint: str) -> list[object]:
+        async with Client(LlmConfig(max_in_flight=1), [endpoint], "stub", None) as client:
+            asked = (client.ask(question(seed=n)) for n in range(2))
+            return await asyncio.gather(*asked, return_exceptions=True)
+
+    with StubLlm(faults=[fault]) as stub:
+        refused, answered = asyncio.run(both(stub.endpoint))
+    assert isinstance(refused, RequestRefused)
+    assert refused.label == LABEL
+    assert "check llm.extra_body and llm.constraints" in str(refused)
+    assert stub.endpoint in refused.detail
+    assert not isinstance(answered, Exception)
 
 
 def test_a_wrong_key_is_refused_before_any_trace_is_asked_about() -> None:

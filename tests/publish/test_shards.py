@@ -91,6 +91,16 @@ def test_rows_put_in_near_the_start_leave_most_of_the_files_bytes_as_they_were(t
     assert _shared(before, after) > 0.6 * before.stat().st_size
 
 
+def test_with_several_row_groups_rows_put_in_leave_most_of_the_bytes_as_they_were(tmp_path: Path) -> None:
+    size = {"file_bytes": 10**9, "row_group_bytes": 8_000_000}
+    rows = noise(30_000, 1000)
+    (before,) = write_files([rows], SCHEMA, tmp_path / "a", **size)
+    changed = [rows.slice(0, 300), noise(7, 990, seed=1), rows.slice(300)]
+    (after,) = write_files(changed, SCHEMA, tmp_path / "b", **size)
+    assert pq.read_metadata(before).num_row_groups == 4
+    assert _shared(before, after) > 0.7 * before.stat().st_size
+
+
 def _shared(before: Path, after: Path) -> int:
     """Bytes of the old file's pages that stand in the new one, too."""
     new = after.read_bytes()

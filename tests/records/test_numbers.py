@@ -58,6 +58,11 @@ def test_a_number_is_found_however_it_is_written(claim: str, source: str) -> Non
         ("11/12", "11/13", ["12"]),
         ("2024", "", ["2024"]),
         ("77 and again 77", "", ["77"]),
+        ("97. That is the answer.", "", ["97"]),
+        ("97. That is the answer.\n\n1. First\n2. Second", "", ["97"]),
+        ("12. the sum\n15. the product", "", ["12", "15"]),
+        ("12: the sum\n11: the rest", "", ["12", "11"]),
+        ("(41) is left\n  of it all", "", ["41"]),
     ],
 )
 def test_a_number_that_stands_nowhere_is_named(claim: str, source: str, missing: list[str]) -> None:
@@ -69,6 +74,7 @@ def test_a_number_that_stands_nowhere_is_named(claim: str, source: str, missing:
     [
         "0, 1, 2 and 10",
         "11. first\n12. second\n  (13) third",
+        "11) first\n    more of it\n\n12) second",
         "use sha256 and x12, int64",
         "log.info('%.1f')",
         "x_12 + a.15",

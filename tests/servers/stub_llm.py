@@ -37,11 +37,28 @@ HTTP_FAULTS = {
     "forbidden": (403, "This key may not use the model (key {key})"),
     "wrong_model": (404, "The model `{model}` does not exist."),
     "bad_request": (400, "Unknown parameter: 'messages[0].colour'"),
+    "too_large": (413, "Request entity too large"),
+    "unprocessable": (422, "Value error"),
+    "no_balance": (402, "Insufficient Balance"),
+    "no_quota": (429, "insufficient_quota: You exceeded your current quota"),
     "rate_limit": (429, "Too many requests"),
     "rate_limit_seconds": (429, "Too many requests"),
     "rate_limit_date": (429, "Too many requests"),
     "server_error": (500, "Internal server error"),
     "unavailable": (503, "Loading"),
+}
+# Faults that are JSON and no proper completion: where something else stands, and what.
+MALFORMED: dict[str, tuple[tuple[str | int, ...], Any]] = {
+    "no_choices": (("choices",), []),
+    "message_text": (("choices", 0, "message"), "x = 3"),
+    "content_list": (("choices", 0, "message", "content"), [{"type": "text", "text": "x = 3"}]),
+    "content_number": (("choices", 0, "message", "content"), 3),
+    "logprobs_text": (("choices", 0, "logprobs"), "none"),
+    "logprobs_empty": (("choices", 0, "logprobs"), {"content": []}),
+    "logprob_null": (("choices", 0, "logprobs", "content", 0, "top_logprobs", 0, "logprob"), None),
+    "usage_text": (("usage",), "12 tokens"),
+    "usage_fractions": (("usage",), {"prompt_tokens": "12", "completion_tokens": 1.5}),
+    "usage_details_list": (("usage", "prompt_tokens_details"), [3]),
 }
 # Others: "hang" (until the client leaves), "reset" (in mid-body), "invalid_json" (HTTP body), "length".
 
@@ -235,8 +252,11 @@ class StubLlm:
             "total_tokens": prompt_tokens + completion_tokens,
             "prompt_tokens_details": {"cached_tokens": cached_tokens},
         }
-        reply = {"id": "chatcmpl-stub", "object": "chat.completion", "created": 0}
-        return web.json_response(reply | {"model": self.model, "choices": [choice], "usage": usage})
+        reply = {"id": "chatcmpl-stub", "object": "chat.completion", "created": 0, "model": self.model}
+        reply |= {"choices": [choice], "usage": usage}
+        if fault in MALFORMED:
+            _put(reply, *MALFORMED[fault])
+        return web.json_response(reply)
 
     def _reply(self, body: JsonObject) -> tuple[str, JsonObject | None]:
         chance = stub_replies.dice(body)
@@ -283,6 +303,13 @@ class StubLlm:
             yield
         finally:
             self.totals.running -= 1
+
+
+def _put(reply: Any, path: tuple[str | int, ...], value: Any) -> None:
+    *way, last = path
+    for step in way:
+        reply = reply[step]
+    reply[last] = value
 
 
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -1,0 +1,51 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.llm.urls import shown_url, url_fault
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://host:8000/v1", "http://host:8000/v1"),
+        ("https://me:pw@host/v1", "https://host/v1"),
+        ("https://me@host/v1", "https://host/v1"),
+        ("me:pw@host:8000/v1", "host:8000/v1"),
+        ("https://me:p/w@x@host/v1", "https://host/v1"),
+    ],
+)
+def test_a_url_is_shown_without_user_and_password(url: str, shown: str) -> None:
+    assert shown_url(url) == shown
+
+
+@given(st.text(), st.text())
+def test_no_password_is_ever_shown(password: str, user: str) -> None:
+    assert shown_url(f"https://{user}:{password}@host/v1") == "https://host/v1"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://host/v1", "https://api.example.com/v1", "HTTP://127.0.0.1:8000/v1", "http://[::1]:8000/v1"],
+)
+def test_a_base_url_has_no_fault(url: str) -> None:
+    assert url_fault(url) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("", "does not begin with http:// or https://"),
+        ("localhost:8000/v1", "does not begin with http:// or https://"),
+        ("host/v1", "does not begin with http:// or https://"),
+        ("ftp://host/v1", "does not begin with http:// or https://"),
+        ("http:///v1", "names no host"),
+        ("http://host:80000/v1", "is no URL"),
+        ("http://host:port/v1", "is no URL"),
+        ("http://[::1/v1", "is no URL"),
+        (" http://host/v1", "has white space in it"),
+        ("http://host/v1\n", "has white space in it"),
+    ],
+)
+def test_what_is_no_base_url_is_told(url: str, fault: str) -> None:
+    assert url_fault(url) == fault
