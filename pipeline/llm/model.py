@@ -149,7 +149,10 @@ class EndpointUnavailable(ModelError):
     detail: str
 
     def __str__(self) -> str:
-        return f"{self.label}: no endpoint answered in time ({self.detail})"
+        return (
+            f"{self.label}: no endpoint answered in time ({self.detail})\n"
+            "  see that a server runs there, or correct llm.endpoints"
+        )
 
 
 @dataclass(eq=False)

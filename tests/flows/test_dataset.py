@@ -125,7 +125,7 @@ def test_odd_input_ends_in_counted_outcomes(build, tmp_path):
         [
             trace(long_reasoning(30)),
             trace("A planted <|block_end|> token. " + long_reasoning(20)),
-            trace("One sentence and no more."),
+            trace(f"One sentence {'and one more apple ' * 30}and no more."),
             trace(long_reasoning(4_500)),
         ],
     )
@@ -143,8 +143,8 @@ def test_odd_input_ends_in_counted_outcomes(build, tmp_path):
     sizes = [
         sum(tokens) for shard in shards for tokens in pq.read_table(shard)["sentence_tokens"].to_pylist()
     ]
-    assert min(sizes) < 10
     assert max(sizes) > 60_000
+    assert [1] in [row["block_ends"] for row in rows if len(row["sentence_ends"]) == 1]
 
 
 def test_failed_traces_are_never_published_and_done_on_the_next_run(build, tmp_path):

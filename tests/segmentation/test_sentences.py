@@ -12,7 +12,8 @@ REAL_TRACES = Path(__file__).parents[3] / "shared" / "data" / "real-traces.parqu
 
 MARKS = [
     "```\n", "```python\n", "\n```\n", "~~~\n", "`", "$", "$$", r"\[", r"\]", r"\(", r"\)",
-    r"\begin{cases}", r"\end{cases}", "\n- ", "\n1. ", "\n| a. B | c |\n", "\n> ", "\r\n", "\t",
+    r"\begin{cases}", r"\end{cases}", r"\end{a}", "// A. B\n", "# A. B\n", "{\n", "  x = 1;\n",
+    "\n- ", "\n1. ", "\n| a. B | c |\n", "\n> ", "\r\n", "\t",
     "\n\n", "\n    x = 1\n", "Wait. ", "So it is. ", "e.g. ", "🙂", "。", "a", ":", "= 2\n", " ",
 ]  # fmt: skip
 
@@ -93,9 +94,13 @@ def test_a_span_that_belongs_together_is_never_cut(span: str) -> None:
     [
         "def f(x):\n    # First. Then\n    y = x. real\n\n    return y",
         "for (;;) {\n\tstep(); // One. Two\n\n\tstop();\n}",
+        "def f(x):\n  # First. Then\n  y = x. Real\n\n  return y",
+        'int main() {\n  // First. Then\n  if (a < 3) {\n    print("A. B");\n  }\n\n  return 0;\n}',
+        '// First. Then\nint x = 1;\n/* A. B */\nPrint("A. B");\n}',
+        "# First. Then\nx = f(1)\n# Third. Fourth\ny = 2",
     ],
 )
-def test_indented_code_without_a_fence_is_never_cut(code: str) -> None:
+def test_code_without_a_fence_is_never_cut(code: str) -> None:
     assert_whole(wrapped("look") + f"\n\n{code}\n\nThat is the whole of the program.", code)
 
 
@@ -133,6 +138,46 @@ def test_indented_prose_is_no_code_and_is_cut() -> None:
     ]
     text = "\n\n".join(["1. Count the units first.", *paragraphs * 20])
     assert max(map(len, sentences(text))) <= 900
+
+
+ROWS = "".join(f"x_{{{n}}} &= {n}. Y + {n} \\\\\n\n" for n in range(120))
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        f"\\begin{{align}}\n{ROWS}\\end{{align}}",
+        f"\\[\n{ROWS}\\]",
+        f"\\[\n\\begin{{aligned}}\n{ROWS}\\end{{aligned}}\n\\]",
+        f"\\begin{{align*}}\n{ROWS}\\begin{{cases}} A. B \\end{{cases}}\n\n{ROWS}\\end{{align*}}",
+    ],
+)
+def test_a_long_formula_with_blank_lines_is_never_cut(formula: str) -> None:
+    assert len(formula) > 2_000
+    assert_whole(wrapped(formula), formula)
+
+
+def test_a_formula_of_more_than_twenty_thousand_characters_is_cut() -> None:
+    assert len(sentences(f"\\[\n{ROWS * 9}\\]")) > 20
+
+
+@pytest.mark.parametrize("lost", [r"\begin{align}", r"\begin{cases}", r"\["])
+def test_a_formula_is_whole_behind_one_that_was_never_closed(lost: str) -> None:
+    formula = f"\\begin{{gather}}\n{ROWS}\\end{{gather}}"
+    text = f"{lost} and {FREE}\n\n{wrapped(formula)}"
+    assert_whole(text, formula)
+    assert len(sentences(text)) == len(sentences(f"and {FREE}\n\n{wrapped(formula)}"))
+
+
+@pytest.mark.parametrize(("begin", "end"), [(r"\[", r"\]"), (r"\begin{align}", r"\end{align}")])
+def test_one_that_was_never_closed_does_not_reach_over_the_next(begin: str, end: str) -> None:
+    text = f"{begin} lost here\n\n{FREE}\n\n{begin} x = 1. Y {end}\n\n{FREE}"
+    assert len(sentences(text)) >= 2 * len(sentences(FREE))
+
+
+def test_prose_between_a_lost_opening_and_a_lost_close_is_cut() -> None:
+    prose = "\n\n".join([FREE] * 40)
+    assert len(sentences(rf"\[ lost, then {prose} and lost \]")) > 100
 
 
 def test_prices_are_no_math() -> None:
@@ -176,6 +221,8 @@ def test_no_short_fragment_stands_alone() -> None:
 PATHOLOGICAL = [
     "$", "`", "```\n", "(", "[", "\\", "\n", " ", ".", "-", "|", "#", "1.", "a", "\\[", "\\begin{",
     ". ", "$a ", "Aa. ", "\n    x", "\n- ", "= 1\n", "` ``", "\n```py\n", ".)", "a:\n", "\r\n",
+    "\\begin{a}", "\\end{a}", "\\begin{a}\n\n", "\\begin{a}\\end{b}", "\\[\n\n", "{\n", "x;\n\n", "// A. B\n",
+    "# A\n", "\n  x. Y", "\n\nSo we see. ",
 ]  # fmt: skip
 
 
