@@ -176,7 +176,7 @@ class LlmConfig(Section):
     seed: Annotated[int, Field(description="Seed that every request's own seed is made from.")] = 0
     extra_body: Annotated[
         dict[str, Any],
-        Field(description="More fields of every request, e.g. chat_template_kwargs."),
+        Field(description="More fields of every request, e.g. chat_template_kwargs; the card shows them."),
     ] = {}
     price_per_million_prompt_tokens: Annotated[
         float | None, Field(ge=0, description="Price of a million prompt tokens, in any currency.")
@@ -190,14 +190,19 @@ class LlmConfig(Section):
 class PublishConfig(Section):
     """How the published folder is written."""
 
-    license: Annotated[str, Field(description="Licence of the published data, as on the Hub.")] = "apache-2.0"
+    license: Annotated[
+        str | None, Field(description="Licence of the published data, as on the Hub; null states none.")
+    ] = None
     pretty_name: Annotated[str, Field(description="Title of the card.")] = "Mementos"
     language: Annotated[tuple[str, ...], Field(description="Languages of the data (ISO 639-1).")] = ("en",)
     shard_bytes: Annotated[int, Field(ge=1_000_000, description="Largest published file, in bytes.")] = (
         500_000_000
     )
     row_group_bytes: Annotated[
-        int, Field(ge=100_000, description="Largest row group, in uncompressed bytes.")
+        # Content-defined chunks survive an insertion only inside large row groups: 82 % of the bytes at 8 MB,
+        # 32 % at 2 MB, 6 % at 100 KB.
+        int,
+        Field(ge=8_000_000, description="Largest row group, in uncompressed bytes."),
     ] = 100_000_000
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import BuildConfig
-from pipeline.files import file_digest, value_digest, write_json
+from pipeline.files import file_digest, sync, value_digest, write_json
 from pipeline.publish.card import CardFacts, card_settings, write_card
 from pipeline.publish.rows import CONFIGURATIONS, Configuration, Made
 from pipeline.publish.shards import write_files
@@ -60,7 +60,9 @@ def publish(
     _remove_leftovers(run)
     unfinished = run.root / f".publish.{os.getpid()}.new"
     rows = _write_folder(run, shards, config, made, unfinished)
-    _sync(unfinished)
+    # Only what is on the disk may be recorded as being there.
+    for path in (*unfinished.rglob("*"), unfinished):
+        sync(path)
     files = {
         name: {"bytes": path.stat().st_size, "sha256": file_digest(path)}
         for name, path in _files(unfinished).items()
@@ -118,16 +120,6 @@ def _is_whole(folder: Path, files: dict[str, dict[str, Any]]) -> bool:
 def _files(folder: Path) -> dict[str, Path]:
     """The files below the folder by their paths in it, in order."""
     return {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def _sync(folder: Path) -> None:
-    """Has all that lies in the folder on the disk: only then may a record say that it is there."""
-    for path in (*folder.rglob("*"), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _write_folder(

@@ -126,7 +126,7 @@ def test_odd_input_ends_in_counted_outcomes(build, tmp_path):
             trace(long_reasoning(30)),
             trace("A planted <|block_end|> token. " + long_reasoning(20)),
             trace(f"One sentence {'and one more apple ' * 30}and no more."),
-            trace(long_reasoning(4_500)),
+            trace(long_reasoning(5_200)),
         ],
     )
     empty = tmp_path / "empty.jsonl"
@@ -140,9 +140,8 @@ def test_odd_input_ends_in_counted_outcomes(build, tmp_path):
     assert told["rejected"] == {"special_token": 1, "empty_file": 1, "unreadable_file": 1}
     assert (told["traces_in"], told["done"], told["failed"]) == (6, 3, 0)
     shards = sorted((tmp_path / "run/records").glob("*.parquet"))
-    sizes = [
-        sum(tokens) for shard in shards for tokens in pq.read_table(shard)["sentence_tokens"].to_pylist()
-    ]
+    rows = [row for shard in shards for row in pq.read_table(shard).to_pylist()]
+    sizes = [sum(row["sentence_tokens"]) for row in rows]
     assert max(sizes) > 60_000
     assert [1] in [row["block_ends"] for row in rows if len(row["sentence_ends"]) == 1]
 
