@@ -50,7 +50,9 @@ def build(
     from flows.dataset import dataset
 
     # `kill` and a scheduler's stop end the run as Ctrl-C does: engine and server are stopped, work is kept.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Said for SIGINT too, since a shell's background jobs start with it ignored.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
     try:
         with shown_progress(run, described, console):
             totals = dataset(build=described, run_dir=run.root)

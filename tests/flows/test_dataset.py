@@ -189,6 +189,24 @@ def test_a_killed_run_resumes_to_the_same_bytes(build, prefect_server, tmp_path)
         assert shard_digests(broken, stage) == shard_digests(tmp_path / "whole", stage)
 
 
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=lambda stop: stop.name)
+def test_an_interrupted_run_ends_at_once_and_goes_on_later(build, prefect_server, tmp_path, stop):
+    run = tmp_path / "run"
+    with StubLlm(latency_seconds=0.5) as stub, (tmp_path / "err").open("w") as err:
+        command = build_command(stub.endpoint, (SAMPLE,), run, {})
+        process = subprocess.Popen(command, env=prefect_server.environment, cwd=ROOT, stdout=err, stderr=err)
+        wait_for_replies(run, "score", process)
+        process.send_signal(stop)
+        # Far less than the rest of the run would take.
+        assert process.wait(30) == 130
+        assert "run the same command to go on" in (tmp_path / "err").read_text()
+        assert not run.joinpath("publish").exists()
+    with StubLlm() as stub:
+        told = totals(build(stub.endpoint, SAMPLE))
+    assert (told["done"], told["failed"]) == (18, 0)
+    assert told["usage"]["score"]["replies_from_disk"] > 0
+
+
 def wait_for_replies(run: Path, stage: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
