@@ -6,6 +6,7 @@ A small program plays vLLM here; test_real_engine.py starts the real one.
 import textwrap
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -13,6 +14,7 @@ import pytest
 
 from pipeline.config import EngineConfig
 from pipeline.llm import engine as engine_module
+from pipeline.llm import guard
 from pipeline.llm.engine import Engine, EngineError
 from tests.llm.questions import ask, question
 from tests.llm.test_guard import alive, until
@@ -38,7 +40,17 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[object]:
         monkeypatch.setattr(engine_module, "SERVER", (str(file),))
 
     yield put
-    assert not [p for p in psutil.Process().children() if alive([p])], "something was left running"
+    assert not alive(engine_processes()), "something was left running"
+
+
+def engine_processes() -> list[psutil.Process]:
+    """The guards that this process has started, each with all that is below it; no other children."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if guard.__file__ in child.cmdline():
+                found += [child, *child.children(recursive=True)]
+    return found
 
 
 def start(tmp_path: Path, model: str = "some/model", **config: object) -> Engine:
@@ -55,7 +67,7 @@ def test_an_engine_answers_while_the_block_lasts_and_is_gone_after(play, tmp_pat
         engine.wait_ready()
         (reply,) = ask(engine.endpoint, question())
         assert reply.text
-        family = psutil.Process().children(recursive=True)
+        family = engine_processes()
         assert len(family) == 2, "the guard and the server"
     assert not alive(family)
 
@@ -164,7 +176,7 @@ def test_an_engine_stopped_in_the_middle_of_a_restart_is_not_started_again(play,
         go_on.set()
         stopping.join(10)
         assert not stopping.is_alive()
-        assert not alive(psutil.Process().children(recursive=True))
+        assert not alive(engine_processes())
 
 
 def test_an_error_in_the_block_ends_the_engine_too(play, tmp_path) -> None:
@@ -174,7 +186,7 @@ def test_an_error_in_the_block_ends_the_engine_too(play, tmp_path) -> None:
     def interrupted() -> None:
         with start(tmp_path) as engine:
             engine.wait_ready()
-            family.extend(psutil.Process().children(recursive=True))
+            family.extend(engine_processes())
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -188,7 +200,7 @@ def test_stopping_in_the_middle_of_loading_ends_the_engine(play, tmp_path) -> No
     with start(tmp_path) as engine:
         waiting = threading.Thread(target=wait_in_vain, args=(engine,))
         waiting.start()
-        family = psutil.Process().children(recursive=True)
+        family = engine_processes()
         engine.stop()
         waiting.join(10)
     assert family
@@ -204,6 +216,5 @@ def wait_in_vain(engine: Engine) -> None:
 
 def kill_server() -> None:
     """kill -9 of the server, not of its guard."""
-    (guard,) = psutil.Process().children()
-    (server,) = guard.children()
+    _, server = engine_processes()
     server.kill()
