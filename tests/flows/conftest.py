@@ -25,8 +25,10 @@ class PrefectServer:
     @property
     def environment(self) -> dict[str, str]:
         """What a command needs in its environment to use the server."""
+        # Commands that other tests run in this process leave their Prefect settings in its environment.
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         return {
-            **os.environ,
+            **clean,
             "PREFECT_API_URL": self.api_url,
             "PREFECT_HOME": str(self.home),
             "PYTHONPATH": str(ROOT),
