@@ -12,6 +12,7 @@ from rich.text import Text
 
 from pipeline.commands import options
 from pipeline.commands.console import messages, output
+from pipeline.commands.prefect_server import prefect_for_a_run
 from pipeline.commands.progress import shown_progress
 from pipeline.outcomes import RejectReason
 
@@ -32,7 +33,8 @@ def build(
     """Build a Memento dataset: read, split, score, cut, write mementos, check, publish to a folder.
 
     What an earlier run in the same folder has done is not done again. Exit code 0: all traces done or
-    rejected for a stated reason; 1: it could not be done; 3: some traces failed and wait for the next run.
+    rejected for a stated reason; 1: it could not be done, or no trace was left; 3: some traces failed and
+    wait for the next run.
 
     Examples:
 
@@ -47,14 +49,14 @@ def build(
     described = options.build_config(config, source, limit, endpoint, model, overrides)
     run = options.made_run_folder(described, run_dir)
     _settle_prefect(verbose)
-    from flows.dataset import dataset
-
     # `kill` and a scheduler's stop end the run as Ctrl-C does: engine and server are stopped, work is kept.
     # Said for SIGINT too, since a shell's background jobs start with it ignored.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
     try:
-        with shown_progress(run, described, console):
+        with prefect_for_a_run(), shown_progress(run, described, console):
+            from flows.dataset import dataset
+
             totals = dataset(build=described, run_dir=run.root)
     except KeyboardInterrupt:
         console.print(f"stopped; what is done is kept in {run.root}, run the same command to go on")
@@ -70,6 +72,10 @@ def build(
             "run the same command to try them again"
         )
         raise typer.Exit(3)
+    if not totals["done"]:
+        console.print("no trace was left to publish: see what was rejected above, and the files in")
+        console.print(str(run.root / "rejected"))
+        raise typer.Exit(1)
 
 
 def summary(totals: dict[str, Any]) -> Table:
@@ -80,7 +86,9 @@ def summary(totals: dict[str, Any]) -> Table:
     table.add_row("traces in", f"{totals['traces_in']:,}")
     table.add_row("done", f"{totals['done']:,}")
     for reason, count in sorted(totals["rejected"].items(), key=lambda item: -item[1]):
-        table.add_row("rejected", f"{count:,} {RejectReason(reason).text}")
+        # Not the data's fault, and no defect: nobody wanted more.
+        label = "not chosen" if reason == RejectReason.NOT_CHOSEN else "rejected"
+        table.add_row(label, f"{count:,} {RejectReason(reason).text}")
     table.add_row("failed", f"{totals['failed']:,}")
     table.add_row("blocks", f"{totals['blocks']:,}")
     table.add_row("mementos", f"{totals['mementos']:,}{_passed(totals)}")
@@ -120,10 +128,7 @@ def _usage(used: dict[str, int]) -> str:
 
 def _settle_prefect(verbose: bool) -> None:
     """Settings that Prefect reads when it is imported: no reports to its makers, no log unless asked for."""
-    # Its own 20 s are too few for the first start, which migrates a database, on a busy machine.
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     if not verbose:
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-        os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")

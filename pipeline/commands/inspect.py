@@ -51,9 +51,9 @@ def inspect(
 
       openmementos inspect openmementos-sample --state rejected
 
-      openmementos inspect data/runs/openmementos-sample 3f2a --block 2
+      openmementos inspect data/runs/openmementos-sample TRACE_ID --block 2
 
-      openmementos inspect openmementos-sample 3f2a --json
+      openmementos inspect openmementos-sample TRACE_ID --json
     """
     folder = find_run(run, _RUNS)
     if trace_id is None:

@@ -63,13 +63,12 @@ def _bars(reader: ProgressReader, console: Console, ended: threading.Event) -> N
 
 def _lines(reader: ProgressReader, console: Console, ended: threading.Event) -> None:
     rates = _Rates()
-    told: dict[str, int] = {}
+    # What an earlier run has done is no news.
+    told = {stage.stage: stage.done for stage in reader.read()}
     next_line = time.monotonic()
     step = _Step(reader)
     while True:
         last_look = ended.is_set()
-        if news := step.news():
-            console.print(news, highlight=False)
         stages = reader.read()
         for stage in stages:
             rates.text(stage)
@@ -82,6 +81,8 @@ def _lines(reader: ProgressReader, console: Console, ended: threading.Event) -> 
                 rate = rates.text(stage)
                 end = f", {rate}" if rate else ""
                 console.print(f"{verb}: {stage.done} of {stage.expected} traces{end}", highlight=False)
+        if news := step.news():
+            console.print(news, highlight=False)
         if time.monotonic() >= next_line:
             next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
         if last_look:

@@ -66,7 +66,7 @@ def sources(config: SourceConfig) -> list[Item]:
 
 def prefect() -> list[Item]:
     """Whether the Prefect server that this environment names answers; without one, flows run in-process."""
-    url, named_in = _prefect_url()
+    url, named_in = prefect_url()
     if url is None:
         return [ok("prefect", "in-process (`openmementos ui` starts a server with a UI)")]
     try:
@@ -102,7 +102,7 @@ def _available_memory_gib() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
-def _prefect_url() -> tuple[str | None, str]:
+def prefect_url() -> tuple[str | None, str]:
     """Where Prefect would look for its server, and what says so. Importing Prefect takes seconds."""
     if url := os.environ.get("PREFECT_API_URL"):
         return url, "PREFECT_API_URL"

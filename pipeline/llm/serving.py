@@ -1,18 +1,24 @@
 """The model of a build, being served: endpoints that the config names, or a vLLM server of our own."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 from platformdirs import user_cache_path
 
 from pipeline.config import LlmConfig
 from pipeline.llm.bundled import NAME as BUNDLED_NAME
 from pipeline.llm.bundled import bundled_model
 from pipeline.llm.engine import Engine
+from pipeline.llm.model import EndpointUnavailable
+from pipeline.llm.urls import shown_url
 
 BUNDLED = "bundled"
+# Whoever names endpoints has started them; half a minute covers one that is just coming up.
+_SECONDS_FOR_AN_ENDPOINT = 30.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,8 @@ def starting(config: LlmConfig, log: Path, tell: Callable[[str], None]) -> Itera
     log: file for the engine's output; tell is called with what is being waited for.
     """
     if config.endpoints:
-        yield Starting(Served(config.endpoints, model_name(config)), None)
+        seconds = min(_SECONDS_FOR_AN_ENDPOINT, config.deadline_seconds)
+        yield Starting(Served(config.endpoints, model_name(config)), None, seconds, tell)
         return
     if config.model == BUNDLED:
         cache = user_cache_path("openmementos")
@@ -46,7 +53,16 @@ def starting(config: LlmConfig, log: Path, tell: Callable[[str], None]) -> Itera
         model = config.model
     tell(f"loading {model_name(config)} into vLLM, see {log}")
     with Engine(config.engine, model, model_name(config), log, notify=tell) as engine:
-        yield Starting(Served((engine.endpoint,), model_name(config)), engine)
+        yield Starting(Served((engine.endpoint,), model_name(config)), engine, 0.0, tell)
+
+
+def _fault(endpoint: str) -> str:
+    """Why nobody answers at an endpoint; empty where somebody does, whatever the answer."""
+    try:
+        httpx2.get(f"{endpoint}/models", timeout=10, trust_env=False)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        return f"{shown_url(endpoint)}: {error or type(error).__name__}"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -55,12 +71,29 @@ class Starting:
 
     served: Served
     engine: Engine | None
+    seconds: float
+    tell: Callable[[str], None]
 
     def ready(self) -> Served:
-        """Waits until the model answers. Raises EngineError with the end of the log where it does not."""
+        """Waits until the model answers, at configured endpoints for `seconds` at most.
+
+        Raises EngineError with the end of the log, or EndpointUnavailable, where it does not.
+        """
         if self.engine is not None:
             self.engine.wait_ready()
+        else:
+            self._wait_for_an_endpoint()
         return self.served
+
+    def _wait_for_an_endpoint(self) -> None:
+        deadline = time.monotonic() + self.seconds
+        while faults := [fault for url in self.served.endpoints if (fault := _fault(url))]:
+            if len(faults) < len(self.served.endpoints):
+                return
+            self.tell(f"waiting for an endpoint: {'; '.join(faults)}")
+            if time.monotonic() > deadline:
+                raise EndpointUnavailable("before the first request", "; ".join(faults))
+            time.sleep(1.0)
 
     def check(self) -> None:
         """Raises EngineError where the engine has died too often to be started again."""

@@ -38,7 +38,7 @@ def partition(
     weight: float = 0.5,
     objective: Objective = paper_objective,
 ) -> Partition:
-    """Blocks that maximise mean cut score minus `weight` times the spread of block sizes; exactly.
+    """Blocks that maximise score per block minus `weight` times the spread of block sizes; exactly.
 
     scores: n-1 boundary scores (0 to 3; any number from 0 on works), the first standing between
     the first two sentences; tokens: n sentence sizes in tokens; objective: by default, for K

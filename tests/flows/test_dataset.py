@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -205,6 +206,22 @@ def test_an_interrupted_run_ends_at_once_and_goes_on_later(build, prefect_server
         told = totals(build(stub.endpoint, SAMPLE))
     assert (told["done"], told["failed"]) == (18, 0)
     assert told["usage"]["score"]["replies_from_disk"] > 0
+
+
+def test_a_terminals_ctrl_c_reaches_all_and_still_ends_the_run_at_once(prefect_server, tmp_path):
+    # No server is named, so the run has one of its own; a terminal signals the whole process group.
+    environment = {k: v for k, v in prefect_server.environment.items() if k != "PREFECT_API_URL"}
+    run = tmp_path / "run"
+    with StubLlm(latency_seconds=0.5) as stub, (tmp_path / "err").open("w") as err:
+        command = build_command(stub.endpoint, (SAMPLE,), run, {})
+        environment["PREFECT_HOME"] = str(tmp_path / "prefect")
+        process = subprocess.Popen(
+            command, env=environment, cwd=ROOT, stdout=err, stderr=err, start_new_session=True
+        )
+        wait_for_replies(run, "score", process)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(40) == 130
+    assert "run the same command to go on" in (tmp_path / "err").read_text()
 
 
 def wait_for_replies(run: Path, stage: str, process: subprocess.Popen[bytes]) -> None:
