@@ -65,17 +65,17 @@ def sources(config: SourceConfig) -> list[Item]:
 
 
 def prefect() -> list[Item]:
-    """Whether the Prefect server that this environment names answers; without one, flows run in-process."""
+    """Whether the Prefect server that this environment names answers; without one, a build has its own."""
     url, named_in = prefect_url()
     if url is None:
-        return [ok("prefect", "in-process (`openmementos ui` starts a server with a UI)")]
+        return [ok("prefect", "none named: each build starts its own (`openmementos ui` starts one with a UI)")]
     try:
         healthy = httpx2.get(f"{url.rstrip('/')}/health", timeout=_SECONDS).is_success
     except (httpx2.HTTPError, httpx2.InvalidURL):
         healthy = False
     if healthy:
         return [ok("prefect", f"server at {url}")]
-    remedy = "start it (`openmementos ui`), or unset PREFECT_API_URL to run in-process"
+    remedy = "start it (`openmementos ui`), or unset PREFECT_API_URL: builds then have their own"
     return [broken("prefect", f"{url} (from {named_in}) does not answer", remedy)]
 
 

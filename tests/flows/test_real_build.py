@@ -1,4 +1,4 @@
-"""One build as a new user runs it: a Prefect server of its own, a vLLM server, the bundled model, no stub anywhere."""
+"""One build as a new user runs it: servers of its own, the bundled model, no stub anywhere."""
 
 import json
 import os
