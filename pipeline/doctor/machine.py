@@ -68,7 +68,7 @@ def prefect() -> list[Item]:
     """Whether the Prefect server that this environment names answers; without one, a build has its own."""
     url, named_in = prefect_url()
     if url is None:
-        return [ok("prefect", "none named: each build starts its own (`openmementos ui` starts one with a UI)")]
+        return [ok("prefect", "none named: a build starts its own (`openmementos ui` starts one with a UI)")]
     try:
         healthy = httpx2.get(f"{url.rstrip('/')}/health", timeout=_SECONDS).is_success
     except (httpx2.HTTPError, httpx2.InvalidURL):
