@@ -42,7 +42,7 @@ class Server:
         return {**os.environ, **own, **quick, "PREFECT_API_URL": f"{self.url}/api"}
 
     def ask(self, path: str, **question: Any) -> Any:
-        reply = httpx2.post(f"{self.url}/api/{path}", json=question, timeout=30, trust_env=False)
+        reply = httpx2.post(f"{self.url}/api/{path}", json=question, timeout=120, trust_env=False)
         return reply.raise_for_status().json()
 
     def runs(self, deployment: str) -> list[dict[str, Any]]:
