@@ -64,7 +64,6 @@ class Story:
     """What was seen while two scheduled runs of one deployment happened, the second with nothing new."""
 
     first: dict[str, Any]
-    second: dict[str, Any]
     files_after_first: dict[str, str]
     files_after_second: dict[str, str]
     requests_after_first: int
@@ -99,10 +98,10 @@ def story(server) -> Story:
             def later() -> list[dict[str, Any]]:
                 return [run for run in server.in_state("nightly", "COMPLETED") if run["id"] != first["id"]]
 
-            second = wait_for(later, 120, serving)[0]
+            wait_for(later, 120, serving)
             succeeded(server.deploy(*common))
     deployments = server.ask("deployments/filter", deployments={"name": {"any_": ["nightly"]}})
-    return Story(first, second, files, digests(run_dir), requests, stub.totals.requests, deployments)
+    return Story(first, files, digests(run_dir), requests, stub.totals.requests, deployments)
 
 
 def test_a_scheduled_run_completes_under_a_name_that_says_what_it_builds(story):
@@ -122,10 +121,6 @@ def test_a_second_run_with_nothing_new_changes_nothing_and_asks_no_model(story):
     assert story.requests_after_second == story.requests_after_first
     assert any(name.startswith("publish/data/") for name in story.files_after_first)
     assert story.files_after_second == story.files_after_first
-
-
-def test_a_second_run_with_nothing_new_ends_quickly(story):
-    assert story.second["total_run_time"] < max(10.0, story.first["total_run_time"])
 
 
 def test_deploying_again_updates_the_deployment_and_its_schedule(story):
