@@ -188,7 +188,20 @@ class LlmConfig(Section):
 
 
 class PublishConfig(Section):
-    """How the published folder is written."""
+    """How the published folder is written, and where on the Hub it is released."""
+
+    to: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$",
+            description="Dataset on the Hub that a build is released to, organisation/name; null: none.",
+        ),
+    ] = None
+    private: Annotated[bool, Field(description="Whether that dataset is private when it is created.")] = False
+    tag: Annotated[
+        str | None,
+        Field(description="Tag of the release, as v1; auto for the next of v1, v2, …; null: none."),
+    ] = None
 
     license: Annotated[
         str | None, Field(description="Licence of the published data, as on the Hub; null states none.")

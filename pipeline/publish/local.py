@@ -73,6 +73,22 @@ def publish(
     return _published(run, record, changed=True)
 
 
+def whole_files(run: RunFolder) -> dict[str, str]:
+    """SHA-256 of each file of RUN/publish, by its path there.
+
+    Raises StoreError where the folder is missing, unfinished, or not as it was written.
+    """
+    record = _record(run)
+    if record is None or not run.publish.is_dir():
+        raise StoreError(f"{run.publish}: nothing is published there yet; run the build to its end first")
+    if not _is_whole(run.publish, record["files"]):
+        raise StoreError(
+            f"{run.publish}: not as it was written (a file was changed, added or lost); run the build again, "
+            "which writes it anew"
+        )
+    return {name: file["sha256"] for name, file in record["files"].items()}
+
+
 def record_path(run: RunFolder) -> Path:
     """The file that says from what RUN/publish was written, and which files it has."""
     return run.root / "publish.json"
@@ -95,7 +111,7 @@ def _inputs(run: RunFolder, shards: Sequence[int], config: BuildConfig, made: Ma
             "funnel": [asdict(row) for row in funnel(run, shards)],
             "name": config.name,
             "source": [config.source.name, *config.source.paths],
-            "publish": config.publish.model_dump(mode="json"),
+            "publish": config.publish.model_dump(mode="json", exclude={"to", "private", "tag"}),
             "settings": card_settings(config),
             "made": asdict(made),
         }

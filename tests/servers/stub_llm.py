@@ -14,11 +14,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
 from tests.servers import stub_replies
+from tests.servers.background import Background
 from tests.servers.stub_prefix_cache import Counter, PrefixCache
 
 JsonObject = dict[str, Any]
@@ -86,7 +87,7 @@ class Totals:
 
 
 @dataclass
-class StubLlm:
+class StubLlm(Background):
     """A server on a thread of its own while the `with` lasts. port 0 takes a free one.
 
     faults: consumed by successive chat requests, None answers; rates: probability by fault, after
@@ -116,48 +117,13 @@ class StubLlm:
         self._schedule = list(self.faults)
         self._chance = random.Random(self.fault_seed)
         self._cache = PrefixCache(self.counter)
-        self._started = threading.Event()
-        self._failure: BaseException | None = None
 
     @property
     def endpoint(self) -> str:
         """Base URL for an OpenAI client."""
         return f"http://127.0.0.1:{self.port}/v1"
 
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._run, name="stub-llm", daemon=True)
-        self._thread.start()
-        self._started.wait()
-        if self._failure:
-            raise self._failure
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except OSError as error:
-            self._failure = error
-            self._started.set()
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        runner = web.AppRunner(self._app(), shutdown_timeout=0.1, access_log=None, handler_cancellation=True)
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True)
-            await site.start()
-            self.port = runner.addresses[0][1]
-            self._started.set()
-            await self._stop.wait()
-        finally:
-            await runner.cleanup()
-
-    def _app(self) -> web.Application:
+    def app(self) -> web.Application:
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_get("/health", self._health)
         app.router.add_get("/metrics", self._metrics)
@@ -213,7 +179,7 @@ class StubLlm:
         if fault in HTTP_FAULTS:
             return self._http_fault(fault, request, body)
         if fault == "hang":
-            await self._stop.wait()
+            await self.stop.wait()
         if fault == "reset":
             return await _reset(request)
         if fault == "invalid_json":

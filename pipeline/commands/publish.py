@@ -1,0 +1,75 @@
+"""`openmementos publish`: a finished run's dataset onto the Hub."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.filesize import decimal
+from rich.table import Table
+
+from pipeline.commands import options
+from pipeline.commands.console import messages, output
+from pipeline.inspect import find_run
+from pipeline.publish.release import Release, release
+from pipeline.store import RunFolder
+
+
+def publish(
+    run: Annotated[str, typer.Argument(help="A run folder, or its name under data/runs.")],
+    to: Annotated[str, typer.Option("--to", help="Dataset on the Hub: organisation/name.")],
+    private: Annotated[bool, typer.Option("--private", help="Private, where it has to be created.")] = False,
+    tag: Annotated[
+        str | None, typer.Option("--tag", help="Tag of the release, as v1; auto for the next of v1, v2, ….")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Release a run's dataset on the Hub: uploaded to a pull request, read back, compared, merged, tagged.
+
+    Main changes at once or not at all; an interrupted release goes on when the command is given again.
+    Nothing new: nothing is committed. The token comes from HF_TOKEN or `hf auth login`.
+
+    Examples:
+
+      openmementos publish openmementos-sample --to my-org/mementos --dry-run
+
+      openmementos publish openmementos-sample --to my-org/mementos --private --tag v1
+    """
+    folder = find_run(run, Path("data/runs"))
+    console = messages()
+    _warn_of_failed(folder, console.print)
+    done = release(folder, to, private=private, tag=tag, dry_run=dry_run, tell=console.print)
+    if as_json:
+        json.dump(done.as_json(), sys.stdout, indent=2)
+        print()
+        return
+    output().print(_changes(done))
+    if dry_run:
+        console.print("a dry run: nothing was changed")
+    else:
+        output().print(f"{done.url}/tree/{done.tag}" if done.tag else done.url, soft_wrap=True)
+
+
+def _warn_of_failed(run: RunFolder, tell: Any) -> None:
+    try:
+        failed = json.loads(run.totals.read_text(encoding="utf-8"))["failed"]
+    except (FileNotFoundError, ValueError, KeyError):
+        return
+    if failed:
+        tell(f"{failed} traces of this run failed and are not in it; build again to try them")
+
+
+def _changes(done: Release) -> Table:
+    rows = done.rows
+    title = f"{rows.rows:,} rows: {rows.new:,} new, {rows.gone:,} gone, {rows.rewritten:,} rewritten"
+    table = Table(title=title, title_justify="left")
+    table.add_column("file")
+    table.add_column("change")
+    table.add_column("published", justify="right")
+    table.add_column("now", justify="right")
+    for change in done.files:
+        sizes = [decimal(size) if size is not None else "" for size in (change.before, change.after)]
+        table.add_row(change.path, change.kind, *sizes)
+    return table

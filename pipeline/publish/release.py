@@ -1,0 +1,198 @@
+"""A release: the published folder of a run, put on the Hub in one piece, verified before anybody sees it."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.publish.changes import change_line, changes_of, with_changes
+from pipeline.publish.difference import CARD, OWNED, FileChange, RowChange
+from pipeline.publish.hub import Hub, HubError
+from pipeline.publish.local import whole_files
+from pipeline.publish.release_plan import ReleasePlan, plan_release
+from pipeline.publish.verify import verify
+from pipeline.store import RunFolder
+
+_TITLE = "Release by openmementos"
+
+
+@dataclass(frozen=True)
+class Release:
+    """What was, or with a dry run would be, released. commit: head of main afterwards; None without one."""
+
+    url: str
+    commit: str | None
+    tag: str | None
+    released: bool
+    files: list[FileChange]
+    rows: RowChange
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def release(
+    run: RunFolder,
+    to: str,
+    *,
+    private: bool = False,
+    tag: str | None = None,
+    dry_run: bool = False,
+    tell: Callable[[str], None],
+) -> Release:
+    """Puts RUN/publish on the Hub as the dataset `to`; commits nothing where nothing is new.
+
+    The files go to a pull request, are read back from there and compared, then merged, so that main changes
+    at once and whole. An interrupted release leaves main as it was, and the next one goes on with its pull
+    request. tag: "auto" for the next of v1, v2, …, given only where something changed. tell gets a line for
+    each step. Raises HubError, StoreError where the folder is missing or not as it was written.
+    """
+    files = whole_files(run)
+    hub = Hub(to, tell)
+    user = hub.user()
+    plan = plan_release(hub, run.publish, files)
+    wanted = plan.tag(tag)
+    if dry_run:
+        commit = plan.head.sha if plan.head else None
+        return Release(hub.url, commit, wanted, False, plan.files, plan.rows)
+    if not plan.files and plan.head:
+        tell(f"nothing new: {hub.url} is as {run.publish}")
+        return Release(hub.url, plan.head.sha, _tagged(hub, wanted, plan), False, [], plan.rows)
+    main = plan.head.sha if plan.head else _created(hub, private)
+    number = _pull_request(hub, user, str(main))
+    with _staged(run, files, plan, wanted) as staged:
+        _upload(hub, number, staged, wanted)
+        tell("reading it back and comparing")
+        verify(hub, f"refs/pr/{number}", run.publish, {path: staged / path for path in files})
+    _merge(hub, number)
+    head = hub.call("look at main", hub.api.dataset_info, to)
+    if wanted:
+        _make_tag(hub, wanted)
+    return Release(hub.url, head.sha, wanted, True, plan.files, plan.rows)
+
+
+def _tagged(hub: Hub, tag: str | None, plan: ReleasePlan) -> str | None:
+    """The tag, made where an earlier release was interrupted before it was."""
+    if tag and tag not in plan.tags:
+        _make_tag(hub, tag)
+    return tag
+
+
+def _created(hub: Hub, private: bool) -> str:
+    hub.tell(f"creating {hub.url}{' (private)' if private else ''}")
+    hub.call(
+        "create the repository",
+        hub.api.create_repo,
+        hub.repo,
+        repo_type="dataset",
+        private=private,
+        exist_ok=True,
+    )
+    return str(hub.call("look at it", hub.api.dataset_info, hub.repo).sha)
+
+
+def _pull_request(hub: Hub, user: str, main: str) -> int:
+    """Number of this release's pull request: the one of an interrupted release, or a new one."""
+
+    def unmerged() -> list[int]:
+        found = hub.api.get_repo_discussions(hub.repo, repo_type="dataset")
+        return [
+            one.num
+            for one in found
+            if one.is_pull_request
+            and one.status in ("draft", "open")
+            and one.author == user
+            and one.title == _TITLE
+        ]
+
+    reusable = None
+    for number in hub.call("list pull requests", unmerged):
+        revision = f"refs/pr/{number}"
+        commits = hub.call(
+            "look at a pull request",
+            hub.api.list_repo_commits,
+            hub.repo,
+            repo_type="dataset",
+            revision=revision,
+        )
+        if reusable is None and main in {commit.commit_id for commit in commits}:
+            reusable = number
+        else:
+            # Main has moved on since it was opened.
+            hub.call(
+                "close an old pull request",
+                hub.api.change_discussion_status,
+                hub.repo,
+                number,
+                "closed",
+                repo_type="dataset",
+            )
+    if reusable:
+        hub.tell(f"going on with pull request {reusable}")
+        return reusable
+    opened = hub.call(
+        "open a pull request",
+        hub.api.create_pull_request,
+        hub.repo,
+        _TITLE,
+        repo_type="dataset",
+        description=_TITLE,
+    )
+    return int(opened.num)
+
+
+@contextmanager
+def _staged(run: RunFolder, files: dict[str, str], plan: ReleasePlan, tag: str | None) -> Iterator[Path]:
+    """The folder to upload: the run's files, linked, and its card with the list of releases."""
+    with tempfile.TemporaryDirectory(prefix=".release.", suffix=".tmp", dir=run.root) as name:
+        folder = Path(name)
+        for path in files:
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to((run.publish / path).absolute())
+        card = (run.publish / CARD).read_text(encoding="utf-8")
+        earlier = changes_of(plan.card) if plan.card else []
+        (folder / CARD).unlink()
+        (folder / CARD).write_text(
+            with_changes(card, [change_line(tag, plan.rows), *earlier]), encoding="utf-8"
+        )
+        yield folder
+
+
+def _upload(hub: Hub, number: int, folder: Path, tag: str | None) -> None:
+    hub.tell(f"uploading to pull request {number}")
+    hub.call(
+        "upload the files",
+        hub.api.upload_folder,
+        repo_id=hub.repo,
+        repo_type="dataset",
+        folder_path=folder,
+        revision=f"refs/pr/{number}",
+        commit_message=f"Release {tag}" if tag else "Release",
+        delete_patterns=list(OWNED),
+    )
+
+
+def _make_tag(hub: Hub, tag: str) -> None:
+    hub.call(f"tag {tag}", hub.api.create_tag, hub.repo, tag=tag, repo_type="dataset", exist_ok=True)
+
+
+def _merge(hub: Hub, number: int) -> None:
+    def details() -> Any:
+        return hub.api.get_discussion_details(hub.repo, number, repo_type="dataset")
+
+    def merge() -> None:
+        # Asked anew each time: an answer that was lost may have been a merge.
+        status = details().status
+        if status == "draft":
+            hub.api.change_discussion_status(hub.repo, number, "open", repo_type="dataset")
+        if status != "merged":
+            hub.api.merge_pull_request(hub.repo, number, repo_type="dataset")
+
+    hub.tell(f"merging pull request {number}")
+    try:
+        hub.call("merge", merge)
+    except HubError as error:
+        raise HubError(f"{error}; main is as it was. Publish again to go on") from None

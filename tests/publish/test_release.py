@@ -1,0 +1,272 @@
+"""Releasing to the Hub: at once and whole, again without effect, and never half."""
+
+import pytest
+from huggingface_hub import HfApi
+
+from pipeline.publish import release_plan
+from pipeline.publish.hub import HubError
+from pipeline.publish.release import Release
+from pipeline.store import StoreError
+from tests.publish.conftest import NAME, Publisher
+from tests.servers.hub import Fault, Hub
+from tests.servers.hub_store import Repo
+
+pytestmark = pytest.mark.slow
+
+
+def contents(publisher: Publisher) -> dict[str, bytes]:
+    folder = publisher.root / "publish"
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def data_of(hub: Hub, revision: str = "main") -> dict[str, bytes]:
+    """What is on the Hub besides the card and git's own file."""
+    files = hub.files(NAME, revision)
+    return {path: data for path, data in files.items() if path not in ("README.md", ".gitattributes")}
+
+
+def test_a_release_puts_every_file_on_main_and_tags_it(hub: Hub, publisher: Publisher) -> None:
+    publisher.write("t0", "t1")
+    done = publisher.release(tag="v1")
+    local = contents(publisher)
+    card = local.pop("README.md")
+    assert data_of(hub) == local
+    assert hub.files(NAME)["README.md"].startswith(card.rstrip(b"\n"))
+    repo = hub.dataset(NAME)
+    assert repo.refs["refs/tags/v1"] == repo.refs["refs/heads/main"] == done.commit
+    assert [pull.status for pull in repo.pulls] == ["merged"]
+    assert (done.url, done.rows.rows, done.released) == (f"{hub.url}/datasets/{NAME}", 2, True)
+
+
+def test_nothing_new_commits_nothing(hub: Hub, publisher: Publisher) -> None:
+    publisher.write("t0")
+    first = publisher.release(tag="v1")
+    commits = len(hub.dataset(NAME).commits)
+    again = publisher.release(tag="v1")
+    assert (again.released, again.files, again.commit) == (False, [], first.commit)
+    assert len(hub.dataset(NAME).commits) == commits
+    assert len(hub.dataset(NAME).pulls) == 1
+
+
+def test_a_dry_run_tells_the_change_and_makes_none(hub: Hub, publisher: Publisher) -> None:
+    publisher.write("t0")
+    done = publisher.release(dry_run=True, tag="v1")
+    assert not hub.repos
+    assert {change.path for change in done.files} == set(contents(publisher))
+    assert all(change.before is None for change in done.files)
+    assert not [asked for asked in hub.seen if not asked.startswith("GET")]
+
+
+def test_files_of_an_earlier_release_that_are_gone_are_deleted_others_stay(
+    hub: Hub, publisher: Publisher
+) -> None:
+    publisher.write("t0")
+    publisher.release()
+    api = HfApi(endpoint=hub.url)
+    for path in ("data/train-00001-of-00002.parquet", "LICENSE"):
+        api.upload_file(path_or_fileobj=b"x", path_in_repo=path, repo_id=NAME, repo_type="dataset")
+    publisher.write("t0", "t1")
+    done = publisher.release()
+    assert "data/train-00001-of-00002.parquet" in {c.path for c in done.files if c.kind == "removed"}
+    assert hub.files(NAME)["LICENSE"] == b"x"
+    assert data_of(hub).keys() == (contents(publisher).keys() - {"README.md"}) | {"LICENSE"}
+
+
+def test_the_card_lists_releases_with_their_new_gone_and_rewritten_traces(
+    hub: Hub, publisher: Publisher
+) -> None:
+    publisher.write("t0", "t1")
+    publisher.release(tag="auto")
+    publisher.write("t1", "t2", "t3")
+    done = publisher.release(tag="auto")
+    assert (done.tag, done.rows.new, done.rows.gone, done.rows.rewritten) == ("v2", 2, 1, 0)
+    lines = hub.files(NAME)["README.md"].decode().split("## Changes\n\n")[1].splitlines()
+    assert lines == ["- **v2**: 3 traces (2 new, 1 gone)", "- **v1**: 2 traces (2 new)"]
+    assert data_of(hub, "v1") != data_of(hub, "v2")
+
+
+FAULTS = {
+    "while opening the pull request": Fault("/discussions", after=1, times=99, status=400),
+    "before the upload": Fault("/preupload", times=99, status=400),
+    "in the middle of an upload": Fault("PUT /storage", after=1, times=99, status=400),
+    "at the commit": Fault("/commit/", times=99, status=400),
+    "while reading back": Fault("/resolve/", times=99, status=400),
+    "at the merge": Fault("/merge", times=99, status=400),
+}
+
+
+@pytest.mark.parametrize("when", FAULTS)
+def test_an_interrupted_release_leaves_main_as_it_was_and_the_next_goes_on(
+    hub: Hub, publisher: Publisher, when: str
+) -> None:
+    publisher.write("t0")
+    publisher.release(tag="v1")
+    before = hub.files(NAME)
+    publisher.write("t0", "t1")
+    fault = FAULTS[when]
+    hub.faults = [Fault(fault.on, fault.status, fault.times, fault.after)]
+    with pytest.raises(HubError):
+        publisher.release(tag="v2")
+    assert hub.files(NAME) == before
+    assert "refs/tags/v2" not in hub.dataset(NAME).refs
+    hub.faults = []
+    assert publisher.release(tag="v2").released
+    assert data_of(hub).keys() == contents(publisher).keys() - {"README.md"}
+    statuses = [pull.status for pull in hub.dataset(NAME).pulls]
+    assert statuses == ["merged", "merged"]
+    assert not list(publisher.root.glob(".release*"))
+
+
+def test_what_was_uploaded_before_an_interruption_is_not_uploaded_again(
+    hub: Hub, publisher: Publisher
+) -> None:
+    publisher.write("t0")
+    hub.faults = [Fault("/commit/", times=99, status=400)]
+    with pytest.raises(HubError):
+        publisher.release()
+    uploaded, hub.faults = hub.uploaded_bytes, []
+    publisher.release()
+    assert hub.uploaded_bytes == uploaded
+
+
+def test_an_old_pull_request_is_closed_once_main_has_moved_on(hub: Hub, publisher: Publisher) -> None:
+    publisher.write("t0")
+    hub.faults = [Fault("/merge", times=1, status=400)]
+    with pytest.raises(HubError):
+        publisher.release()
+    api = HfApi(endpoint=hub.url)
+    api.upload_file(path_or_fileobj=b"x", path_in_repo="LICENSE", repo_id=NAME, repo_type="dataset")
+    publisher.release()
+    assert [pull.status for pull in hub.dataset(NAME).pulls] == ["closed", "merged"]
+    assert hub.files(NAME)["LICENSE"] == b"x"
+
+
+def test_a_merge_whose_answer_was_lost_counts_as_merged(hub: Hub, publisher: Publisher) -> None:
+    publisher.write("t0")
+    hub.faults = [Fault("/merge", status=503, headers={"Retry-After": "0"}, done=True)]
+    assert publisher.release().released
+    assert len(hub.dataset(NAME).pulls) == 1
+
+
+@pytest.mark.parametrize("on", ["/whoami", "/repos/create", "/discussions", "/merge", "/tag/"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_hub_is_waited_for_and_it_is_said(
+    hub: Hub, publisher: Publisher, on: str, status: int
+) -> None:
+    publisher.write("t0")
+    hub.faults = [Fault(on, status, headers={"Retry-After": "0"})]
+    assert publisher.release(tag="v1").released
+    assert [line for line in publisher.told if f"answered {status}" in line and "asking again" in line]
+
+
+def test_a_revision_that_is_not_what_was_uploaded_is_not_merged(
+    hub: Hub, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher.write("t0")
+    original = Repo.commit
+
+    def spoiled(self: Repo, ref: str, title: str, message: str, changed: dict, removed: list, *more: object):
+        damaged = {
+            path: type(blob)(blob.data[:-1] + b"?", blob.large) if path.startswith("full/") else blob
+            for path, blob in changed.items()
+        }
+        return original(self, ref, title, message, damaged, removed, *more)
+
+    monkeypatch.setattr(Repo, "commit", spoiled)
+    with pytest.raises(HubError, match=r"full/train-00000-of-00001\.parquet .* not what was uploaded"):
+        publisher.release()
+    assert hub.files(NAME).keys() == {".gitattributes"}
+
+
+def released(publisher: Publisher, **options: object) -> Release:
+    publisher.write("t0")
+    return publisher.release(**options)
+
+
+def test_without_a_token_it_says_how_to_get_one(hub: Hub, publisher: Publisher, monkeypatch) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr("pipeline.publish.hub.get_token", lambda: None)
+    with pytest.raises(HubError, match="HF_TOKEN"):
+        released(publisher)
+
+
+def test_a_wrong_token_is_refused_in_one_line_that_does_not_show_it(
+    hub: Hub, publisher: Publisher, monkeypatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong_secret")
+    with pytest.raises(HubError, match="write permission") as refused:
+        released(publisher)
+    assert "hf_wrong_secret" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_token_that_a_server_echoes_is_blotted_out(hub: Hub, publisher: Publisher) -> None:
+    hub.faults = [Fault("/repos/create", 400, message=f"bad request from {hub.token}")]
+    with pytest.raises(HubError, match="hf_…") as refused:
+        released(publisher)
+    assert hub.token not in str(refused.value)
+
+
+def test_a_token_without_the_right_is_told_so(hub: Hub, publisher: Publisher) -> None:
+    hub.tokens[hub.token] = ("maker", "read")
+    with pytest.raises(HubError, match="may not write to org/mementos"):
+        released(publisher)
+
+
+def test_the_name_of_a_model_is_refused(hub: Hub, publisher: Publisher) -> None:
+    hub.repos["model", NAME] = Repo.new("model", NAME, private=False)
+    with pytest.raises(HubError, match="name of a model"):
+        released(publisher)
+
+
+def test_somebody_elses_dataset_is_not_overwritten(hub: Hub, publisher: Publisher) -> None:
+    api = HfApi(endpoint=hub.url)
+    api.create_repo(NAME, repo_type="dataset")
+    api.upload_file(
+        path_or_fileobj=b"x", path_in_repo="data/train.parquet", repo_id=NAME, repo_type="dataset"
+    )
+    with pytest.raises(HubError, match="not published from here"):
+        released(publisher)
+
+
+def test_a_tag_of_another_release_is_refused_before_anything_is_uploaded(
+    hub: Hub, publisher: Publisher
+) -> None:
+    released(publisher, tag="v1")
+    publisher.write("t0", "t1")
+    seen = len(hub.seen)
+    with pytest.raises(HubError, match="tag v1 of org/mementos exists already"):
+        publisher.release(tag="v1")
+    assert all(asked.startswith("GET") for asked in hub.seen[seen:])
+
+
+def test_a_release_interrupted_before_its_tag_is_tagged_by_the_next(hub: Hub, publisher: Publisher) -> None:
+    hub.faults = [Fault("/tag/", 400)]
+    with pytest.raises(HubError):
+        released(publisher, tag="v1")
+    assert publisher.release(tag="v1").commit == hub.dataset(NAME).refs["refs/tags/v1"]
+
+
+def test_a_folder_that_was_changed_by_hand_is_not_released(hub: Hub, publisher: Publisher) -> None:
+    publisher.write("t0")
+    (publisher.root / "publish/README.md").write_text("mine")
+    with pytest.raises(StoreError, match="not as it was written"):
+        publisher.release()
+
+
+def test_an_unpublished_run_is_told_to_build(hub: Hub, publisher: Publisher) -> None:
+    publisher.root.mkdir()
+    with pytest.raises(StoreError, match="run the build"):
+        publisher.release()
+
+
+def test_a_private_repository_is_created_private(hub: Hub, publisher: Publisher) -> None:
+    released(publisher, private=True)
+    assert hub.dataset(NAME).private
+
+
+def test_a_hub_out_of_reach_is_one_line(publisher: Publisher, hub: Hub, monkeypatch) -> None:
+    monkeypatch.setattr("pipeline.publish.hub._BACKOFF", lambda state: 0)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(HubError, match=r"http://127\.0\.0\.1:9 is out of reach"):
+        release_plan.check_target(NAME, publisher.told.append)
