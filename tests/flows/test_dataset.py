@@ -16,6 +16,7 @@ import pytest
 
 from pipeline.records import parse
 from tests.flows.conftest import ROOT
+from tests.servers.hub import Hub
 from tests.servers.stub_llm import StubLlm
 
 pytestmark = pytest.mark.slow
@@ -110,6 +111,32 @@ def test_building_twice_does_nothing_twice(build, tmp_path):
     assert digests(tmp_path / "run" / "publish") == before
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").glob("*/shard-*.json")} == manifests
     assert {**second, "seconds": 0} == {**first, "seconds": 0}
+
+
+def test_a_build_releases_what_is_new_on_the_hub(build, tmp_path, monkeypatch):
+    with StubLlm() as stub, Hub() as hub:
+        for name, value in {**hub.environment, "HF_HOME": str(tmp_path / "home")}.items():
+            monkeypatch.setenv(name, value)
+        published = {"publish__to": "org/sample", "publish__tag": "auto", "select__seed": 1}
+        for limit, tag in ((3, "v1"), (3, "v1"), (5, "v2")):
+            totals(build(stub.endpoint, **published, select__limit=limit))
+            repo = hub.dataset("org/sample")
+            assert repo.refs[f"refs/tags/{tag}"] == repo.refs["refs/heads/main"]
+    assert [pull.status for pull in repo.pulls] == ["merged", "merged"]
+    local = digests(tmp_path / "run" / "publish")
+    released = {path: hashlib.sha256(data).hexdigest() for path, data in hub.files("org/sample").items()}
+    assert local.items() - released.items() == {("README.md", local["README.md"])}
+
+
+def test_a_hub_that_refuses_the_token_stops_a_build_before_any_work(build, tmp_path, monkeypatch):
+    with Hub() as hub:
+        for name, value in {**hub.environment, "HF_HOME": str(tmp_path / "home")}.items():
+            monkeypatch.setenv(name, value)
+        hub.tokens = {"hf_another": ("maker", "write")}
+        done = build("http://127.0.0.1:9/v1", publish__to="org/sample")
+    assert done.returncode == 1
+    assert "write permission" in done.stderr
+    assert not (tmp_path / "run" / "ingest").exists()
 
 
 def test_a_changed_threshold_pays_for_no_reply_again(build, tmp_path):

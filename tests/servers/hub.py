@@ -298,9 +298,10 @@ class Hub(Background):
         return web.json_response(entries[start : start + PAGE], headers=headers)
 
     async def _paths_info(self, request: web.Request) -> web.Response:
-        _, commit = self._commit_of(request)
+        repo, commit = self._commit_of(request)
         form = await request.post()
-        return web.json_response(hub_views.paths_info(commit, map(str, form.getall("paths", []))))
+        paths, expand = map(str, form.getall("paths", [])), str(form.get("expand", "")).lower() == "true"
+        return web.json_response(hub_views.paths_info(repo, commit, paths, expand))
 
     async def _discussions(self, request: web.Request) -> web.Response:
         repo = self._repo(request)

@@ -130,6 +130,15 @@ class Repo:
             found.append(self.commits[found[-1].parents[0]])
         return found
 
+    def last_change(self, head: Commit, path: str) -> Commit:
+        """The commit that gave the file the content that it has at `head`."""
+        wanted, last = head.files[path], head
+        for commit in self.history(head):
+            if commit.files.get(path) != wanted:
+                break
+            last = commit
+        return last
+
     def pull(self, num: int) -> PullRequest:
         if not 1 <= num <= len(self.pulls):
             raise HubError(404, "Discussion not found", "DiscussionNotFound")

@@ -55,12 +55,14 @@ def tree(commit: Commit, folder: str, recursive: bool) -> list[JsonObject]:
     return [entries[name] for name in sorted(entries)]
 
 
-def paths_info(commit: Commit, paths: Iterable[str]) -> list[JsonObject]:
-    """Those of the paths that are there."""
+def paths_info(repo: Repo, commit: Commit, paths: Iterable[str], expand: bool) -> list[JsonObject]:
+    """Those of the paths that are there; expand: with the commit that changed each last."""
     found = []
     for path in paths:
         if path in commit.files:
-            found.append(file(path, commit.files[path]))
+            last = repo.last_change(commit, path)
+            when_changed = {"lastCommit": {"id": last.oid, "title": last.title, "date": when(last)}}
+            found.append(file(path, commit.files[path]) | (when_changed if expand else {}))
         elif any(name.startswith(f"{path.rstrip('/')}/") for name in commit.files):
             found.append(directory(path.rstrip("/")))
     return found
