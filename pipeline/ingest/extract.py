@@ -29,16 +29,9 @@ class Digests(NamedTuple):
     config: str
 
 
-def shard_numbers(selection: pl.DataFrame, traces_per_shard: int) -> pl.DataFrame:
-    """The selection with the `shard` of each row, chosen or not, so that the rows of all shards add up.
-
-    A shard is a stretch of the source with `traces_per_shard` chosen rows, over the ends of files; what
-    follows the last chosen row goes with the last shard. There is always at least one.
-    """
-    chosen = (selection["verdict"] == "").cast(pl.Int64)
-    last = max(int(chosen.sum()) - 1, 0) // traces_per_shard
-    shard = ((chosen.cum_sum() - chosen) // traces_per_shard).clip(upper_bound=last)
-    return selection.with_columns(shard.alias("shard"))
+def number_of_shards(selection: pl.DataFrame) -> int:
+    """How many shards the rows are placed in; at least one, even without any row."""
+    return int(selection["shard"].max() or 0) + 1  # type: ignore[arg-type]
 
 
 def extract(
@@ -51,21 +44,25 @@ def extract(
 ) -> None:
     """Writes the shards that the run folder does not have yet; only files with rows in them are read.
 
-    selection: as `shard_numbers` gives it. on_progress(traces read so far, traces to read).
+    selection: as `place` gives it. on_progress(traces read so far, traces to read).
     Raises SourceError where a file is no longer what was scanned.
     """
-    shards = selection["shard"].unique().sort().to_list()
-    due = [n for n in shards if run.current(STAGE, n, **digests._asdict(), version=INGEST_VERSION) is None]
+    shards = number_of_shards(selection)
+    due = [
+        n for n in range(shards) if run.current(STAGE, n, **digests._asdict(), version=INGEST_VERSION) is None
+    ]
     rows = selection.filter(pl.col("shard").is_in(due))
     chosen = rows.filter(pl.col("verdict") == "")
     traces = _traces(chosen, files, source)
     done = 0
-    for (shard,), part in rows.group_by("shard", maintain_order=True):
+    parts = {int(str(shard)): part for (shard,), part in rows.group_by("shard", maintain_order=True)}
+    for shard in due:
         started = time.monotonic()
+        part = parts.get(shard, rows.clear())
         result = _shard(part, traces, files)
         run.write(
             STAGE,
-            int(str(shard)),
+            shard,
             result,
             rows_in=part.height,
             **digests._asdict(),
@@ -112,8 +109,12 @@ def _origins(rows: pl.DataFrame, files: Sequence[SourceFile]) -> Iterator[str]:
 
 
 def _traces(chosen: pl.DataFrame, files: Sequence[SourceFile], source: SourceConfig) -> Iterator[RawTrace]:
-    for (position,), rows in chosen.group_by("file", maintain_order=True):
-        file = files[int(str(position))]
+    # A stretch of rows that one pass over their file gives: old traces come before new ones, so a file may
+    # be read again, but no more often than the source has grown.
+    starts = (pl.col("file") != pl.col("file").shift()) | (pl.col("row") <= pl.col("row").shift())
+    stretches = chosen.with_columns(starts.fill_null(True).cum_sum().alias("stretch"))
+    for _, rows in stretches.group_by("stretch", maintain_order=True):
+        file = files[rows["file"][0]]
         wanted = rows["row"].to_list()
         try:
             yield from _checked(file, source, wanted, rows["output"].to_list())

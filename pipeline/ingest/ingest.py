@@ -8,7 +8,8 @@ import polars as pl
 
 from pipeline.config import BuildConfig
 from pipeline.files import file_digest, value_digest, write_json
-from pipeline.ingest.extract import INGEST_VERSION, STAGE, Digests, extract, shard_numbers
+from pipeline.ingest.extract import INGEST_VERSION, STAGE, Digests, extract, number_of_shards
+from pipeline.ingest.place import earlier_places, place
 from pipeline.ingest.rows import rows_in_total
 from pipeline.ingest.scan import facts_path, scan_file
 from pipeline.ingest.select import read_facts, select
@@ -24,7 +25,9 @@ def ingest(config: BuildConfig, run: RunFolder, on_progress: Progress) -> int:
 
     Two passes over the source: a scan that keeps what selection needs, then the chosen rows. What an
     earlier call finished (files scanned, shards written) is not done again; one with nothing new writes
-    nothing. Shards of an earlier selection that are too many are removed.
+    nothing. Where the source or the selection has changed since, traces that are still chosen keep their
+    shard and place, so that later stages keep what they have made of them; new ones get shards of their own.
+    Shards of an earlier selection that are too many are removed.
     on_progress(rows done, rows in total): first for the scan, where the total is 0 if it is not known,
     then for the chosen rows.
     Raises SourceError where the source cannot be read as configured.
@@ -42,11 +45,13 @@ def ingest(config: BuildConfig, run: RunFolder, on_progress: Progress) -> int:
     record.unlink(missing_ok=True)
     rows = read_facts(facts)
     _refuse_unknown_layouts(rows, files)
-    selection = shard_numbers(
-        select(rows, [file.origin for file in files], config.select), config.traces_per_shard
+    selection = place(
+        select(rows, [file.origin for file in files], config.select),
+        earlier_places(run.root / STAGE),
+        config.traces_per_shard,
     )
     extract(selection, files, config.source, run, digests, on_progress)
-    shards = selection["shard"].n_unique()
+    shards = number_of_shards(selection)
     run.remove_shards_from(shards, [STAGE])
     write_json({**digests._asdict(), "version": INGEST_VERSION, "shards": shards}, record)
     return shards

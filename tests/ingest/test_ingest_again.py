@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.ingest import SourceError
 from pipeline.report import funnel
-from tests.ingest.workshop import Workshop, make_row
+from tests.ingest.workshop import Killed, Workshop, killing, make_row
 
 
 def state(folder: Path) -> dict[Path, tuple[bytes, int]]:
@@ -21,6 +21,14 @@ def content(folder: Path) -> dict[Path, bytes]:
     for path in found:
         if path.name.startswith("shard-") and path.suffix == ".json":
             found[path] = json.dumps(json.loads(found[path]) | {"seconds": 0}).encode()
+    return found
+
+
+def places(workshop: Workshop) -> dict[str, int]:
+    """The shard of each trace."""
+    found = {}
+    for shard in range(workshop.shards):
+        found |= dict.fromkeys(workshop.run.read("ingest", shard)["trace_id"].to_pylist(), shard)
     return found
 
 
@@ -42,15 +50,26 @@ def test_a_new_file_is_scanned_and_the_old_ones_are_not(workshop: Workshop) -> N
     assert len(workshop.taken()) == 13
 
 
-def test_another_selection_scans_nothing_and_removes_shards_beyond_it(workshop: Workshop) -> None:
+def test_another_selection_scans_nothing_and_leaves_each_trace_in_its_shard(workshop: Workshop) -> None:
     rows = [make_row(n) for n in range(9)]
     workshop.parquet("a.parquet", [*rows, make_row(response="<think>Hm")])
     assert workshop.ingest(traces_per_shard=3) == 3
-    assert workshop.ingest(traces_per_shard=3, select={"limit": 4}) == 2
-    assert workshop.progress == [(3, 4), (4, 4)]
+    before = places(workshop)
+    shards = workshop.ingest(traces_per_shard=3, select={"limit": 4})
+    assert len(places(workshop)) == 4
+    assert places(workshop).items() <= before.items()
+    assert all(total == 4 for _, total in workshop.progress)
+    assert [row.rows_in for row in funnel(workshop.run, range(shards))] == [10]
+
+
+def test_shards_beyond_the_last_chosen_trace_are_removed(workshop: Workshop) -> None:
+    workshop.jsonl("a.jsonl", [make_row(n) for n in range(4)])
+    workshop.jsonl("b.jsonl", [make_row(n) for n in range(4, 8)])
+    assert workshop.ingest(traces_per_shard=4) == 2
+    (workshop.folder / "b.jsonl").unlink()
+    assert workshop.ingest(traces_per_shard=4) == 1
     names = {path.name for path in (workshop.run.root / "ingest").glob("shard-*")}
-    assert names == {f"shard-0000{n}.{kind}" for n in (0, 1) for kind in ("json", "parquet")}
-    assert [row.rows_in for row in funnel(workshop.run, range(3))] == [10]
+    assert names == {"shard-00000.json", "shard-00000.parquet"}
 
 
 def test_a_changed_file_is_read_anew(workshop: Workshop) -> None:
@@ -78,23 +97,12 @@ def test_a_label_that_one_line_lacks_costs_no_trace(workshop: Workshop) -> None:
     assert [trace["difficulty"] for trace in workshop.taken()] == [3, None]
 
 
-class Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize("calls", range(8))
 def test_a_killed_ingest_resumes_to_the_same_bytes(workshop: Workshop, tmp_path: Path, calls: int) -> None:
     for name in ("a.parquet", "b.parquet", "c.parquet"):
         workshop.parquet(name, [make_row(100 * ord(name[0]) + n) for n in range(10)])
-    seen: list[int] = []
-
-    def kill(done: int, total: int) -> None:
-        if len(seen) == calls:
-            raise Killed
-        seen.append(done)
-
     with pytest.raises(Killed):
-        workshop.ingest(kill, traces_per_shard=6)
+        workshop.ingest(killing(calls), traces_per_shard=6)
     workshop.ingest(traces_per_shard=6)
     # 3 files are scanned and 5 shards written, one report each; what was reported is not done again,
     # and neither is the shard whose report was the kill.

@@ -22,6 +22,22 @@ def make_row(n: int = 0, /, **columns: Any) -> dict[str, Any]:
     return {"difficulty": None, "source": "made", "domain": "math", "conversations": turns} | columns
 
 
+class Killed(Exception):
+    pass
+
+
+def killing(calls: int) -> Callable[[int, int], None]:
+    """Takes reports of progress, and kills who makes one after so many."""
+    seen: list[int] = []
+
+    def report(done: int, total: int) -> None:
+        if len(seen) == calls:
+            raise Killed
+        seen.append(done)
+
+    return report
+
+
 @dataclass
 class Workshop:
     """A folder for source files, and a run folder beside it."""
