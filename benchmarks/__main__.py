@@ -4,7 +4,7 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import partition, text
+from benchmarks import detectors, partition, text
 from pipeline.files import write_json
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -12,7 +12,7 @@ RESULTS = Path(__file__).with_name("results.json")
 
 def main() -> None:
     figures: dict[str, dict[str, float]] = {}
-    for name, run in (("text", text.run), ("partition", partition.run)):
+    for name, run in (("text", text.run), ("partition", partition.run), ("detectors", detectors.run)):
         print(name)
         figures[name] = run()
         for what, value in figures[name].items():

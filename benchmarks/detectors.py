@@ -1,0 +1,69 @@
+"""How well the rules' scores agree with boundaries judged by reading (`tests/gold`)."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pipeline.ingest.think import Thought, split_thought
+from pipeline.pieces import cut
+from pipeline.segmentation.cues import score_boundaries
+from pipeline.segmentation.sentences import split
+
+ROOT = Path(__file__).parents[1]
+GOOD_CUT = 2
+
+
+def gold() -> pl.DataFrame:
+    """One row per judged boundary: trace, half, offset, label, following."""
+    return pl.read_ndjson(ROOT / "tests/gold/boundaries.jsonl")
+
+
+def reasonings() -> list[str]:
+    """The reasoning of each row of the sample; "" where a row has none."""
+    lines = (ROOT / "data/sample/traces.jsonl").read_text("utf-8").splitlines()
+    parts = [split_thought(json.loads(line)["conversations"][1]["value"]) for line in lines]
+    return [part.reasoning if isinstance(part, Thought) else "" for part in parts]
+
+
+def ruled(traces: Sequence[int]) -> pl.DataFrame:
+    """What the rules say: trace, offset, score, sure."""
+    texts, rows = reasonings(), list[dict[str, Any]]()
+    for trace in traces:
+        ends = split(texts[trace])
+        for end, cue in zip(ends, score_boundaries(cut(texts[trace], ends)), strict=False):
+            rows.append({"trace": trace, "offset": end, "score": float(cue.score), "sure": cue.sure})
+    return pl.DataFrame(rows)
+
+
+def agreement(judged: pl.DataFrame) -> dict[str, float]:
+    """Of boundaries with label and score: correlations, and precision, recall and F1 of good cuts."""
+    good, taken = judged["label"] >= GOOD_CUT, judged["score"] >= GOOD_CUT
+    hits = (good & taken).sum()
+    correlated = judged.select(
+        pearson=pl.corr("label", "score"), spearman=pl.corr("label", "score", method="spearman")
+    )
+    return {
+        "boundaries": judged.height,
+        **correlated.row(0, named=True),
+        "precision": hits / taken.sum(),
+        "recall": hits / good.sum(),
+        "F1": 2 * hits / (taken.sum() + good.sum()),
+    }
+
+
+def run() -> dict[str, float]:
+    """Agreement per half, the share that hybrid asks about, how often a sure rule is on the wrong side."""
+    boundaries = gold()
+    scored = boundaries.join(ruled(boundaries["trace"].unique().to_list()), on=("trace", "offset"))
+    figures = {"judged boundaries that are no longer candidates": float(boundaries.height - scored.height)}
+    for half in ("tuning", "reporting"):
+        judged = scored.filter(half=half)
+        sure = judged.filter("sure")
+        wrong = (sure["label"] >= GOOD_CUT) != (sure["score"] >= GOOD_CUT)
+        figures |= {f"cues, {half} half, {name}": value for name, value in agreement(judged).items()}
+        figures[f"hybrid, {half} half, share not asked"] = sure.height / judged.height
+        figures[f"hybrid, {half} half, share wrong of those"] = wrong.sum() / sure.height
+    return figures
