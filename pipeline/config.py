@@ -211,12 +211,24 @@ class PublishConfig(Section):
     shard_bytes: Annotated[int, Field(ge=1_000_000, description="Largest published file, in bytes.")] = (
         500_000_000
     )
+    validation: Annotated[
+        float, Field(ge=0, le=0.5, description="Share of the problems whose rows are the split `validation`.")
+    ] = 0.0
+    test: Annotated[
+        float, Field(ge=0, le=0.5, description="Share of the problems whose rows are the split `test`.")
+    ] = 0.0
     row_group_bytes: Annotated[
         # Content-defined chunks survive an insertion only inside large row groups: 82 % of the bytes at 8 MB,
         # 32 % at 2 MB, 6 % at 100 KB.
         int,
         Field(ge=8_000_000, description="Largest row group, in uncompressed bytes."),
     ] = 100_000_000
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation {self.validation} and test {self.test} leave nothing to train on")
+        return self
 
 
 class BuildConfig(Section):

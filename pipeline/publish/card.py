@@ -18,20 +18,22 @@ import schemas.openmementos
 from pipeline.config import BuildConfig
 from pipeline.outcomes import RejectReason
 from pipeline.publish.rows import CONFIGURATIONS, Made
+from pipeline.publish.splits import split_shares
 from pipeline.report.figures import Picture
+from pipeline.report.kv_cache import MODELS
 from pipeline.report.stats import FunnelRow, Statistics
 
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card is written from; `files` are the published Parquet files by configuration."""
+    """What a card is written from; `files` are the published Parquet files by configuration and split."""
 
     config: BuildConfig
     made: Made
     statistics: Statistics
     funnel: Sequence[FunnelRow]
     pictures: Sequence[Picture]
-    files: Mapping[str, Sequence[Path]]
+    files: Mapping[str, Mapping[str, Sequence[Path]]]
 
 
 def write_card(facts: CardFacts, folder: Path) -> Path:
@@ -53,6 +55,8 @@ def write_card(facts: CardFacts, folder: Path) -> Path:
         sources=_sources(facts.config),
         tokens=schemas.openmementos,
         statistics=facts.statistics,
+        caches=_caches(facts.statistics),
+        splits=split_shares(facts.config.publish),
         summaries=[*facts.statistics.by_domain, facts.statistics.overall],
         max_rounds=facts.config.mementos.max_rounds,
         rejected=_rejected(facts.funnel),
@@ -83,7 +87,11 @@ def _front_matter(facts: CardFacts) -> str:
             {
                 "config_name": configuration.name,
                 **({"default": True} if configuration.name == "default" else {}),
-                "data_files": [{"split": "train", "path": f"{configuration.folder}/train-*"}],
+                "data_files": [
+                    {"split": split, "path": f"{configuration.folder}/{split}-*"}
+                    for split, files in facts.files[configuration.name].items()
+                    if files
+                ],
             }
             for configuration in CONFIGURATIONS
         ],
@@ -94,21 +102,27 @@ def _front_matter(facts: CardFacts) -> str:
     return text.strip()
 
 
-def _dataset_info(name: str, files: Sequence[Path]) -> DatasetInfo:
+def _dataset_info(name: str, files: Mapping[str, Sequence[Path]]) -> DatasetInfo:
+    splits = {split: _split_info(split, paths) for split, paths in files.items() if paths}
+    every = [path for paths in files.values() for path in paths]
+    return DatasetInfo(
+        config_name=name,
+        features=Features.from_arrow_schema(pq.read_schema(every[0])),
+        splits=SplitDict(splits),
+        download_size=sum(path.stat().st_size for path in every),
+        dataset_size=sum(split.num_bytes for split in splits.values()),
+    )
+
+
+def _split_info(split: str, files: Sequence[Path]) -> SplitInfo:
     footers = [pq.read_metadata(path) for path in files]
-    rows = sum(footer.num_rows for footer in footers)
     uncompressed = sum(
         footer.row_group(group).total_byte_size
         for footer in footers
         for group in range(footer.num_row_groups)
     )
-    return DatasetInfo(
-        config_name=name,
-        features=Features.from_arrow_schema(pq.read_schema(files[0])),
-        splits=SplitDict({"train": SplitInfo("train", num_bytes=uncompressed, num_examples=rows)}),
-        download_size=sum(path.stat().st_size for path in files),
-        dataset_size=uncompressed,
-    )
+    rows = sum(footer.num_rows for footer in footers)
+    return SplitInfo(split, num_bytes=uncompressed, num_examples=rows)
 
 
 _SIZES = (10**3, 10**4, 10**5, 10**6, 10**7, 10**8, 10**9)
@@ -145,6 +159,17 @@ def _rejected(funnel: Iterable[FunnelRow]) -> list[tuple[str, str, int]]:
         (row.stage, RejectReason(reason).text, count)
         for row in funnel
         for reason, count in sorted(row.rejected.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _caches(statistics: Statistics) -> list[tuple[str, float, float, float]]:
+    """Per model: mean peak of a trace's KV cache in MB, kept whole and with mementos, and their ratio."""
+    whole, dropped = statistics.traces["block_tokens"].mean(), statistics.traces["peak_tokens"].mean()
+    if not isinstance(whole, float) or not isinstance(dropped, float) or not dropped:
+        return []
+    return [
+        (m.name, whole * m.bytes_per_token / 1e6, dropped * m.bytes_per_token / 1e6, whole / dropped)
+        for m in MODELS
     ]
 
 

@@ -16,12 +16,13 @@ from pipeline.files import file_digest, sync, value_digest, write_json
 from pipeline.publish.card import CardFacts, card_settings, write_card
 from pipeline.publish.rows import CONFIGURATIONS, Configuration, Made
 from pipeline.publish.shards import write_files
+from pipeline.publish.splits import only, split_shares
 from pipeline.report.figures import write_figures
 from pipeline.report.stats import dataset_statistics, funnel
 from pipeline.store import RunFolder, StoreError
 
 # Raise when the same records would give other files.
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -141,14 +142,19 @@ def _files(folder: Path) -> dict[str, Path]:
 def _write_folder(
     run: RunFolder, shards: Sequence[int], config: BuildConfig, made: Made, folder: Path
 ) -> int:
+    shares = split_shares(config.publish)
     files = {
-        configuration.name: write_files(
-            _rows(run, shards, configuration, made),
-            configuration.schema,
-            folder / configuration.folder,
-            file_bytes=config.publish.shard_bytes,
-            row_group_bytes=config.publish.row_group_bytes,
-        )
+        configuration.name: {
+            split: write_files(
+                _rows(run, shards, configuration, made, split, shares),
+                configuration.schema,
+                folder / configuration.folder,
+                split,
+                file_bytes=config.publish.shard_bytes,
+                row_group_bytes=config.publish.row_group_bytes,
+            )
+            for split in shares
+        }
         for configuration in CONFIGURATIONS
     }
     statistics = dataset_statistics(run, shards, threshold=config.mementos.threshold)
@@ -162,12 +168,19 @@ _ROWS_AT_ONCE = 64
 
 
 def _rows(
-    run: RunFolder, shards: Sequence[int], configuration: Configuration, made: Made
+    run: RunFolder,
+    shards: Sequence[int],
+    configuration: Configuration,
+    made: Made,
+    split: str,
+    shares: dict[str, float],
 ) -> Iterator[pa.Table]:
     for shard in shards:
         with pq.ParquetFile(run.shard("records", shard)) as file:
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(configuration.reads)):
-                yield configuration.rows(pa.Table.from_batches([batch]), made)
+            batches = file.iter_batches(_ROWS_AT_ONCE, columns=list({*configuration.reads, "problem"}))
+            records = (pa.Table.from_batches([batch]) for batch in batches)
+            for table in only(records, split, shares):
+                yield configuration.rows(table, made)
 
 
 def _put_in_place(run: RunFolder, unfinished: Path) -> None:

@@ -6,16 +6,24 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.publish.splits import TRAIN
+
 
 def write_files(
-    tables: Iterable[pa.Table], schema: pa.Schema, folder: Path, *, file_bytes: int, row_group_bytes: int
+    tables: Iterable[pa.Table],
+    schema: pa.Schema,
+    folder: Path,
+    split: str = TRAIN,
+    *,
+    file_bytes: int,
+    row_group_bytes: int,
 ) -> list[Path]:
     """Writes the tables' rows, in order, as folder/train-00000-of-0000N.parquet …; the files' paths in order.
 
     file_bytes: a new file begins where the next row group would lead beyond (estimated by the compression
     so far). row_group_bytes: most uncompressed bytes of a row group, unless a single row is larger; from
     8 MB on, a row more or less leaves most of a file's bytes as they were. Without any row one file without
-    rows is written. Memory: one row group.
+    rows is written for `train`, none for another split. Memory: one row group.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
@@ -25,13 +33,14 @@ def write_files(
         if writer is None or writer.size_with(group) > file_bytes:
             if writer is not None:
                 writer.close()
-            writer = _File(folder / f"train-{len(written):05d}.parquet", schema)
+            writer = _File(folder / f"{split}-{len(written):05d}.parquet", schema)
             written.append(writer.path)
         writer.write(group)
-    if writer is None:
-        writer = _File(folder / "train-00000.parquet", schema)
+    if writer is None and split == TRAIN:
+        writer = _File(folder / f"{split}-00000.parquet", schema)
         written.append(writer.path)
-    writer.close()
+    if writer is not None:
+        writer.close()
     return [
         path.rename(path.with_name(f"{path.stem}-of-{len(written):05d}{path.suffix}")) for path in written
     ]

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from pipeline.outcomes import RejectReason
+from pipeline.report.kv_cache import MODELS, held_tokens
 from pipeline.report.stats import FunnelRow, Statistics
 
 
@@ -38,6 +39,11 @@ def write_figures(statistics: Statistics, funnel: Sequence[FunnelRow], folder: P
             _save(_compression(statistics), folder / "compression_by_domain.png"),
             "Compression of a trace (tokens of its blocks / tokens of its mementos) by domain: the box holds "
             "the middle half of the traces, the whiskers reach to the 5th and 95th percentile.",
+        ),
+        Picture(
+            _save(_kv_cache(statistics), folder / "kv_cache.png"),
+            f"Simulated KV cache of {MODELS[0].name} while it writes the trace of median length: every token "
+            "kept, and each block dropped once its memento is written.",
         ),
         Picture(
             _save(_funnel(funnel), folder / "funnel.png"),
@@ -119,6 +125,24 @@ def _compression(statistics: Statistics) -> Figure:
     axes.set_ylim(0.5, len(boxes) + 0.75)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter("{x:g}x")
+    return figure
+
+
+def _kv_cache(statistics: Statistics) -> Figure:
+    trace = statistics.traces.sort("block_tokens", maintain_order=True).row(
+        (statistics.traces.height - 1) // 2, named=True
+    )
+    figure, axes = _new("tokens written", "MB of KV cache")
+    per_token = MODELS[0].bytes_per_token / 1e6
+    written, held = zip(*held_tokens(trace["block_sizes"], trace["memento_sizes"]), strict=True)
+    end = trace["block_tokens"]
+    axes.plot([0, end], [0, end * per_token], color=_COLOURS[0], label="every token kept")
+    axes.plot(written, [tokens * per_token for tokens in held], color=_COLOURS[1], label="with mementos")
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.legend(frameon=False)
     return figure
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow.parquet as pq
 
+from pipeline.report.kv_cache import peak_tokens
 from pipeline.stages import INGEST, STAGES
 from pipeline.store import RunFolder
 
@@ -49,7 +50,8 @@ class Statistics:
     """The records of a run, summed up.
 
     checks: kept mementos that do not pass a check, by its name. traces has one row per trace (domain,
-    sentences, blocks, block_tokens, memento_tokens), mementos one per memento (domain, block_tokens, tokens,
+    sentences, blocks, block_tokens, memento_tokens, the sizes of each in order, and peak_tokens: most tokens
+    held at once where finished blocks are dropped), mementos one per memento (domain, block_tokens, tokens,
     score, first_score): the figures are drawn from them.
     """
 
@@ -133,6 +135,9 @@ _EMPTY_TRACES = pl.DataFrame(
         "blocks": pl.Int64,
         "block_tokens": pl.Int64,
         "memento_tokens": pl.Int64,
+        "block_sizes": pl.List(pl.Int32),
+        "memento_sizes": pl.List(pl.Int32),
+        "peak_tokens": pl.Int64,
     }
 )
 _EMPTY_MEMENTOS = pl.DataFrame(
@@ -162,14 +167,18 @@ def _read(run: RunFolder, shard: int) -> pl.DataFrame:
 
 
 def _traces(records: pl.DataFrame) -> pl.DataFrame:
-    mementos = pl.col("mementos").list
-    return records.select(
+    sizes = records.select(
         "domain",
         sentences=pl.col("sentence_ends").list.len(),
-        blocks=mementos.len(),
+        blocks=pl.col("mementos").list.len(),
         block_tokens=pl.col("block_tokens").list.sum(),
-        memento_tokens=mementos.eval(pl.element().struct.field("tokens")).list.sum(),
+        block_sizes=pl.col("block_tokens"),
+        memento_sizes=pl.col("mementos").list.eval(pl.element().struct.field("tokens")),
     )
+    peaks = map(peak_tokens, sizes["block_sizes"].to_list(), sizes["memento_sizes"].to_list())
+    return sizes.with_columns(
+        pl.col("memento_sizes").list.sum().alias("memento_tokens"), pl.Series("peak_tokens", peaks, pl.Int64)
+    ).select(_EMPTY_TRACES.columns)
 
 
 def _mementos(records: pl.DataFrame) -> pl.DataFrame:

@@ -113,7 +113,7 @@ def test_every_figure_of_the_card_is_there(tmp_path: Path) -> None:
     folder = tmp_path / "run/publish"
     for picture in (folder / "figures").iterdir():
         assert f"](figures/{picture.name})" in text
-    assert text.count("](figures/") == 4
+    assert text.count("](figures/") == 5
 
 
 @pytest.mark.parametrize("model", ["bundled", "SmolLM2-135M-Instruct"])

@@ -9,7 +9,13 @@ from pipeline.report.stats import dataset_statistics, funnel
 from tests.records.rows import memento, row
 from tests.report.runs import finished_run
 
-NAMES = ["blocks_per_trace.png", "block_and_memento_size.png", "compression_by_domain.png", "funnel.png"]
+NAMES = [
+    "blocks_per_trace.png",
+    "block_and_memento_size.png",
+    "compression_by_domain.png",
+    "kv_cache.png",
+    "funnel.png",
+]
 
 
 @pytest.mark.parametrize(
@@ -30,7 +36,7 @@ def test_other_data_gives_another_figure(tmp_path: Path) -> None:
     few = finished_run(tmp_path / "few", [row()])
     many = finished_run(
         tmp_path / "many",
-        [row("t0"), row("t1", mementos=[memento("x", tokens=3), memento("y", tokens=9)])],
+        [row(f"t{n}", mementos=[memento("x", tokens=3 + n), memento("y", tokens=9)]) for n in range(2)],
     )
     for run, folder in ((few, "a"), (many, "b")):
         write_figures(dataset_statistics(run, [0], threshold=8), funnel(run, [0]), tmp_path / folder)

@@ -1,0 +1,48 @@
+"""The KV cache that a trace would take, kept whole and with every finished block dropped: a simulation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a model keeps of a token; numbers as in the model's own config.json on the Hub."""
+
+    name: str
+    layers: int
+    kv_heads: int
+    head_size: int
+
+    @property
+    def bytes_per_token(self) -> int:
+        """A key and a value per layer and head, two bytes per number (bfloat16)."""
+        return 2 * self.layers * self.kv_heads * self.head_size * 2
+
+
+MODELS = (
+    Architecture("Qwen3-8B", 36, 8, 128),
+    Architecture("Phi-4-reasoning", 40, 10, 128),
+    Architecture("Qwen3-32B", 64, 8, 128),
+)
+
+
+def held_tokens(blocks: Sequence[int], mementos: Sequence[int]) -> list[tuple[int, int]]:
+    """Points (tokens written, tokens held), in straight lines between, of a trace with its mementos.
+
+    blocks, mementos: their sizes in tokens, in order. A block is held until its memento is written, mementos
+    to the end; problem and answer, which both ways keep, are left out.
+    """
+    points, written, kept = [(0, 0)], 0, 0
+    for block, memento in zip(blocks, mementos, strict=True):
+        written += block + memento
+        points.append((written, kept + block + memento))
+        kept += memento
+        points.append((written, kept))
+    return points
+
+
+def peak_tokens(blocks: Sequence[int], mementos: Sequence[int]) -> int:
+    """Most tokens held at once; kept whole, the trace ends with as many as its blocks have."""
+    before = accumulate(mementos, initial=0)
+    return max((b + m + kept for b, m, kept in zip(blocks, mementos, before, strict=False)), default=0)
