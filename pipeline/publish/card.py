@@ -50,7 +50,6 @@ def write_card(facts: CardFacts, folder: Path) -> Path:
     text = environment.get_template("card.md.j2").render(
         front_matter=_front_matter(facts),
         title=facts.config.publish.pretty_name,
-        name=facts.config.name,
         made=facts.made,
         sources=_sources(facts.config),
         tokens=schemas.openmementos,

@@ -1,4 +1,4 @@
-"""The list of releases at the end of a published card."""
+"""The card of a release: the run's, with the repository's name and the list of releases."""
 
 import re
 
@@ -6,11 +6,7 @@ from pipeline.publish.difference import RowChange
 
 _HEADING = "## Changes"
 _SECTION = re.compile(rf"\n*^{_HEADING}\n(?P<lines>.*)\Z", re.MULTILINE | re.DOTALL)
-
-
-def without_changes(card: str) -> str:
-    """The card up to its list of changes."""
-    return _SECTION.sub("", card).rstrip("\n") + "\n"
+_QUICK_START = re.compile(r'^dataset = ".*"  # .*\n', re.MULTILINE)
 
 
 def changes_of(card: str) -> list[str]:
@@ -19,9 +15,10 @@ def changes_of(card: str) -> list[str]:
     return [line for line in found["lines"].splitlines() if line.startswith("- ")] if found else []
 
 
-def with_changes(card: str, lines: list[str]) -> str:
-    """The card with this list at its end."""
-    return without_changes(card) + f"\n{_HEADING}\n\n" + "\n".join(lines) + "\n"
+def released_card(card: str, repository: str, lines: list[str]) -> str:
+    """The run's card as the repository has it: its name in the quick start, the list at its end."""
+    named = _QUICK_START.sub(lambda _: f'dataset = "{repository}"\n', card, count=1)
+    return named.rstrip("\n") + f"\n\n{_HEADING}\n\n" + "\n".join(lines) + "\n"
 
 
 def change_line(tag: str | None, rows: RowChange) -> str:

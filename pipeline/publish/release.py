@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.publish.changes import change_line, changes_of, with_changes
+from pipeline.publish.changes import change_line, changes_of, released_card
 from pipeline.publish.difference import CARD, OWNED, FileChange, RowChange
 from pipeline.publish.hub import Hub, HubError
 from pipeline.publish.local import whole_files
@@ -145,7 +145,7 @@ def _pull_request(hub: Hub, user: str, main: str) -> int:
 
 @contextmanager
 def _staged(run: RunFolder, files: dict[str, str], plan: ReleasePlan, tag: str | None) -> Iterator[Path]:
-    """The folder to upload: the run's files, linked, and its card with the list of releases."""
+    """The folder to upload: the run's files, linked, and the card of this release."""
     with tempfile.TemporaryDirectory(prefix=".release.", suffix=".tmp", dir=run.root) as name:
         folder = Path(name)
         for path in files:
@@ -155,9 +155,8 @@ def _staged(run: RunFolder, files: dict[str, str], plan: ReleasePlan, tag: str |
         card = (run.publish / CARD).read_text(encoding="utf-8")
         earlier = changes_of(plan.card) if plan.card else []
         (folder / CARD).unlink()
-        (folder / CARD).write_text(
-            with_changes(card, [change_line(tag, plan.rows), *earlier]), encoding="utf-8"
-        )
+        lines = [change_line(tag, plan.rows), *earlier]
+        (folder / CARD).write_text(released_card(card, plan.repo, lines), encoding="utf-8")
         yield folder
 
 

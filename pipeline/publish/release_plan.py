@@ -11,7 +11,7 @@ from huggingface_hub import HfFileSystem
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import DatasetInfo
 
-from pipeline.publish.changes import without_changes
+from pipeline.publish.changes import changes_of, released_card
 from pipeline.publish.difference import CARD, FileChange, RowChange, file_changes, row_changes
 from pipeline.publish.hub import Hub, HubError
 
@@ -78,7 +78,7 @@ def plan_release(hub: Hub, folder: Path, files: dict[str, str]) -> ReleasePlan:
     if CARD in paths:
         card = hub.call("read the published card", filesystem.read_text, f"{at}/{CARD}", encoding="utf-8")
     here = (folder / CARD).read_text(encoding="utf-8")
-    same_card = card is not None and without_changes(card) == without_changes(here)
+    same_card = card is not None and card == released_card(here, hub.repo, changes_of(card))
     published = (hub.call(f"read {path}", table, path) for path in paths if path.startswith("audit/"))
     return ReleasePlan(
         hub.repo,

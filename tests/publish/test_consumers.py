@@ -5,6 +5,7 @@ One process of its own per library: where the Hub is, they read from the environ
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -194,3 +195,14 @@ print(json.dumps([done.training_loss, done.global_step]))
 """)
     assert steps == 2
     assert 0 < loss < 20
+
+
+def test_the_quick_start_of_the_released_card_runs_as_it_stands(consumer: Consumer) -> None:
+    card = consumer.hub.files(NAME)["README.md"].decode()
+    quick_start, parsing = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    found = consumer.program(
+        f"{quick_start}\n{parsing}\nimport json\n"
+        "print(json.dumps([len(rows), len(full), len(audit), len(blocks), len(mementos), answer]))"
+    )
+    assert found[:5] == [ROWS, ROWS, ROWS, len(BLOCKS), len(MEMENTOS)]
+    assert found[5]

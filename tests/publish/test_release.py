@@ -31,7 +31,10 @@ def test_a_release_puts_every_file_on_main_and_tags_it(hub: Hub, publisher: Publ
     local = contents(publisher)
     card = local.pop("README.md")
     assert data_of(hub) == local
-    assert hub.files(NAME)["README.md"].startswith(card.rstrip(b"\n"))
+    assert hub.files(NAME)["README.md"].decode() == (
+        card.decode().replace('dataset = "."  # the path of this folder', f'dataset = "{NAME}"')
+        + "\n## Changes\n\n- **v1**: 2 traces (2 new)\n"
+    )
     repo = hub.dataset(NAME)
     assert repo.refs["refs/tags/v1"] == repo.refs["refs/heads/main"] == done.commit
     assert [pull.status for pull in repo.pulls] == ["merged"]
