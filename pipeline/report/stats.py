@@ -1,6 +1,6 @@
 """What a run amounts to, in numbers: traces, blocks, mementos, compression, judge scores, and the funnel."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,22 +43,22 @@ class Summary:
     """Share of mementos whose first round reached the threshold."""
     passed_last: float | None
     """Share of mementos whose best round reached the threshold."""
+    checks: dict[str, int]
+    """Kept mementos that do not pass a check, by its name."""
 
 
 @dataclass(frozen=True)
 class Statistics:
     """The records of a run, summed up.
 
-    checks: kept mementos that do not pass a check, by its name. traces has one row per trace (domain,
-    sentences, blocks, block_tokens, memento_tokens, the sizes of each in order, and peak_tokens: most tokens
-    held at once where finished blocks are dropped), mementos one per memento (domain, block_tokens, tokens,
-    score, first_score): the figures are drawn from them.
+    traces has one row per trace (domain, sentences, blocks, block_tokens, memento_tokens, the sizes of each
+    in order, and peak_tokens: most tokens held at once where finished blocks are dropped), mementos one per
+    memento (domain, block_tokens, tokens, score, first_score): the figures are drawn from them.
     """
 
     threshold: int
     overall: Summary
     by_domain: tuple[Summary, ...]
-    checks: dict[str, int]
     traces: pl.DataFrame
     mementos: pl.DataFrame
 
@@ -80,28 +80,31 @@ def dataset_statistics(run: RunFolder, shards: Sequence[int], *, threshold: int)
     threshold: judge's points that pass. Reads shard by shard; some 100 bytes stay in memory per memento.
     """
     traces, mementos = [_EMPTY_TRACES], [_EMPTY_MEMENTOS]
-    checks: Counter[str] = Counter()
+    checks: dict[str, Counter[str]] = defaultdict(Counter)
     for shard in shards:
         records = _read(run, shard)
         of_shard = _mementos(records)
-        checks.update(of_shard["checks"].explode().drop_nulls().to_list())
+        for domain, check in (
+            of_shard.select("domain", "checks").explode("checks").drop_nulls("checks").rows()
+        ):
+            checks[domain][check] += 1
         mementos.append(of_shard.select(_EMPTY_MEMENTOS.columns).cast(_EMPTY_MEMENTOS.schema))
         traces.append(_traces(records).cast(_EMPTY_TRACES.schema))
     all_traces, all_mementos = pl.concat(traces), pl.concat(mementos)
     domains = all_traces.group_by("domain").len().sort("len", "domain", descending=[True, False])
     return Statistics(
         threshold,
-        _summary("all", all_traces, all_mementos, threshold),
+        _summary("all", all_traces, all_mementos, sum(checks.values(), Counter()), threshold),
         tuple(
             _summary(
                 domain,
                 all_traces.filter(pl.col("domain") == domain),
                 all_mementos.filter(pl.col("domain") == domain),
+                checks[domain],
                 threshold,
             )
             for domain in domains["domain"].to_list()
         ),
-        dict(sorted(checks.items())),
         all_traces,
         all_mementos,
     )
@@ -194,7 +197,9 @@ def _mementos(records: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _summary(domain: str, traces: pl.DataFrame, mementos: pl.DataFrame, threshold: int) -> Summary:
+def _summary(
+    domain: str, traces: pl.DataFrame, mementos: pl.DataFrame, checks: Counter[str], threshold: int
+) -> Summary:
     block_tokens, memento_tokens = int(traces["block_tokens"].sum()), int(traces["memento_tokens"].sum())
     return Summary(
         domain=domain,
@@ -216,6 +221,7 @@ def _summary(domain: str, traces: pl.DataFrame, mementos: pl.DataFrame, threshol
         score_mean=_mean(mementos["score"]),
         passed_first=_mean(mementos["first_score"] >= threshold),
         passed_last=_mean(mementos["score"] >= threshold),
+        checks=dict(sorted(checks.items())),
     )
 
 

@@ -99,7 +99,8 @@ def test_figures_of_the_data_stand_in_the_tables(tmp_path: Path) -> None:
     assert "| code\\|x | 1 | 4 | 2.0 (2) | 40 (40) | 5 (5) | 80 → 10 | 8.0x |" in text
     assert "| all | 2 | 4 | 2.0 (2) | 280 (40) | 5 (5) | 560 → 10 | 56.0x |" in text
     assert "| all | 8.0 | 50.0% | 50.0% |" in text
-    assert "| `heading` | 2 | 50.0% |" in text
+    assert "| check | code\\|x | math | all |" in text
+    assert "| `heading` | 1 (50.0%) | 1 (50.0%) | 2 (50.0%) |" in text
     assert "Of 5 traces, 2 are published." in text
     assert "| ingest | another language | 2 |" in text
     assert "| ingest | no answer after the reasoning | 1 |" in text

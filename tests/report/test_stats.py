@@ -35,7 +35,23 @@ def test_only_findings_of_the_kept_round_are_counted(tmp_path: Path) -> None:
     mementos = [memento("a", checks=["heading"]), memento("b", checks=["heading", "planning"])]
     mementos[0]["rounds"][0]["checks"] = ["number_not_in_block"]  # the round that was not kept
     run = finished_run(tmp_path, [row(mementos=mementos)])
-    assert dataset_statistics(run, [0], threshold=8).checks == {"heading": 2, "planning": 1}
+    assert dataset_statistics(run, [0], threshold=8).overall.checks == {"heading": 2, "planning": 1}
+
+
+def test_findings_are_counted_by_domain(tmp_path: Path) -> None:
+    unclean = [memento("a", checks=["heading"]), memento("b", checks=["heading", "planning"])]
+    rows = [
+        row("t0", mementos=unclean),
+        row("t1", mementos=[unclean[0], memento("c")], domain="code"),
+        row("t2", domain="code"),
+    ]
+    summed = dataset_statistics(finished_run(tmp_path, rows), [0], threshold=8)
+    found = {domain.domain: domain.checks for domain in (*summed.by_domain, summed.overall)}
+    assert found == {
+        "math": {"heading": 2, "planning": 1},
+        "code": {"heading": 1},
+        "all": {"heading": 3, "planning": 1},
+    }
 
 
 def test_no_trace_gives_no_mean_and_no_error(tmp_path: Path) -> None:
