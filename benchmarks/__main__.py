@@ -4,7 +4,7 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import detectors, partition, text
+from benchmarks import detectors, economy, partition, text
 from pipeline.files import write_json
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -12,9 +12,10 @@ RESULTS = Path(__file__).with_name("results.json")
 
 def main() -> None:
     figures: dict[str, dict[str, float]] = {}
-    for name, run in (("text", text.run), ("partition", partition.run), ("detectors", detectors.run)):
+    rooms = {"text": text, "partition": partition, "detectors": detectors, "economy": economy}
+    for name, room in rooms.items():
         print(name)
-        figures[name] = run()
+        figures[name] = room.run()
         for what, value in figures[name].items():
             print(f"{value:12.2f}  {what}")
     machine = {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
