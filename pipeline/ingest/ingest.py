@@ -11,7 +11,8 @@ from pipeline.files import file_digest, value_digest, write_json
 from pipeline.ingest.extract import INGEST_VERSION, STAGE, Digests, extract, number_of_shards
 from pipeline.ingest.place import earlier_places, place
 from pipeline.ingest.rows import rows_in_total
-from pipeline.ingest.scan import facts_path, scan_file
+from pipeline.ingest.scan import facts_path
+from pipeline.ingest.scanning import scan_files
 from pipeline.ingest.select import read_facts, select
 from pipeline.ingest.sources import SourceError, SourceFile, find_files
 from pipeline.outcomes import RejectReason
@@ -84,8 +85,7 @@ def _scan(
         done += rows
         on_progress(done, total)
 
-    for file, path in due:
-        scan_file(file, config, path, on_rows)
+    scan_files(due, config, on_rows)
     # Facts of earlier sources and configs, and what a killed run has left half-written.
     for path in set(folder.iterdir()) - set(paths):
         path.unlink()
