@@ -21,7 +21,8 @@ dataset: setup ## Build the sample dataset with the bundled model: the whole flo
 	$(BIN)/openmementos build --config flows/configs/sample.yaml
 
 test: setup ## Run all tests, the one with the real engine too.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not engine" --numprocesses logical --dist loadfile
+	$(BIN)/python -m pytest -m engine
 
 check: setup ## Lint, format and type checks.
 	$(BIN)/ruff check .

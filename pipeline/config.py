@@ -60,6 +60,13 @@ class SelectConfig(Section):
     max_tokens: Annotated[
         int | None, Field(ge=1, description="Longest reasoning, in tokens; null for no bound.")
     ] = 131_072
+    decontaminate: Annotated[
+        tuple[str, ...],
+        Field(description="Benchmark files (Parquet, JSON lines, JSON, CSV) whose problems are left out."),
+    ] = ()
+    decontaminate_words: Annotated[
+        int, Field(ge=6, description="Words in a row that a problem may not share with one of them.")
+    ] = 13
     answers_per_problem: Annotated[
         int | None, Field(ge=1, description="Traces kept per problem; null keeps all.")
     ] = None

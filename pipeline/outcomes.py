@@ -30,6 +30,7 @@ class RejectReason(StrEnum):
     LANGUAGE = "language"
     TOO_SHORT = "too_short"
     TOO_LONG = "too_long"
+    IN_BENCHMARK = "in_benchmark"
     DUPLICATE = "duplicate"
     ENOUGH_ANSWERS = "enough_answers"
     NOT_CHOSEN = "not_chosen"
@@ -60,6 +61,7 @@ _WORDS = {
     RejectReason.LANGUAGE: "another language",
     RejectReason.TOO_SHORT: "shorter than select.min_tokens",
     RejectReason.TOO_LONG: "longer than select.max_tokens",
+    RejectReason.IN_BENCHMARK: "a problem of a file in select.decontaminate",
     RejectReason.DUPLICATE: "the same trace again",
     RejectReason.ENOUGH_ANSWERS: "more answers than select.answers_per_problem",
     RejectReason.NOT_CHOSEN: "left out by select.mix or select.limit",

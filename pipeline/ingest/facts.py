@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from pipeline.config import BuildConfig
+from pipeline.ingest.benchmarks import Benchmarks
 from pipeline.ingest.language import why_not_english
 from pipeline.ingest.layouts import RawTrace
 from pipeline.ingest.rows import Row
@@ -59,12 +60,17 @@ class Rules:
     min_tokens: int
     max_tokens: int | None
     vocabulary: str
+    benchmarks: Benchmarks | None = None
 
     @classmethod
     def of(cls, config: BuildConfig) -> "Rules":
         select = config.select
         return cls(
-            select.languages == "english", select.min_tokens, select.max_tokens, config.split.tokenizer
+            select.languages == "english",
+            select.min_tokens,
+            select.max_tokens,
+            config.split.tokenizer,
+            Benchmarks(select.decontaminate, select.decontaminate_words) if select.decontaminate else None,
         )
 
     def fact(self, row: Row) -> Fact:
@@ -93,7 +99,12 @@ class Rules:
             why = why_not_english(trace.reasoning)
             if why is not None:
                 return Rejected(RejectReason.LANGUAGE, why)
-        return self._why_unfit_in_length(trace.reasoning)
+        unfit = self._why_unfit_in_length(trace.reasoning)
+        if unfit is None and self.benchmarks:
+            match = self.benchmarks.match(trace.problem)
+            if match is not None:
+                return Rejected(RejectReason.IN_BENCHMARK, match)
+        return unfit
 
     def _why_unfit_in_length(self, reasoning: str) -> Rejected | None:
         # A token has at least one byte: texts of few bytes need no counting for the upper bound.

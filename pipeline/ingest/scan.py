@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config import BuildConfig
 from pipeline.files import replacing, value_digest
+from pipeline.ingest.benchmarks import contents
 from pipeline.ingest.facts import FACTS, Fact, Rules, rejected_fact
 from pipeline.ingest.rows import DamagedFile, read_rows
 from pipeline.ingest.sources import SourceFile
@@ -21,7 +22,7 @@ SCAN_VERSION = 2
 def facts_path(folder: Path, file: SourceFile, config: BuildConfig) -> Path:
     """Where the facts of this version of the file, read under this config, lie once it is scanned."""
     select = config.select
-    key = [
+    key: list[object] = [
         SCAN_VERSION,
         file.path,
         file.version,
@@ -29,6 +30,8 @@ def facts_path(folder: Path, file: SourceFile, config: BuildConfig) -> Path:
         config.source.columns,
         [select.languages, select.min_tokens, select.max_tokens, config.split.tokenizer],
     ]
+    if select.decontaminate:
+        key.append([contents(select.decontaminate), select.decontaminate_words])
     return folder / f"{value_digest(key)[:32]}.parquet"
 
 

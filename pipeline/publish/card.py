@@ -4,7 +4,7 @@ import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import jinja2
@@ -190,6 +190,9 @@ def card_settings(config: BuildConfig) -> dict[str, Any]:
             "llm": {"max_attempts", "seed", "extra_body"},
         },
     )
+    # Only the names of files: where they lie is the builder's own matter.
+    select = settings["select"]
+    select["decontaminate"] = [PurePosixPath(path).name for path in select["decontaminate"]]
     return settings
 
 

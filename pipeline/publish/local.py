@@ -110,7 +110,6 @@ def _inputs(run: RunFolder, shards: Sequence[int], config: BuildConfig, made: Ma
             "version": VERSION,
             "records": outputs,
             "funnel": [asdict(row) for row in funnel(run, shards)],
-            "name": config.name,
             "source": [config.source.name, *config.source.paths],
             "publish": config.publish.model_dump(mode="json", exclude={"to", "private", "tag"}),
             "settings": card_settings(config),

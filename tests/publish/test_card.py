@@ -127,7 +127,10 @@ def test_a_real_model_is_no_demonstration(tmp_path: Path) -> None:
 
 
 def test_nothing_of_the_builders_machine_stands_in_the_card(tmp_path: Path) -> None:
-    config = {"source": SourceConfig(paths=("/home/someone/private/traces.jsonl",))}
+    config = {
+        "source": SourceConfig(paths=("/home/someone/private/traces.jsonl",)),
+        "select": {"decontaminate": ("/home/someone/private/aime.jsonl",)},
+    }
     text = card(tmp_path, row(), config=config)
     assert "`traces.jsonl`" in text
     assert "someone" not in text

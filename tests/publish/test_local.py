@@ -126,7 +126,6 @@ def test_nothing_new_leaves_the_folder_alone(run: RunFolder) -> None:
 
 CHANGES: list[dict[str, Any]] = [
     {"shards": [0]},
-    {"config": BuildConfig(name="other")},
     {"config": CONFIG.model_copy(update={"publish": CONFIG.publish.model_copy(update={"license": "mit"})})},
     {"config": BuildConfig(name="handmade", source={"revision": "v1.2"})},
     {"config": BuildConfig(name="handmade", llm={"seed": 4711})},
@@ -150,7 +149,7 @@ def test_whatever_changes_the_result_is_published_anew(run: RunFolder, change: d
 def test_settings_that_do_not_change_the_result_publish_nothing(run: RunFolder) -> None:
     publish_run(run, [0, 1])
     endpoint = CONFIG.llm.model_copy(update={"endpoints": ("http://127.0.0.1:1/v1",)})
-    config = CONFIG.model_copy(update={"shards_at_once": 1, "llm": endpoint})
+    config = CONFIG.model_copy(update={"name": "other", "shards_at_once": 1, "llm": endpoint})
     assert not publish_run(run, [0, 1], config).changed
 
 

@@ -1,0 +1,107 @@
+"""Problems of benchmarks are found in a source, whatever the benchmark's layout, and listed."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipeline.ingest import SourceError
+from pipeline.ingest.benchmarks import Benchmarks
+from tests.ingest.workshop import Workshop, make_row
+
+CANDLES = (
+    "On each of $12$ evenings Mara lights one candle more than the evening before, beginning with $a$. Find "
+    "the remainder when the number of candles that she lights on all evenings is divided by 1000."
+)
+
+
+def benchmark(folder: Path, name: str, column: str, problem: str = CANDLES) -> str:
+    path = folder / name
+    table = pl.DataFrame({"id": ["x", "y"], column: ["An unrelated problem about seven red hens.", problem]})
+    write = {".csv": table.write_csv, ".parquet": table.write_parquet, ".jsonl": table.write_ndjson}
+    write[path.suffix](path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("aime.jsonl", "problem"),
+        ("aime24.parquet", "Problem"),
+        ("math500.jsonl", "problem"),
+        ("gpqa_diamond.csv", "Question"),
+        ("livecodebench.jsonl", "question_content"),
+    ],
+)
+def test_a_benchmark_is_read_in_its_own_layout(tmp_path: Path, name: str, column: str) -> None:
+    found = Benchmarks([benchmark(tmp_path, name, column)], 13).match(f"Solve this.\n\n{CANDLES}")
+    assert found is not None
+    assert found.startswith(f"shares 13 words with {name}:2: on each of")
+
+
+@pytest.mark.parametrize(
+    ("problem", "is_found"),
+    [
+        (CANDLES.upper().replace("$", " \\( "), True),
+        (" ".join(CANDLES.split()[:13]), True),
+        (" ".join(CANDLES.split()[:10]), False),
+        ("A rectangle has sides of lengths 3 and 9; what is its area?", False),
+    ],
+)
+def test_words_count_and_not_how_they_are_set(tmp_path: Path, problem: str, is_found: bool) -> None:
+    found = Benchmarks([benchmark(tmp_path, "aime.csv", "problem")], 13).match(problem)
+    assert (found is not None) == is_found
+
+
+def test_a_short_benchmark_problem_is_found_as_a_whole(tmp_path: Path) -> None:
+    short = benchmark(tmp_path, "short.csv", "problem", "What is the sum of all primes?")
+    tiny = benchmark(tmp_path, "tiny.csv", "problem", "Compute $2+2$.")
+    benchmarks = Benchmarks([short, tiny], 13)
+    assert benchmarks.match("Tell me: what is the sum of all primes? Why?")
+    assert not benchmarks.match("What is the sum of all odd primes?")
+    assert benchmarks.match("compute 2 + 2")
+    assert not benchmarks.match("Compute 2 + 2 and then 3 + 3.")
+
+
+def test_rows_in_a_benchmark_are_counted_and_listed_with_what_they_met(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    path = benchmark(tmp_path, "aime.jsonl", "problem")
+    workshop.jsonl("a.jsonl", [make_row(1), make_row(2, problem=CANDLES), make_row(3)])
+    workshop.ingest(select={"decontaminate": [path]})
+    assert len(workshop.taken()) == 2
+    (rejected,) = workshop.rejected()
+    assert (rejected["origin"], rejected["reason"]) == ("a.jsonl:2", "in_benchmark")
+    assert "aime.jsonl:2" in rejected["detail"]
+
+
+def test_a_benchmark_that_has_changed_is_looked_for_again(workshop: Workshop, tmp_path: Path) -> None:
+    path = benchmark(tmp_path, "aime.jsonl", "problem", "How many hens lay eggs on all seven days?")
+    workshop.jsonl("a.jsonl", [make_row(1), make_row(2, problem=CANDLES)])
+    workshop.ingest(select={"decontaminate": [path]})
+    assert len(workshop.taken()) == 2
+    benchmark(tmp_path, "aime.jsonl", "problem")
+    workshop.ingest(select={"decontaminate": [path]})
+    assert len(workshop.taken()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("b.txt", "x", "none of .parquet"),
+        ("b.jsonl", json.dumps({"answer": "4"}), "has the columns answer, and none of problem"),
+        ("b.jsonl", "{broken", "cannot be read"),
+        ("missing.csv", None, "cannot be read"),
+    ],
+)
+def test_a_benchmark_that_cannot_be_read_stops_the_run(
+    workshop: Workshop, tmp_path: Path, name: str, content: str | None, why: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    workshop.jsonl("a.jsonl", [make_row(1)])
+    with pytest.raises(SourceError, match=r"select\.decontaminate") as error:
+        workshop.ingest(select={"decontaminate": [str(path)]})
+    assert why in str(error.value)
