@@ -67,6 +67,14 @@ class SelectConfig(Section):
     decontaminate_words: Annotated[
         int, Field(ge=6, description="Words in a row that a problem may not share with one of them.")
     ] = 13
+    near_duplicates: Annotated[
+        float | None,
+        Field(
+            ge=0.6,
+            le=1,
+            description="Leave out problems that share this part of their word triples with an earlier one.",
+        ),
+    ] = None
     answers_per_problem: Annotated[
         int | None, Field(ge=1, description="Traces kept per problem; null keeps all.")
     ] = None

@@ -32,6 +32,7 @@ class RejectReason(StrEnum):
     TOO_LONG = "too_long"
     IN_BENCHMARK = "in_benchmark"
     DUPLICATE = "duplicate"
+    NEAR_DUPLICATE = "near_duplicate"
     ENOUGH_ANSWERS = "enough_answers"
     NOT_CHOSEN = "not_chosen"
     TOO_LONG_FOR_MODEL = "too_long_for_model"
@@ -63,6 +64,7 @@ _WORDS = {
     RejectReason.TOO_LONG: "longer than select.max_tokens",
     RejectReason.IN_BENCHMARK: "a problem of a file in select.decontaminate",
     RejectReason.DUPLICATE: "the same trace again",
+    RejectReason.NEAR_DUPLICATE: "a problem nearly the same as an earlier one",
     RejectReason.ENOUGH_ANSWERS: "more answers than select.answers_per_problem",
     RejectReason.NOT_CHOSEN: "left out by select.mix or select.limit",
     RejectReason.TOO_LONG_FOR_MODEL: "a block or problem longer than the model's window",

@@ -1,20 +1,19 @@
 """Problems of evaluation benchmarks, and whether a trace's problem is one of them."""
 
 import hashlib
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 import fsspec
 import polars as pl
 
 from pipeline.ingest.sources import SourceError
+from pipeline.ingest.words import runs, words
 
 # Column of the problem in AIME and MATH-500, in GPQA, in LiveCodeBench, and in others.
 PROBLEM_COLUMNS = ("problem", "question", "question_content", "prompt")
 # A benchmark problem of fewer words says too little to be looked for inside another text.
 FEWEST_WORDS = 6
-_WORD = re.compile(r"[^\W_]+")
 _READERS: dict[str, Callable[[bytes], pl.DataFrame]] = {
     ".parquet": pl.read_parquet,
     ".jsonl": pl.read_ndjson,
@@ -37,27 +36,27 @@ class Benchmarks:
         self._whole: dict[tuple[str, ...], str] = {}
         for path in paths:
             for number, problem in enumerate(_problems(path), start=1):
-                self._add(tuple(_words(problem)), n, f"{PurePosixPath(path).name}:{number}")
+                self._add(tuple(words(problem)), n, f"{PurePosixPath(path).name}:{number}")
 
-    def _add(self, words: tuple[str, ...], n: int, name: str) -> None:
-        if not words:
+    def _add(self, told: tuple[str, ...], n: int, name: str) -> None:
+        length = min(n, len(told))
+        if length < FEWEST_WORDS:
+            if told:
+                self._whole.setdefault(told, name)
             return
-        if len(words) < FEWEST_WORDS:
-            self._whole.setdefault(words, name)
-            return
-        runs = self._runs.setdefault(min(n, len(words)), {})
-        for run in _runs(words, min(n, len(words))):
-            runs.setdefault(run, name)
+        known = self._runs.setdefault(length, {})
+        for run in runs(told, length):
+            known.setdefault(run, name)
 
     def match(self, problem: str) -> str | None:
         """File and row (from 1) of a benchmark problem that this one shares words with, and the words."""
-        words = tuple(_words(problem))
-        if words in self._whole:
-            return _told(self._whole[words], words)
-        for length, runs in self._runs.items():
-            for run in _runs(words, length):
-                if run in runs:
-                    return _told(runs[run], run)
+        told = tuple(words(problem))
+        if told in self._whole:
+            return _shared(self._whole[told], told)
+        for length, known in self._runs.items():
+            for run in runs(told, length):
+                if run in known:
+                    return _shared(known[run], run)
         return None
 
 
@@ -69,16 +68,8 @@ def contents(paths: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _told(name: str, words: Sequence[str]) -> str:
-    return f"shares {len(words)} words with {name}: {' '.join(words)}"
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
-
-
-def _runs(words: Sequence[str], length: int) -> Iterator[tuple[str, ...]]:
-    return zip(*(words[start:] for start in range(length)), strict=False)
+def _shared(name: str, run: Sequence[str]) -> str:
+    return f"shares {len(run)} words with {name}: {' '.join(run)}"
 
 
 def _problems(path: str) -> list[str]:

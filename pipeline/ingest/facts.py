@@ -13,6 +13,7 @@ from pipeline.config import BuildConfig
 from pipeline.ingest.benchmarks import Benchmarks
 from pipeline.ingest.language import why_not_english
 from pipeline.ingest.layouts import RawTrace
+from pipeline.ingest.near_duplicates import sketch
 from pipeline.ingest.rows import Row
 from pipeline.outcomes import Rejected, RejectReason
 from pipeline.segmentation.tokens import TokenCounter, token_counter
@@ -27,6 +28,8 @@ FACTS = pa.schema(
         pa.field("problem", pa.uint64()),
         # Of all columns that the row gives to its trace: facts that are the same give the same shards.
         pa.field("output", pa.uint64()),
+        # MinHash of the problem; null where near duplicates are not looked for.
+        pa.field("sketch", pa.binary()),
         pa.field("domain", pa.string(), nullable=False),
         # A RejectReason, or empty for a row that is fit.
         pa.field("verdict", pa.string(), nullable=False),
@@ -42,6 +45,7 @@ class Fact(NamedTuple):
     content: int | None
     problem: int | None
     output: int | None
+    sketch: bytes | None
     domain: str
     verdict: str
     detail: str
@@ -49,7 +53,7 @@ class Fact(NamedTuple):
 
 def rejected_fact(row: int, rejected: Rejected, content: int | None = None) -> Fact:
     """The fact of a row without a trace, or (row 0) of a whole file."""
-    return Fact(row, content, None, None, "", rejected.reason.value, _printable(rejected.detail))
+    return Fact(row, content, None, None, None, "", rejected.reason.value, _printable(rejected.detail))
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Rules:
     max_tokens: int | None
     vocabulary: str
     benchmarks: Benchmarks | None = None
+    sketches: bool = False
 
     @classmethod
     def of(cls, config: BuildConfig) -> "Rules":
@@ -71,6 +76,7 @@ class Rules:
             select.max_tokens,
             config.split.tokenizer,
             Benchmarks(select.decontaminate, select.decontaminate_words) if select.decontaminate else None,
+            select.near_duplicates is not None,
         )
 
     def fact(self, row: Row) -> Fact:
@@ -84,7 +90,8 @@ class Rules:
         if unfit is not None:
             return rejected_fact(row.number, unfit, content)
         problem = _first_64_bits(" ".join(trace.problem.split()).encode())
-        return Fact(row.number, content, problem, output_hash(trace, content), trace.domain, "", "")
+        sketched = sketch(trace.problem) if self.sketches else None
+        return Fact(row.number, content, problem, output_hash(trace, content), sketched, trace.domain, "", "")
 
     def why_unfit(self, trace: RawTrace) -> Rejected | None:
         """Why the trace cannot be taken, whatever the others are; None where it can."""

@@ -9,6 +9,7 @@ import polars as pl
 from pipeline.config import BuildConfig
 from pipeline.files import file_digest, value_digest, write_json
 from pipeline.ingest.extract import INGEST_VERSION, STAGE, Digests, extract, number_of_shards
+from pipeline.ingest.near_duplicates import near_problems
 from pipeline.ingest.place import earlier_places, place
 from pipeline.ingest.rows import rows_in_total
 from pipeline.ingest.scan import facts_path
@@ -46,8 +47,10 @@ def ingest(config: BuildConfig, run: RunFolder, on_progress: Progress) -> int:
     record.unlink(missing_ok=True)
     rows = read_facts(facts)
     _refuse_unknown_layouts(rows, files)
+    alike = config.select.near_duplicates
+    near = None if alike is None else near_problems(facts, alike)
     selection = place(
-        select(rows, [file.origin for file in files], config.select),
+        select(rows, [file.origin for file in files], config.select, near),
         earlier_places(run.root / STAGE),
         config.traces_per_shard,
     )

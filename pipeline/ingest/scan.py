@@ -16,7 +16,7 @@ from pipeline.ingest.sources import SourceFile
 from pipeline.outcomes import Rejected, RejectReason
 
 # Raise when the same file would give other facts.
-SCAN_VERSION = 2
+SCAN_VERSION = 3
 
 
 def facts_path(folder: Path, file: SourceFile, config: BuildConfig) -> Path:
@@ -30,6 +30,8 @@ def facts_path(folder: Path, file: SourceFile, config: BuildConfig) -> Path:
         config.source.columns,
         [select.languages, select.min_tokens, select.max_tokens, config.split.tokenizer],
     ]
+    if select.near_duplicates is not None:
+        key.append("sketches")
     if select.decontaminate:
         key.append([contents(select.decontaminate), select.decontaminate_words])
     return folder / f"{value_digest(key)[:32]}.parquet"

@@ -24,12 +24,16 @@ def read_facts(paths: Sequence[Path]) -> pl.DataFrame:
     return pl.concat(frames).collect()
 
 
-def select(facts: pl.DataFrame, names: Sequence[str], config: SelectConfig) -> pl.DataFrame:
+def select(
+    facts: pl.DataFrame, names: Sequence[str], config: SelectConfig, near: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """The facts, in their order, with every row that is left out marked by its reason.
 
-    facts: as `read_facts` gives them; names: the files' names, for details. Adds `occurrence`, the
-    number (from 1) of the row among those of the same content.
-    In order: duplicates (the first in source order stays), answers per problem, then mix and limit.
+    facts: as `read_facts` gives them; names: the files' names, for details; near: the problems to leave
+    out, as `near_problems` gives them. Adds `occurrence`, the number (from 1) of the row among those of the
+    same content.
+    In order: duplicates (the first in source order stays), near duplicates, answers per problem, then mix
+    and limit.
     Chance is a hash of content and seed, so the same seed chooses the same traces whatever the order of
     the files, and a larger limit only adds to a smaller one.
     """
@@ -38,6 +42,8 @@ def select(facts: pl.DataFrame, names: Sequence[str], config: SelectConfig) -> p
         pl.Series("chance", _chance(facts["content"], config.seed)),
     )
     facts = _mark(facts, _duplicates(facts, names))
+    if near is not None:
+        facts = _mark(facts, _near_duplicates(facts, names, near))
     if config.answers_per_problem is not None:
         facts = _mark(facts, _beyond_enough_answers(facts, config.answers_per_problem))
     if config.mix or config.limit is not None:
@@ -76,17 +82,28 @@ def _left_out(rows: pl.LazyFrame, reason: RejectReason, detail: pl.Expr) -> pl.D
 
 def _duplicates(facts: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     first = _fit(facts).group_by("content").agg(pl.col("file", "row").first().name.prefix("first_"))
-    files = pl.LazyFrame({"first_file": range(len(names)), "first_name": names}).cast(
-        {"first_file": pl.Int32}
-    )
     again = (
         _fit(facts)
         .filter(pl.int_range(pl.len()).over("content") > 0)
         .join(first, on="content", maintain_order="left")
-        .join(files, on="first_file", maintain_order="left")
+        .join(_named(names), left_on="first_file", right_on="file", maintain_order="left")
     )
-    detail = pl.format("the same as {}:{}", "first_name", "first_row")
+    detail = pl.format("the same as {}:{}", "name", "first_row")
     return _left_out(again, RejectReason.DUPLICATE, detail)
+
+
+def _near_duplicates(facts: pl.DataFrame, names: Sequence[str], near: pl.DataFrame) -> pl.DataFrame:
+    rows = (
+        _fit(facts)
+        .join(near.lazy(), on="problem", maintain_order="left")
+        .join(_named(names), left_on="near_file", right_on="file", maintain_order="left")
+    )
+    detail = pl.format("its problem is {} alike that of {}:{}", pl.col("alike").round(2), "name", "near_row")
+    return _left_out(rows, RejectReason.NEAR_DUPLICATE, detail)
+
+
+def _named(names: Sequence[str]) -> pl.LazyFrame:
+    return pl.LazyFrame({"file": range(len(names)), "name": names}).cast({"file": pl.Int32})
 
 
 def _beyond_enough_answers(facts: pl.DataFrame, enough: int) -> pl.DataFrame:
