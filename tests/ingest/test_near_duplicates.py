@@ -7,8 +7,8 @@ from pipeline.ingest.near_duplicates import sketch
 from tests.ingest.workshop import Workshop, make_row
 
 LONG = (
-    "A farmer has a rectangular field whose longer side is three times as long as the shorter one. He builds a "
-    "fence around all of it and needs 640 metres. How many square metres does the field have in all?"
+    "A farmer has a rectangular field whose longer side is three times as long as the shorter one. He builds "
+    "a fence around all of it and needs 640 metres. How many square metres does the field have in all?"
 )
 
 
