@@ -2,20 +2,17 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import progress
-from rich.console import Console
 
 from pipeline.commands import options
 from pipeline.commands.console import messages, output
+from pipeline.commands.steps import shown_steps
 from pipeline.config import LlmConfig
 
 if TYPE_CHECKING:
-    from pipeline.plan import Prices, Progress
+    from pipeline.plan import Prices
 
 PromptSpeed = Annotated[
     float | None,
@@ -71,7 +68,7 @@ def plan(
     build = options.build_config(config, source, limit, endpoint, model, overrides)
     run = options.made_run_folder(build, run_dir)
     try:
-        with _shown(console) as on_progress:
+        with shown_steps(console) as on_progress:
             made = make_plan(build, run, on_progress)
     except KeyboardInterrupt:
         console.print("stopped; what is read and split is kept, run the same command to go on")
@@ -91,26 +88,3 @@ def _prices(config: LlmConfig, prompt: float | None, completion: float | None) -
     prompt = config.price_per_million_prompt_tokens if prompt is None else prompt
     completion = config.price_per_million_completion_tokens if completion is None else completion
     return None if prompt is None or completion is None else Prices(prompt, completion)
-
-
-@contextmanager
-def _shown(console: Console) -> Iterator["Progress"]:
-    """A bar per step on a terminal, a line per finished step elsewhere."""
-    if not console.is_terminal:
-        yield lambda step, done, total: console.print(f"{step}: {done:,}") if done == total else None
-        return
-    columns = (
-        progress.TextColumn("{task.description:<22}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TimeRemainingColumn(compact=True),
-    )
-    bars: dict[str, progress.TaskID] = {}
-    with progress.Progress(*columns, console=console) as shown:
-
-        def update(step: str, done: int, total: int) -> None:
-            if step not in bars:
-                bars[step] = shown.add_task(step)
-            shown.update(bars[step], completed=done, total=total or None)
-
-        yield update

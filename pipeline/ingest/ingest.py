@@ -45,20 +45,33 @@ def ingest(config: BuildConfig, run: RunFolder, on_progress: Progress) -> int:
     if shards is not None:
         return shards
     record.unlink(missing_ok=True)
-    rows = read_facts(facts)
-    _refuse_unknown_layouts(rows, files)
-    alike = config.select.near_duplicates
-    near = None if alike is None else near_problems(facts, alike)
     selection = place(
-        select(rows, [file.origin for file in files], config.select, near),
-        earlier_places(run.root / STAGE),
-        config.traces_per_shard,
+        _selected(files, facts, config), earlier_places(run.root / STAGE), config.traces_per_shard
     )
     extract(selection, files, config.source, run, digests, on_progress)
     shards = number_of_shards(selection)
     run.remove_shards_from(shards, [STAGE])
     write_json({**digests._asdict(), "version": INGEST_VERSION, "shards": shards}, record)
     return shards
+
+
+def choose(config: BuildConfig, run: RunFolder, on_progress: Progress) -> pl.DataFrame:
+    """The rows of the source as `ingest` would choose them, each with its domain and verdict ("" is taken).
+
+    Only the scan is written to the run folder, where `ingest` finds it. on_progress(rows done, rows in
+    total; 0 where unknown). Raises SourceError.
+    """
+    files = find_files(config.source)
+    facts = _scan(files, config, run, on_progress)
+    return _selected(files, facts, config)
+
+
+def _selected(files: Sequence[SourceFile], facts: Sequence[Path], config: BuildConfig) -> pl.DataFrame:
+    rows = read_facts(facts)
+    _refuse_unknown_layouts(rows, files)
+    alike = config.select.near_duplicates
+    near = None if alike is None else near_problems(facts, alike)
+    return select(rows, [file.origin for file in files], config.select, near)
 
 
 def _settings(config: BuildConfig) -> list[object]:

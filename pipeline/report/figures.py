@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from pipeline.outcomes import RejectReason
+from pipeline.report.colours import COLOURS, INK, LIGHT, REFUSED
 from pipeline.report.kv_cache import MODELS, held_tokens
 from pipeline.report.stats import FunnelRow, Statistics
 
@@ -52,11 +53,6 @@ def write_figures(statistics: Statistics, funnel: Sequence[FunnelRow], folder: P
     ]
 
 
-# Okabe and Ito's colours, which people with any colour vision can tell apart.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-_REFUSED = _COLOURS[5]
-_INK = "#333333"
-_LIGHT = "#D9D9D9"
 _SIZE = (7.2, 3.6)
 _LONGEST_NAME = 24
 
@@ -70,7 +66,7 @@ def _blocks_per_trace(statistics: Statistics) -> Figure:
     names = [name for name, _ in parts]
     step = max(1, -(-most // 40))
     edges = [edge - 0.5 for edge in range(1, most + step + 1, step)]
-    axes.hist(clipped, bins=edges, stacked=True, label=names, color=_COLOURS[: len(names)], rwidth=0.9)
+    axes.hist(clipped, bins=edges, stacked=True, label=names, color=COLOURS[: len(names)], rwidth=0.9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     if (statistics.traces["blocks"] > most).any():
@@ -86,13 +82,13 @@ def _sizes(statistics: Statistics) -> Figure:
     top = max(_quantile(blocks, 0.99), _quantile(mementos, 0.99), 2)
     bottom = max(1.0, min(_quantile(blocks, 0.005), _quantile(mementos, 0.005)))
     edges = [bottom * (top / bottom) ** (step / 40) for step in range(41)]
-    for name, sizes, colour in (("mementos", mementos, _COLOURS[1]), ("blocks", blocks, _COLOURS[0])):
+    for name, sizes, colour in (("mementos", mementos, COLOURS[1]), ("blocks", blocks, COLOURS[0])):
         inside = sizes.cast(pl.Float64).clip(edges[0], edges[-1]).to_numpy()
         weights = [1 / len(inside)] * len(inside)
         median = _quantile(sizes, 0.5)
         label = f"{name}, median {median:,.0f}"
         axes.hist(inside, bins=edges, weights=weights, color=colour, alpha=0.75, label=label)
-        axes.axvline(median, color=_INK, linewidth=1, linestyle="--")
+        axes.axvline(median, color=INK, linewidth=1, linestyle="--")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -108,11 +104,11 @@ def _compression(statistics: Statistics) -> Figure:
     boxes = [_box(ratios, name) for name, ratios in _by_domain(traces, "ratio")][::-1]
     figure, axes = _new("compression", "", height=1 + 0.5 * len(boxes))
     drawn = axes.bxp(boxes, orientation="horizontal", showfliers=False, patch_artist=True, widths=0.55)
-    for patch, colour in zip(drawn["boxes"], _COLOURS[: len(boxes)][::-1], strict=True):
+    for patch, colour in zip(drawn["boxes"], COLOURS[: len(boxes)][::-1], strict=True):
         patch.set_facecolor(colour)
         patch.set_alpha(0.75)
     for line in (*drawn["medians"], *drawn["whiskers"], *drawn["caps"]):
-        line.set_color(_INK)
+        line.set_color(INK)
     for position, box in enumerate(boxes, start=1):
         axes.annotate(
             f"{box['med']:.1f}x",
@@ -120,7 +116,7 @@ def _compression(statistics: Statistics) -> Figure:
             ha="center",
             va="bottom",
             fontsize=9,
-            color=_INK,
+            color=INK,
         )
     axes.set_ylim(0.5, len(boxes) + 0.75)
     axes.set_xlim(left=0)
@@ -136,8 +132,8 @@ def _kv_cache(statistics: Statistics) -> Figure:
     per_token = MODELS[0].bytes_per_token / 1e6
     written, held = zip(*held_tokens(trace["block_sizes"], trace["memento_sizes"]), strict=True)
     end = trace["block_tokens"]
-    axes.plot([0, end], [0, end * per_token], color=_COLOURS[0], label="every token kept")
-    axes.plot(written, [tokens * per_token for tokens in held], color=_COLOURS[1], label="with mementos")
+    axes.plot([0, end], [0, end * per_token], color=COLOURS[0], label="every token kept")
+    axes.plot(written, [tokens * per_token for tokens in held], color=COLOURS[1], label="with mementos")
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -148,17 +144,17 @@ def _kv_cache(statistics: Statistics) -> Figure:
 
 def _funnel(funnel: Sequence[FunnelRow]) -> Figure:
     left_out = [
-        (f"{RejectReason(reason).text} ({row.stage})", count, _REFUSED)
+        (f"{RejectReason(reason).text} ({row.stage})", count, REFUSED)
         for row in funnel
         for reason, count in sorted(row.rejected.items(), key=lambda item: -item[1])
     ]
     left_out += [
-        (f"failed, to be tried again ({row.stage})", row.failed, _LIGHT) for row in funnel if row.failed
+        (f"failed, to be tried again ({row.stage})", row.failed, LIGHT) for row in funnel if row.failed
     ]
     bars = [
-        ("traces in", funnel[0].rows_in, _COLOURS[0]),
+        ("traces in", funnel[0].rows_in, COLOURS[0]),
         *left_out,
-        ("published", funnel[-1].rows_out, _COLOURS[2]),
+        ("published", funnel[-1].rows_out, COLOURS[2]),
     ]
     figure, axes = _new("traces", "", height=1.2 + 0.36 * len(bars))
     names, counts, colours = zip(*bars, strict=True)
@@ -166,7 +162,7 @@ def _funnel(funnel: Sequence[FunnelRow]) -> Figure:
     axes.barh(positions, counts, color=colours, height=0.7)
     axes.set_yticks(positions, names)
     for position, count in zip(positions, counts, strict=True):
-        axes.annotate(f" {count:,}", (count, position), va="center", ha="left", fontsize=9, color=_INK)
+        axes.annotate(f" {count:,}", (count, position), va="center", ha="left", fontsize=9, color=INK)
     axes.set_xlim(0, max(counts) * 1.12)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     return figure
@@ -180,9 +176,9 @@ def _new(x: str, y: str, height: float = _SIZE[1]) -> tuple[Figure, Axes]:
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=_INK)
+    axes.tick_params(colors=INK)
     axes.set_axisbelow(True)
-    axes.grid(axis="x" if not y else "y", color=_LIGHT, linewidth=0.6)
+    axes.grid(axis="x" if not y else "y", color=LIGHT, linewidth=0.6)
     return figure, axes
 
 
@@ -196,7 +192,7 @@ def _by_domain(frame: pl.DataFrame, column: str) -> list[tuple[str, pl.Series]]:
     """The column's values by domain, most rows first; domains that no colour is left for are "others"."""
     counts = frame.group_by("domain").len().sort("len", "domain", descending=[True, False])
     domains = counts["domain"].to_list()
-    alone = domains if len(domains) <= len(_COLOURS) else domains[: len(_COLOURS) - 1]
+    alone = domains if len(domains) <= len(COLOURS) else domains[: len(COLOURS) - 1]
     parts = [(_label(domain), frame.filter(pl.col("domain") == domain)[column]) for domain in alone]
     if len(alone) < len(domains):
         parts.append(("others", frame.filter(~pl.col("domain").is_in(alone))[column]))
