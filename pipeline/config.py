@@ -111,6 +111,9 @@ class ScoreConfig(Section):
     context_tokens: Annotated[
         int, Field(ge=64, description="Most tokens of reasoning before the boundary that the model sees.")
     ] = 16_384
+    window: Annotated[
+        int, Field(ge=1, le=16, description="Boundaries per question; 1 asks for each alone, at more cost.")
+    ] = 4
 
 
 class PartitionConfig(Section):

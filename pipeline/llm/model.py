@@ -22,6 +22,14 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Choices:
+    """The reply is one of `options` for every label, in their order: "A2 B0 C1"."""
+
+    labels: tuple[str, ...]
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class JsonReply:
     """The reply is one JSON object that `schema` accepts."""
 
@@ -35,7 +43,7 @@ class Text:
     forbidden: tuple[str, ...] = ()
 
 
-Constraint = Choice | JsonReply | Text
+Constraint = Choice | Choices | JsonReply | Text
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,8 @@ class Reply:
     """A reply that satisfies its request's constraint.
 
     probabilities: for a Choice, the probability of each option at the first token, renormalised over the
-    options; None where the endpoint gives no logprobs. value: for a JsonReply, the validated object.
+    options; for Choices, of each option under its label ("A2"); None where the endpoint gives no logprobs.
+    value: for a JsonReply, the validated object.
     """
 
     text: str

@@ -70,7 +70,7 @@ class Prompts:
 def load_prompts() -> Prompts:
     """The prompts that come with the project. Raises ValueError naming the file where one is malformed."""
     folder = resources.files("prompts")
-    names = ("system", "trace", "score", "compress", "judge", "refine")
+    names = ("system", "trace", "score", "score_window", "compress", "judge", "refine")
     files = {name: folder.joinpath(f"{name}.md") for name in names}
     templates = {name: _read(name, file.read_text(encoding="utf-8")) for name, file in files.items()}
     questions = {name: templates[name] for name in names[2:]}

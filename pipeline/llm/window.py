@@ -12,7 +12,7 @@ T = TypeVar("T")
 _OVERHEAD_TOKENS = 1_200
 # A model's own tokenizer makes more tokens of LaTeX and code than tiktoken does; seen up to 1.35 times.
 _TOKENIZER_MARGIN = 1.4
-_SHORTEST = 128
+SHORTEST = 128
 
 
 def shown_tokens(window: int | None, wanted: int, *, around: int) -> int:
@@ -24,7 +24,7 @@ def shown_tokens(window: int | None, wanted: int, *, around: int) -> int:
     if window is None:
         return wanted
     room = int(window / _TOKENIZER_MARGIN) - _OVERHEAD_TOKENS - around
-    return max(_SHORTEST, min(wanted, room))
+    return max(SHORTEST, min(wanted, room))
 
 
 def first_shown(offsets: Sequence[int], end: int, limit: int) -> int:
@@ -41,7 +41,7 @@ def first_shown(offsets: Sequence[int], end: int, limit: int) -> int:
     return min(bisect_left(offsets, start), end - 1)
 
 
-async def fitting(limit: int, ask: Callable[[int], Awaitable[T]], *, shortest: int = _SHORTEST) -> T:
+async def fitting(limit: int, ask: Callable[[int], Awaitable[T]], *, shortest: int = SHORTEST) -> T:
     """What `ask(limit)` gives, with half the limit again and again while the model finds the prompt too long.
 
     shortest: limit under which the prompt becomes no shorter. Raises ContextTooLong where not even that fits.

@@ -1,7 +1,6 @@
 """Requests and replies as chat completions see them: a body to send, and a reply that is usable or not."""
 
 import functools
-import math
 import re
 import zlib
 from dataclasses import dataclass
@@ -9,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from pipeline.llm.model import Choice, Constraint, JsonReply, Request, Text, Usage
+from pipeline.llm.choices import choice_shares, row_pattern, row_shares, row_text
+from pipeline.llm.model import Choice, Choices, Constraint, JsonReply, Request, Text, Usage
 
 JsonObject = dict[str, Any]
 Style = Literal["structured_outputs", "response_format", "none"]
@@ -68,6 +68,8 @@ def identity(constraint: Constraint) -> JsonObject:
     match constraint:
         case Choice(options):
             return {"choice": list(options)}
+        case Choices(labels, options):
+            return {"row": list(labels), "choice": list(options)}
         case JsonReply(schema):
             return {"json": _json_schema(schema)}
         case Text(forbidden):
@@ -104,7 +106,9 @@ def read(constraint: Constraint, completion: JsonObject) -> Reading:
         raise Unusable(cut, text)
     reading = validated(constraint, text)
     if isinstance(constraint, Choice):
-        return Reading(reading.text, _probabilities(constraint.options, logprobs))
+        return Reading(reading.text, choice_shares(constraint, logprobs))
+    if isinstance(constraint, Choices):
+        return Reading(reading.text, row_shares(constraint, text, logprobs))
     return reading
 
 
@@ -118,6 +122,10 @@ def validated(constraint: Constraint, text: str) -> Reading:
             if stripped not in options:
                 raise Unusable(f"a reply that is none of {', '.join(options)}", text)
             return Reading(stripped)
+        case Choices(labels, options):
+            if (row := row_text(constraint, stripped)) is None:
+                raise Unusable(f"a reply without one of {', '.join(options)} for each of {labels}", text)
+            return Reading(row)
         case JsonReply(schema):
             return Reading(stripped, value=_parsed(schema, stripped))
         case Text(forbidden):
@@ -144,14 +152,16 @@ def _is_unicode(text: str) -> bool:
 
 def _constrained(constraint: Constraint, style: Style) -> JsonObject:
     match constraint:
-        case Choice(options):
+        case Choice(options) | Choices(_, options):
             logprobs = {
                 "logprobs": True,
                 "top_logprobs": min(MOST_TOP_LOGPROBS, max(5, len(options))),
             }
-            if style == "structured_outputs":
-                return logprobs | {"structured_outputs": {"choice": list(options)}}
-            return logprobs
+            if style != "structured_outputs":
+                return logprobs
+            if isinstance(constraint, Choices):
+                return logprobs | {"structured_outputs": {"regex": row_pattern(constraint)}}
+            return logprobs | {"structured_outputs": {"choice": list(options)}}
         case JsonReply(schema) if style == "structured_outputs":
             return {"structured_outputs": {"json": _json_schema(schema)}}
         case JsonReply(schema) if style == "response_format":
@@ -163,20 +173,6 @@ def _constrained(constraint: Constraint, style: Style) -> JsonObject:
 @functools.cache
 def _json_schema(schema: type[BaseModel]) -> JsonObject:
     return schema.model_json_schema()
-
-
-def _probabilities(options: tuple[str, ...], logprobs: Any) -> dict[str, float] | None:
-    """Shares of the options among the first token's candidates; None where the endpoint told none."""
-    weights = dict.fromkeys(options, 0.0)
-    try:
-        for candidate in logprobs["content"][0]["top_logprobs"]:
-            # " 2" and "2" are two tokens of one option.
-            if (option := candidate["token"].strip()) in weights:
-                weights[option] += math.exp(candidate["logprob"])
-    except (KeyError, IndexError, TypeError, AttributeError, OverflowError):
-        return None
-    total = sum(weights.values())
-    return {option: w / total for option, w in weights.items()} if 0 < total < math.inf else None
 
 
 def _parsed(schema: type[BaseModel], text: str) -> BaseModel:

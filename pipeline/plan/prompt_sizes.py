@@ -6,11 +6,11 @@ from typing import Any
 
 from pipeline.config import BuildConfig
 from pipeline.llm.templates import Prompts
-from pipeline.llm.window import first_shown
 from pipeline.mementos.view import BlockView
-from pipeline.pieces import block_texts, cut, offsets
-from pipeline.segmentation.scoring import QUOTED_CHARACTERS, shown_limit
+from pipeline.pieces import block_texts
+from pipeline.segmentation.scoring import shown_limit
 from pipeline.segmentation.tokens import TokenCounter
+from pipeline.segmentation.windows import Places
 
 # Blocks of the released data have 1,150 tokens, their mementos 194; whole traces go from 10,900 to 1,850
 # (design section 2, from arXiv 2604.09852 and the card of microsoft/OpenMementos).
@@ -22,6 +22,8 @@ _LEFT_AFTER_TWO = 0.08
 # The judge's JSON object, and the points of its list that a refinement is told, as seen on real traces.
 _VERDICT_TOKENS = 130
 _FEEDBACK_TOKENS = 60
+# A letter and its digit, in a row about several boundaries; the row's end is one more.
+_TOKENS_PER_LABEL = 2
 # What ChatML adds: before the user's text, and after it up to the answer.
 _CHAT_TOKENS_BEFORE = 8
 _CHAT_TOKENS_AFTER = 5
@@ -75,19 +77,19 @@ class PromptSizes:
         A seam is where two parts would share a token; on real traces they make 1.2 % of the tokens.
         trace: problem, reasoning, sentence_ends and sentence_tokens.
         """
-        sentences = cut(trace["reasoning"], trace["sentence_ends"])
-        template = self.prompts.questions["score"]
-        quoted = [" ".join(sentences[n + 1].split())[:QUOTED_CHARACTERS] for n in asked]
-        questions = self.count([template.render(following=following) for following in quoted])
-        limit = shown_limit(trace["problem"], self.window, self.build.score)
-        before = offsets(trace["sentence_tokens"])
+        config = self.build.score
+        places = Places.of(trace)
+        limit = shown_limit(trace["problem"], self.window, config)
+        windows = places.windows(asked, config.window, limit)
+        questions = [places.question(window, config.window, limit) for window in windows]
+        words = self.count([self._question(question.name, question.values) for question in questions])
+        tails = self.count([question.tail for question in questions])
         prefix = _Prefix(*self._head(trace["problem"]))
         total = Load()
-        for boundary, question in zip(asked, questions, strict=True):
-            end = boundary + 1
-            start = first_shown(before, end, limit)
-            shown = before[end] - before[start]
-            total += prefix.load(start, shown, shown, question, generated=1)
+        for window, question, size, tail in zip(windows, questions, words, tails, strict=True):
+            shown = places.token_offsets[window[-1] + 1] - places.token_offsets[question.start] + tail
+            generated = 1 if config.window == 1 else _TOKENS_PER_LABEL * len(window) + 1
+            total += prefix.load(question.start, shown, shown, size, generated=generated)
         return total
 
     def mementos(

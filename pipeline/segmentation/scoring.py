@@ -8,18 +8,23 @@ import pyarrow as pa
 
 from pipeline.config import BuildConfig, ScoreConfig
 from pipeline.llm.asking import Asking, or_failed, together, what_replies_depend_on
-from pipeline.llm.model import Choice, Reply, Request
+from pipeline.llm.model import Choice, Choices, Reply, Request
 from pipeline.llm.templates import load_prompts
-from pipeline.llm.window import first_shown, fitting, shown_tokens
+from pipeline.llm.window import SHORTEST, fitting, shown_tokens
 from pipeline.outcomes import Done, Outcome, ShardResult, collect
-from pipeline.pieces import cut, offsets
 from pipeline.segmentation.cues import Cue, score_boundaries
+from pipeline.segmentation.windows import QUOTED_CHARACTERS, Places, labels
 from pipeline.stage import Stage
 from schemas.replies import BOUNDARY_SCORES
 from schemas.tables import SCORES
 
 MODEL_REASON = "model"
-QUOTED_CHARACTERS = 240
+# "A2 " takes two or three; room for a colon and a line end where the endpoint cannot constrain the reply.
+_TOKENS_PER_PLACE = 6
+
+
+def _prompt(config: ScoreConfig) -> str:
+    return "score" if config.window == 1 else "score_window"
 
 
 def _depends_on(build: BuildConfig) -> Any:
@@ -28,7 +33,7 @@ def _depends_on(build: BuildConfig) -> Any:
     return {
         **build.score.model_dump(mode="json"),
         "llm": what_replies_depend_on(build.llm),
-        "prompts": load_prompts().digest("score"),
+        "prompts": load_prompts().digest(_prompt(build.score)),
     }
 
 
@@ -40,7 +45,9 @@ SCORE = Stage(
     config=_depends_on,
     version=1,
     asks=lambda build: build.score.detector != "cues",
-    prompts=lambda build: load_prompts().labels("score") if build.score.detector != "cues" else [],
+    prompts=lambda build: (
+        load_prompts().labels(_prompt(build.score)) if build.score.detector != "cues" else []
+    ),
 )
 
 
@@ -69,48 +76,39 @@ def asked_boundaries(cues: Sequence[Cue], config: ScoreConfig) -> list[int]:
     return [i for i, cue in enumerate(cues) if config.detector == "llm" or not cue.sure]
 
 
-def boundary_request(
-    row: dict[str, Any],
-    sentences: Sequence[str],
-    token_offsets: Sequence[int],
-    boundary: int,
-    limit: int,
-    asking: Asking,
+def window_request(
+    row: dict[str, Any], places: Places, window: Sequence[int], size: int, limit: int, asking: Asking
 ) -> Request:
-    """The question about one boundary: one digit, over the trace up to it, so that the prefix is shared.
+    """The question about the boundaries of a window: a digit for each, over the trace up to them.
 
-    limit: most tokens of reasoning to show.
+    size: most boundaries in a question; limit: most tokens of reasoning to show.
     """
-    end = boundary + 1
-    start = first_shown(token_offsets, end, limit)
-    following = " ".join(sentences[end].split())
+    question = places.question(window, size, limit)
     return Request(
         messages=asking.prompts.messages(
-            "score",
-            problem=row["problem"],
-            reasoning="".join(sentences[start:end]),
-            following=following[:QUOTED_CHARACTERS],
+            question.name, problem=row["problem"], reasoning=question.shown, **question.values
         ),
-        constraint=Choice(BOUNDARY_SCORES),
-        max_tokens=1,
+        constraint=Choice(BOUNDARY_SCORES) if size == 1 else Choices(labels(len(window)), BOUNDARY_SCORES),
+        max_tokens=1 if size == 1 else _TOKENS_PER_PLACE * len(window),
         temperature=0.0,
-        seed=asking.seed_of(row["trace_id"], "score", boundary),
+        seed=asking.seed_of(row["trace_id"], "score", window[0]),
         purpose="score",
-        label=f"trace {row['trace_id']}, boundary {boundary}",
+        label=f"trace {row['trace_id']}, {_named(window)}",
     )
 
 
 def shown_limit(problem: str, window: int | None, config: ScoreConfig) -> int:
     """Most tokens of reasoning that a question about a boundary shows; window: tokens the model can see."""
-    around = len(problem) // 3 + QUOTED_CHARACTERS // 3
+    # What follows the last boundary, and a quarter of that to point at each.
+    around = (len(problem) + QUOTED_CHARACTERS * (1 + config.window // 4)) // 3
     return shown_tokens(window, config.context_tokens, around=around)
 
 
 async def _score_trace(
     rank: int, row: dict[str, Any], config: ScoreConfig, asking: Asking | None, counters: Counter[str]
 ) -> Outcome:
-    sentences = cut(row["reasoning"], row["sentence_ends"])
-    cues = score_boundaries(sentences)
+    places = Places.of(row)
+    cues = score_boundaries(places.sentences)
     scores = [float(cue.score) for cue in cues]
     reasons = [cue.rule for cue in cues]
     asked = asked_boundaries(cues, config)
@@ -119,35 +117,47 @@ async def _score_trace(
     if asked:
         if asking is None:
             raise ValueError(f'score.detector "{config.detector}" needs a model')
-        token_offsets = offsets(row["sentence_tokens"])
+        limit = shown_limit(row["problem"], asking.window, config)
+        windows = places.windows(asked, config.window, limit)
         replies = await together(
-            _ask(rank, row, sentences, token_offsets, boundary, config, asking) for boundary in asked
+            _ask(rank, row, places, window, config.window, limit, asking) for window in windows
         )
-        for boundary, reply in zip(asked, replies, strict=True):
-            scores[boundary] = expected_score(reply)
-            reasons[boundary] = MODEL_REASON
+        for window, reply in zip(windows, replies, strict=True):
+            names = ("",) if config.window == 1 else labels(len(window))
+            for boundary, score in zip(window, expected_scores(reply, names), strict=True):
+                scores[boundary] = score
+                reasons[boundary] = MODEL_REASON
     return Done({"boundary_scores": scores, "boundary_reasons": reasons})
 
 
 async def _ask(
     rank: int,
     row: dict[str, Any],
-    sentences: Sequence[str],
-    token_offsets: Sequence[int],
-    boundary: int,
-    config: ScoreConfig,
+    places: Places,
+    window: Sequence[int],
+    size: int,
+    limit: int,
     asking: Asking,
 ) -> Reply:
     return await fitting(
-        shown_limit(row["problem"], asking.window, config),
-        lambda limit: asking.ask(
-            lambda: boundary_request(row, sentences, token_offsets, boundary, limit, asking), rank
-        ),
+        limit,
+        lambda limit: asking.ask(lambda: window_request(row, places, window, size, limit, asking), rank),
+        shortest=max(SHORTEST, places.span(window)),
     )
 
 
-def expected_score(reply: Reply) -> float:
-    """The mean of the digits by their probability, or the digit itself where none are given."""
-    if reply.probabilities is None:
-        return float(reply.text)
-    return sum(int(digit) * share for digit, share in reply.probabilities.items())
+def expected_scores(reply: Reply, names: Sequence[str]) -> list[float]:
+    """For each boundary asked about the mean of the digits by their probability, or the digit itself.
+
+    names: of the boundaries in the reply, "" for the one of a lone digit. The digit itself counts where the
+    endpoint told no probabilities.
+    """
+    shares = reply.probabilities
+    if shares is None:
+        return [float(written[-1]) for written in reply.text.split()]
+    return [sum(int(digit) * shares[name + digit] for digit in BOUNDARY_SCORES) for name in names]
+
+
+def _named(window: Sequence[int]) -> str:
+    first, last = window[0], window[-1]
+    return f"boundary {first}" if first == last else f"boundaries {first} to {last}"

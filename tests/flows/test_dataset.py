@@ -255,7 +255,7 @@ def wait_for_replies(run: Path, stage: str, process: subprocess.Popen[bytes]) ->
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, "the run ended before it could be killed"
-        if any(path.stat().st_size > 20_000 for path in (run / "replies").glob(f"{stage}-*.jsonl")):
+        if any(path.stat().st_size > 5_000 for path in (run / "replies").glob(f"{stage}-*.jsonl")):
             return
     pytest.fail(f"no replies of {stage} in two minutes")
 

@@ -7,6 +7,7 @@ from schemas.openmementos import SPECIAL_TOKENS
 BLOCK = {"block_start": "First we", "words": 40}
 ASKED = {
     "score": {"following": "Next."},
+    "score_window": {"places": [("A", "Then we"), ("B", "So x.")]},
     "compress": BLOCK,
     "judge": {"block_start": "First we", "memento": "x = 3"},
     "refine": {**BLOCK, "memento": "x = 3", "feedback": ["y is missing"], "shortfalls": [("values", 1, 2)]},

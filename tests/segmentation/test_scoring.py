@@ -6,18 +6,27 @@ import pytest
 
 from pipeline.config import ScoreConfig
 from pipeline.llm.asking import Asking
-from pipeline.llm.model import ContextTooLong, EndpointRefused, Reply, ReplyError, Request, Usage
+from pipeline.llm.model import (
+    Choice,
+    Choices,
+    ContextTooLong,
+    EndpointRefused,
+    Reply,
+    ReplyError,
+    Request,
+    Usage,
+)
 from pipeline.llm.slots import Slots
 from pipeline.llm.templates import load_prompts
 from pipeline.outcomes import ShardResult
 from pipeline.segmentation.cues import score_boundaries
-from pipeline.segmentation.scoring import MODEL_REASON, expected_score, score_shard
+from pipeline.segmentation.scoring import MODEL_REASON, expected_scores, score_shard
 
 SENTENCES = ["We want x.\n\n", "So x = 4: ", "it is even.\n\n", "Apples cost money. ", "Pears are green."]
 
 
 class Scorer:
-    """Says 2 with a probability of a half, 3 with the other; keeps what it was asked."""
+    """Says 2 for every place, with a probability of a half, 3 with the other; keeps what it was asked."""
 
     def __init__(self, error: Exception | None = None, at: int = 0) -> None:
         self.asked: list[Request] = []
@@ -28,7 +37,13 @@ class Scorer:
         self.asked.append(request)
         if self._error is not None and len(self.asked) > self._at:
             raise self._error
-        return Reply("2", "m", 1, Usage(), probabilities={"0": 0.0, "1": 0.0, "2": 0.5, "3": 0.5})
+        shares = {"0": 0.0, "1": 0.0, "2": 0.5, "3": 0.5}
+        if isinstance(request.constraint, Choice):
+            return Reply("2", "m", 1, Usage(), probabilities=shares)
+        assert isinstance(request.constraint, Choices)
+        names = request.constraint.labels
+        row = {name + digit: share for name in names for digit, share in shares.items()}
+        return Reply(" ".join(f"{name}2" for name in names), "m", 1, Usage(), probabilities=row)
 
 
 def rows(*sentences: list[str]) -> pa.Table:
@@ -47,10 +62,10 @@ def row(number: int, sentences: list[str]) -> dict[str, Any]:
     }
 
 
-def scored(table: pa.Table, detector: str, model: Scorer | None) -> ShardResult:
+def scored(table: pa.Table, detector: str, model: Scorer | None, window: int = 4) -> ShardResult:
     async def score() -> ShardResult:
         asking = Asking(model, load_prompts(), None, 0, Slots(4)) if model else None
-        return await score_shard(table, ScoreConfig(detector=detector), asking, lambda: None)
+        return await score_shard(table, ScoreConfig(detector=detector, window=window), asking, lambda: None)
 
     return asyncio.run(score())
 
@@ -62,17 +77,18 @@ def test_rules_alone_ask_nothing_and_score_every_boundary():
     assert done["boundary_reasons"] == [cue.rule for cue in cues]
 
 
-def test_the_model_is_asked_about_every_boundary_by_the_detector_llm():
+@pytest.mark.parametrize(("window", "requests"), [(1, 4), (3, 2), (4, 1)])
+def test_the_model_is_asked_about_every_boundary_by_the_detector_llm(window, requests):
     model = Scorer()
-    (done,) = scored(rows(SENTENCES), "llm", model).done.to_pylist()
+    (done,) = scored(rows(SENTENCES), "llm", model, window).done.to_pylist()
     assert done["boundary_scores"] == [2.5] * 4
     assert done["boundary_reasons"] == [MODEL_REASON] * 4
-    assert len(model.asked) == 4
+    assert len(model.asked) == requests
 
 
 def test_hybrid_asks_only_where_the_rules_are_not_sure():
     model = Scorer()
-    result = scored(rows(SENTENCES), "hybrid", model)
+    result = scored(rows(SENTENCES), "hybrid", model, window=1)
     (done,) = result.done.to_pylist()
     sure = [cue.sure for cue in score_boundaries(SENTENCES)]
     assert 0 < sure.count(True) < 4
@@ -80,13 +96,30 @@ def test_hybrid_asks_only_where_the_rules_are_not_sure():
     assert len(model.asked) == result.counters["boundaries_asked"] == sure.count(False)
 
 
-def test_a_question_shows_the_reasoning_up_to_its_boundary_and_quotes_what_follows():
+def test_a_question_about_one_shows_the_reasoning_up_to_its_boundary_and_quotes_what_follows():
     model = Scorer()
-    scored(rows(SENTENCES), "llm", model)
+    scored(rows(SENTENCES), "llm", model, window=1)
     asked = model.asked[1].messages[1].content
     assert "".join(SENTENCES[:2]) in asked
     assert '"it is even."' in asked
     assert "Apples" not in asked
+
+
+def test_a_question_about_several_names_each_place_by_what_follows_it():
+    model = Scorer()
+    scored(rows(SENTENCES), "llm", model, window=2)
+    asked = model.asked[0].messages[1].content
+    assert 'A: "So x = 4:' in asked
+    assert 'B: "it is even.' in asked
+    assert "C:" not in asked
+    assert "".join(SENTENCES[:4]) in asked
+
+
+def test_a_digit_of_a_row_scores_the_boundary_of_its_label():
+    shares = {name + digit: 0.0 for name in "AB" for digit in "0123"} | {"A1": 1.0, "B2": 0.25, "B3": 0.75}
+    reply = Reply("A1 B3", "m", 1, Usage(), probabilities=shares)
+    assert expected_scores(reply, ("A", "B")) == [1.0, 2.75]
+    assert expected_scores(Reply("A1 B3", "m", 1, Usage()), ("A", "B")) == [1.0, 3.0]
 
 
 def test_a_trace_with_a_boundary_without_a_score_is_failed_and_the_others_are_not():
@@ -108,4 +141,4 @@ def test_an_endpoint_that_refuses_stops_the_shard():
 
 
 def test_without_logprobs_the_digit_is_the_score():
-    assert expected_score(Reply("3", "m", 1, Usage())) == 3.0
+    assert expected_scores(Reply("3", "m", 1, Usage()), ("",)) == [3.0]

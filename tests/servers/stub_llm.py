@@ -233,7 +233,7 @@ class StubLlm(Background):
         if schema := stub_replies.schema_of(body):
             return stub_replies.json.dumps(stub_replies.instance(schema, chance)), None
         if pattern := (body.get("structured_outputs") or {}).get("regex"):
-            return stub_replies.from_regex(pattern, chance), None
+            return stub_replies.spelled(pattern, chance)
         return stub_replies.summary(body, chance), None
 
     def _http_fault(self, fault: str, request: web.Request, body: JsonObject) -> web.Response:

@@ -81,6 +81,20 @@ def from_regex(pattern: str, chance: random.Random) -> str:
     return _walk(re._parser.parse(pattern), chance)  # type: ignore[attr-defined]
 
 
+def spelled(pattern: str, chance: random.Random) -> tuple[str, JsonObject]:
+    """A text that the pattern matches, and its logprobs: a token per character, digits against digits."""
+    text = from_regex(pattern, chance)
+    content = []
+    for place, character in enumerate(text):
+        before, after = text[:place], text[place + 1 :]
+        others = set("0123456789") - {character} if character.isdigit() else set()
+        fitting = sorted(o for o in others if re.fullmatch(pattern, before + o + after))
+        likeliest, logprobs = choice([character, *fitting], chance)
+        text = before + likeliest + after
+        content += logprobs["content"]
+    return text, {"content": content}
+
+
 def _walk(parsed: Any, chance: random.Random) -> str:
     text = ""
     for operator, value in parsed:
