@@ -38,6 +38,7 @@ class SourceConfig(Section):
                 "domain",
                 "source",
                 "difficulty",
+                "verified",
             ],
             str,
         ],
@@ -82,6 +83,9 @@ class SelectConfig(Section):
         dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]],
         Field(description="Shares by domain, e.g. {math: 0.54, science: 0.27, code: 0.19}."),
     ] = {}
+    mix_by: Annotated[
+        Literal["domain", "source"], Field(description="The column that the shares of mix are of.")
+    ] = "domain"
     limit: Annotated[int | None, Field(ge=1, description="Most traces taken; null for all.")] = None
     seed: Annotated[int, Field(description="Seed of the choice where mix or limit leave some out.")] = 0
 

@@ -25,6 +25,7 @@ class RejectReason(StrEnum):
     SEVERAL_THINK_PARTS = "several_think_parts"
     TEXT_BEFORE_THINK = "text_before_think"
     SEVERAL_TURNS = "several_turns"
+    NOT_VERIFIED = "not_verified"
     SPECIAL_TOKEN = "special_token"
     INVALID_UNICODE = "invalid_unicode"
     LANGUAGE = "language"
@@ -57,6 +58,7 @@ _WORDS = {
     RejectReason.SEVERAL_THINK_PARTS: "more than one <think> part",
     RejectReason.TEXT_BEFORE_THINK: "text before <think>",
     RejectReason.SEVERAL_TURNS: "a conversation of several turns",
+    RejectReason.NOT_VERIFIED: "an answer that the source's verifier does not confirm",
     RejectReason.SPECIAL_TOKEN: "a special token in the text",
     RejectReason.INVALID_UNICODE: "text that is no valid Unicode",
     RejectReason.LANGUAGE: "another language",

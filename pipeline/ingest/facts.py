@@ -31,6 +31,7 @@ FACTS = pa.schema(
         # MinHash of the problem; null where near duplicates are not looked for.
         pa.field("sketch", pa.binary()),
         pa.field("domain", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
         # A RejectReason, or empty for a row that is fit.
         pa.field("verdict", pa.string(), nullable=False),
         pa.field("detail", pa.string(), nullable=False),
@@ -47,13 +48,14 @@ class Fact(NamedTuple):
     output: int | None
     sketch: bytes | None
     domain: str
+    source: str
     verdict: str
     detail: str
 
 
 def rejected_fact(row: int, rejected: Rejected, content: int | None = None) -> Fact:
     """The fact of a row without a trace, or (row 0) of a whole file."""
-    return Fact(row, content, None, None, None, "", rejected.reason.value, _printable(rejected.detail))
+    return Fact(row, content, None, None, None, "", "", rejected.reason.value, _printable(rejected.detail))
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ class Rules:
             return rejected_fact(row.number, unfit, content)
         problem = _first_64_bits(" ".join(trace.problem.split()).encode())
         sketched = sketch(trace.problem) if self.sketches else None
-        return Fact(row.number, content, problem, output_hash(trace, content), sketched, trace.domain, "", "")
+        output = output_hash(trace, content)
+        return Fact(row.number, content, problem, output, sketched, trace.domain, trace.source, "", "")
 
     def why_unfit(self, trace: RawTrace) -> Rejected | None:
         """Why the trace cannot be taken, whatever the others are; None where it can."""

@@ -38,8 +38,13 @@ class Layout:
         A missing domain is "unknown", a missing source the file's name, a missing difficulty null. So is a
         label that is of no use, such as a list or the difficulty "hard": no label costs a trace. Numbers
         are taken as text for domain and source, and the text of a whole number as the number for difficulty.
-        System prompts are left out: a trace is one problem and its answer.
+        System prompts are left out: a trace is one problem and its answer. Where the config maps a column
+        to `verified`, only a row with true, 1, yes, correct or passed in it has a trace.
         """
+        if _VERIFIED in self.columns:
+            column = self.columns[_VERIFIED]
+            if str(row.get(column)).strip().lower() not in _CONFIRMED:
+                return Rejected(RejectReason.NOT_VERIFIED, f"{column} is {row.get(column)!r}")
         values = [row.get(self.columns[part]) for part in self.parts]
         if self.parts in (("conversations",), ("messages",)):
             found = _from_turns(values[0])
@@ -75,6 +80,9 @@ _FORMS = (
     ("problem_response", ("problem", "reasoning", "answer")),
 )
 _LABELS = ("domain", "source", "difficulty")
+# Never taken for what its name says where the config does not map it: sources mean many things by it.
+_VERIFIED = "verified"
+_CONFIRMED = ("true", "1", "1.0", "yes", "correct", "passed")
 
 
 def layout_of(
@@ -96,6 +104,7 @@ def layout_of(
     for parts in sorted(forms, key=lambda parts: -sum(part in mapped for part in parts)):
         if all(mapped.get(part, part) in names for part in parts):
             labels = [label for label in _LABELS if mapped.get(label, label) in names]
+            labels += [_VERIFIED] if _VERIFIED in mapped else []
             return Layout(parts, {part: mapped.get(part, part) for part in (*parts, *labels)})
     return Rejected(
         RejectReason.UNKNOWN_LAYOUT,

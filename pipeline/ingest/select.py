@@ -1,7 +1,7 @@
 """Which of the fit rows are taken, and why each other is not."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ def read_facts(paths: Sequence[Path]) -> pl.DataFrame:
     frames = [
         pl.scan_parquet(path).select(
             pl.lit(position, pl.Int32).alias("file"),
-            *("row", "content", "problem", "output", "domain", "verdict", "detail"),
+            *("row", "content", "problem", "output", "domain", "source", "verdict", "detail"),
         )
         for position, path in enumerate(paths)
     ]
@@ -117,6 +117,7 @@ def _beyond_enough_answers(facts: pl.DataFrame, enough: int) -> pl.DataFrame:
 
 def _not_chosen(facts: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
     """Webster's method of filling seats: the k-th trace of a domain (from 0) comes at (k + ½) / share.
+    (Or of a source, where the config mixes by it.)
 
     Taken in that order, the shares hold as well as whole traces allow at every limit, a larger limit only
     adds, and a domain that has run out leaves its places to the others in proportion. Without a limit,
@@ -124,12 +125,13 @@ def _not_chosen(facts: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
     """
     fit = _fit(facts)
     if config.mix:
-        domains = fit.select(pl.col("domain").unique().sort()).collect()["domain"].to_list()
-        if domains:
-            _refuse_missing_domains(config.mix, domains)
-        shares = pl.LazyFrame({"domain": list(config.mix), "share": list(config.mix.values())})
-        ranked = fit.join(shares, on="domain", how="left", maintain_order="left")
-        group: str | pl.Expr = "domain"
+        by = config.mix_by
+        names = fit.select(pl.col(by).unique().sort()).collect()[by].to_list()
+        if names:
+            _refuse_missing_names(config, names)
+        shares = pl.LazyFrame({by: list(config.mix), "share": list(config.mix.values())})
+        ranked = fit.join(shares, on=by, how="left", maintain_order="left")
+        group: str | pl.Expr = by
     else:
         ranked = fit.with_columns(pl.lit(1.0).alias("share"))
         group = pl.lit(0)
@@ -146,17 +148,18 @@ def _not_chosen(facts: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
     outside = pl.col("turn").is_null()
     detail = (
         pl.when(outside)
-        .then(pl.format("select.mix has no domain {}", "domain"))
+        .then(pl.format(f"select.mix has no {config.mix_by} {{}}", config.mix_by))
         .otherwise(pl.lit("by chance"))
     )
     return _left_out(rest, RejectReason.NOT_CHOSEN, detail)
 
 
-def _refuse_missing_domains(mix: Iterable[str], domains: Sequence[str]) -> None:
-    for name in mix:
-        if name not in domains:
-            near = difflib.get_close_matches(name, domains, n=1)
+def _refuse_missing_names(config: SelectConfig, names: Sequence[str]) -> None:
+    for name in config.mix:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {near[0]}?" if near else "use one of their names, or leave it out"
+            there = ", ".join(names)
             raise SourceError(
-                f"select.mix names the domain {name}, but the fit rows have {', '.join(domains)}: {hint}"
+                f"select.mix names the {config.mix_by} {name}, but the fit rows have {there}: {hint}"
             )

@@ -251,3 +251,25 @@ def test_any_row_is_a_whole_trace_or_rejected_with_words(row: dict[str, Any]) ->
     else:
         assert all(isinstance(text, str) and text.strip() for text in outcome[:3])
         assert outcome.difficulty is None or type(outcome.difficulty) is int
+
+
+@pytest.mark.parametrize("value", [True, 1, 1.0, "true", "Correct", "passed"])
+def test_what_a_verifier_confirms_is_taken(value: object) -> None:
+    assert isinstance(verified(value), RawTrace)
+
+
+@pytest.mark.parametrize("value", [False, None, 0, 0.5, "", "false", "incorrect", ["true"]])
+def test_what_a_verifier_does_not_confirm_is_left_out_and_says_what_stands_there(value: object) -> None:
+    found = verified(value)
+    assert isinstance(found, Rejected)
+    assert (found.reason, found.detail) == (RejectReason.NOT_VERIFIED, f"is_right is {value!r}")
+
+
+def verified(value: object) -> RawTrace | Rejected:
+    row = {"problem": "1 + 1?", "response": "<think>Two.</think>2", "is_right": value}
+    return read(row, columns={"verified": "is_right"})
+
+
+def test_a_column_that_is_not_mapped_verifies_nothing() -> None:
+    row = {"problem": "1 + 1?", "response": "<think>Two.</think>2", "verified": False}
+    assert isinstance(read(row), RawTrace)

@@ -17,6 +17,7 @@ SCHEMA = {
     "content": pl.UInt64,
     "problem": pl.UInt64,
     "domain": pl.String,
+    "source": pl.String,
     "verdict": pl.String,
     "detail": pl.String,
 }
@@ -24,10 +25,8 @@ SCHEMA = {
 
 def facts(rows: list[dict[str, Any]]) -> pl.DataFrame:
     """One file's facts; each row is fit, and its content and problem its own, unless it says otherwise."""
-    whole = [
-        {"file": 0, "row": i, "content": i, "problem": i, "domain": "math", "verdict": "", "detail": ""} | row
-        for i, row in enumerate(rows, start=1)
-    ]
+    fit = {"file": 0, "domain": "math", "source": "made", "verdict": "", "detail": ""}
+    whole = [fit | {"row": i, "content": i, "problem": i} | row for i, row in enumerate(rows, start=1)]
     return pl.DataFrame(whole, SCHEMA)
 
 
@@ -166,3 +165,12 @@ def test_a_larger_limit_only_adds_and_no_place_stays_empty(
     assert set(some) <= set(more) <= set(fit["row"].to_list())
     assert len(some) == min(limit, fit.height)
     assert some == sorted(some)
+
+
+def test_a_mix_can_be_of_sources() -> None:
+    rows = [{"source": name} for name in ("numina", "numina", "numina", "codeforces", "codeforces", "other")]
+    mix = {"numina": 1.0, "codeforces": 2.0}
+    taken = chosen(rows, mix=mix, mix_by="source")
+    assert Counter(rows[row - 1]["source"] for row in taken) == {"numina": 1, "codeforces": 2}
+    with pytest.raises(SourceError, match=r"names the source math, but the fit rows have codeforces"):
+        chosen(rows, mix={"math": 1.0}, mix_by="source")
