@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
 
 from pipeline.config import BuildConfig, ScoreConfig
 from pipeline.llm.asking import Asking, or_failed, together, what_replies_depend_on
-from pipeline.llm.model import Choice, Choices, Reply, Request
+from pipeline.llm.model import Choice, Choices, ContextTooLong, Reply, Request
 from pipeline.llm.templates import load_prompts
 from pipeline.llm.window import SHORTEST, fitting, shown_tokens
 from pipeline.outcomes import Done, Outcome, ShardResult, collect
@@ -119,14 +120,12 @@ async def _score_trace(
             raise ValueError(f'score.detector "{config.detector}" needs a model')
         limit = shown_limit(row["problem"], asking.window, config)
         windows = places.windows(asked, config.window, limit)
-        replies = await together(
+        answers = await together(
             _ask(rank, row, places, window, config.window, limit, asking) for window in windows
         )
-        for window, reply in zip(windows, replies, strict=True):
-            names = ("",) if config.window == 1 else labels(len(window))
-            for boundary, score in zip(window, expected_scores(reply, names), strict=True):
-                scores[boundary] = score
-                reasons[boundary] = MODEL_REASON
+        for boundary, score in zip(asked, chain.from_iterable(answers), strict=True):
+            scores[boundary] = score
+            reasons[boundary] = MODEL_REASON
     return Done({"boundary_scores": scores, "boundary_reasons": reasons})
 
 
@@ -138,12 +137,23 @@ async def _ask(
     size: int,
     limit: int,
     asking: Asking,
-) -> Reply:
-    return await fitting(
-        limit,
-        lambda limit: asking.ask(lambda: window_request(row, places, window, size, limit, asking), rank),
-        shortest=max(SHORTEST, places.span(window)),
-    )
+) -> list[float]:
+    """Scores of a window's boundaries; asked for by halves where all together are too long for the model."""
+    try:
+        reply = await fitting(
+            limit,
+            lambda limit: asking.ask(lambda: window_request(row, places, window, size, limit, asking), rank),
+            shortest=max(SHORTEST, places.span(window)),
+        )
+    except ContextTooLong:
+        if len(window) == 1:
+            raise
+        half = len(window) // 2
+        halves = (window[:half], window[half:])
+        return [
+            score for part in halves for score in await _ask(rank, row, places, part, size, limit, asking)
+        ]
+    return expected_scores(reply, ("",) if size == 1 else labels(len(window)))
 
 
 def expected_scores(reply: Reply, names: Sequence[str]) -> list[float]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.llm.model import Constraint
+from pipeline.llm.model import Choices, Constraint
 from pipeline.llm.wire import Unusable, read, usage
 from tests.llm.questions import DIGIT, GRADES, TEXT
 
@@ -39,11 +39,26 @@ def paths(value: Any) -> list[tuple[Any, ...]]:
     return [path for step, inner in steps for path in [(step,), *((step, *rest) for rest in paths(inner))]]
 
 
-@given(path=st.sampled_from(paths(COMPLETION)), value=JSON, constraint=st.sampled_from([DIGIT, GRADES, TEXT]))
+ROW = Choices(("A",), DIGIT.options)
+ROW_COMPLETION = copy.deepcopy(COMPLETION)
+ROW_COMPLETION["choices"][0]["message"]["content"] = "A2"
+ROW_COMPLETION["choices"][0]["logprobs"]["content"] = [
+    {"token": token, "top_logprobs": [{"token": token, "logprob": -0.1}]} for token in "A2"
+]
+
+
+@given(
+    case=st.sampled_from(
+        [(COMPLETION, DIGIT), (COMPLETION, GRADES), (COMPLETION, TEXT), (ROW_COMPLETION, ROW)]
+    ),
+    data=st.data(),
+    value=JSON,
+)
 def test_a_completion_with_anything_anywhere_is_read_or_unusable(
-    path: tuple[Any, ...], value: Any, constraint: Constraint
+    case: tuple[dict[str, Any], Constraint], data: st.DataObject, value: Any
 ) -> None:
-    completion = copy.deepcopy(COMPLETION)
+    completion, constraint = copy.deepcopy(case[0]), case[1]
+    path = data.draw(st.sampled_from(paths(completion)))
     place = completion
     for step in path[:-1]:
         place = place[step]

@@ -135,6 +135,22 @@ def test_a_trace_that_no_prompt_fits_is_rejected():
     assert result.rejected.column("reason").to_pylist() == ["too_long_for_model"]
 
 
+def test_boundaries_that_are_too_far_apart_for_the_model_are_asked_about_apart():
+    class Small(Scorer):
+        async def ask(self, request: Request) -> Reply:
+            if len(request.messages[1].content) > 2_500:
+                raise ContextTooLong(request.label, "more than it sees")
+            return await super().ask(request)
+
+    model = Small()
+    # Nothing told the stage how much this model sees.
+    trace = row(0, [f"Part {n} of it. {'and so on ' * 120}\n\n" for n in range(5)])
+    trace["sentence_tokens"] = [100] * 5
+    (done,) = scored(pa.Table.from_pylist([trace]), "llm", model).done.to_pylist()
+    assert done["boundary_scores"] == [2.5] * 4
+    assert [request.constraint for request in model.asked] == [Choices(("A",), ("0", "1", "2", "3"))] * 4
+
+
 def test_an_endpoint_that_refuses_stops_the_shard():
     with pytest.raises(EndpointRefused):
         scored(rows(SENTENCES, SENTENCES), "llm", Scorer(EndpointRefused("401", "set the key")))
