@@ -1,6 +1,7 @@
 """Problems of evaluation benchmarks, and whether a trace's problem is one of them."""
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 
@@ -34,9 +35,14 @@ class Benchmarks:
         """Raises SourceError for a file that cannot be read or has no column of problems."""
         self._runs: dict[int, dict[tuple[str, ...], str]] = {}
         self._whole: dict[tuple[str, ...], str] = {}
+        digest = hashlib.sha256()
         for path in paths:
-            for number, problem in enumerate(_problems(path), start=1):
+            problems = _problems(path)
+            digest.update(json.dumps([PurePosixPath(path).name, problems]).encode())
+            for number, problem in enumerate(problems, start=1):
                 self._add(tuple(words(problem)), n, f"{PurePosixPath(path).name}:{number}")
+        # Of the problems and the names that details give: facts found with others do not hold.
+        self.digest = digest.hexdigest()
 
     def _add(self, told: tuple[str, ...], n: int, name: str) -> None:
         length = min(n, len(told))
@@ -58,14 +64,6 @@ class Benchmarks:
                 if run in known:
                     return _shared(known[run], run)
         return None
-
-
-def contents(paths: Sequence[str]) -> str:
-    """SHA-256 of the files' bytes: facts found with other benchmark files do not hold."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(hashlib.sha256(_bytes(path)).digest())
-    return digest.hexdigest()
 
 
 def _shared(name: str, run: Sequence[str]) -> str:

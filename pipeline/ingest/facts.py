@@ -70,14 +70,15 @@ class Rules:
     sketches: bool = False
 
     @classmethod
-    def of(cls, config: BuildConfig) -> "Rules":
+    def of(cls, config: BuildConfig, benchmarks: Benchmarks | None = None) -> "Rules":
+        """benchmarks: the problems of `select.decontaminate`, read once for all files."""
         select = config.select
         return cls(
             select.languages == "english",
             select.min_tokens,
             select.max_tokens,
             config.split.tokenizer,
-            Benchmarks(select.decontaminate, select.decontaminate_words) if select.decontaminate else None,
+            benchmarks,
             select.near_duplicates is not None,
         )
 

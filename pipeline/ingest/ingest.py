@@ -8,6 +8,7 @@ import polars as pl
 
 from pipeline.config import BuildConfig
 from pipeline.files import file_digest, value_digest, write_json
+from pipeline.ingest.benchmarks import Benchmarks
 from pipeline.ingest.extract import INGEST_VERSION, STAGE, Digests, extract, number_of_shards
 from pipeline.ingest.near_duplicates import near_problems
 from pipeline.ingest.place import earlier_places, place
@@ -90,7 +91,12 @@ def _scan(
 ) -> list[Path]:
     """The files' facts; scanned now where they are not there yet."""
     folder = run.root / STAGE / "scan"
-    paths = [facts_path(folder, file, config) for file in files]
+    paths_of_benchmarks = config.select.decontaminate
+    # Once for all files: some benchmarks have a gigabyte of test cases beside their problems.
+    benchmarks = (
+        Benchmarks(paths_of_benchmarks, config.select.decontaminate_words) if paths_of_benchmarks else None
+    )
+    paths = [facts_path(folder, file, config, benchmarks) for file in files]
     due = [(file, path) for file, path in zip(files, paths, strict=True) if not path.exists()]
     totals = [rows_in_total(file) for file, _ in due]
     total = 0 if None in totals else sum(filter(None, totals))
@@ -101,7 +107,7 @@ def _scan(
         done += rows
         on_progress(done, total)
 
-    scan_files(due, config, on_rows)
+    scan_files(due, config, on_rows, benchmarks)
     # Facts of earlier sources and configs, and what a killed run has left half-written.
     for path in set(folder.iterdir()) - set(paths):
         path.unlink()

@@ -31,7 +31,8 @@ def near_problems(facts: Sequence[Path], threshold: float) -> pl.DataFrame:
 
     Alike: estimated share of word triples that both have among those that one has (Jaccard). In source
     order, each problem is compared with those that stay, so the first of a family stays. facts: the files
-    of all source files in order; a few hundred bytes are held per different problem.
+    of all source files in order. About 4 KB are held per different problem: 100,000 of 60 words took
+    2.4 s and 450 MB. Both grow in proportion, but time faster where many problems are half alike.
     """
     index = RMinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, num_bands=BANDS)
     kept: dict[int, tuple[RMinHash, int, int]] = {}

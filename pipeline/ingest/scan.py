@@ -9,17 +9,17 @@ import pyarrow.parquet as pq
 
 from pipeline.config import BuildConfig
 from pipeline.files import replacing, value_digest
-from pipeline.ingest.benchmarks import contents
+from pipeline.ingest.benchmarks import Benchmarks
 from pipeline.ingest.facts import FACTS, Fact, Rules, rejected_fact
 from pipeline.ingest.rows import DamagedFile, read_rows
 from pipeline.ingest.sources import SourceFile
 from pipeline.outcomes import Rejected, RejectReason
 
 # Raise when the same file would give other facts.
-SCAN_VERSION = 3
+SCAN_VERSION = 4
 
 
-def facts_path(folder: Path, file: SourceFile, config: BuildConfig) -> Path:
+def facts_path(folder: Path, file: SourceFile, config: BuildConfig, benchmarks: Benchmarks | None) -> Path:
     """Where the facts of this version of the file, read under this config, lie once it is scanned."""
     select = config.select
     key: list[object] = [
@@ -32,12 +32,18 @@ def facts_path(folder: Path, file: SourceFile, config: BuildConfig) -> Path:
     ]
     if select.near_duplicates is not None:
         key.append("sketches")
-    if select.decontaminate:
-        key.append([contents(select.decontaminate), select.decontaminate_words])
+    if benchmarks is not None:
+        key.append([benchmarks.digest, select.decontaminate_words])
     return folder / f"{value_digest(key)[:32]}.parquet"
 
 
-def scan_file(file: SourceFile, config: BuildConfig, target: Path, on_rows: Callable[[int], None]) -> None:
+def scan_file(
+    file: SourceFile,
+    config: BuildConfig,
+    benchmarks: Benchmarks | None,
+    target: Path,
+    on_rows: Callable[[int], None],
+) -> None:
     """Writes the file's facts to `target`, whole or not at all, in memory that its size does not change.
 
     A file that is empty or damaged gives one fact that says so. on_rows gets the number of rows that
@@ -45,7 +51,7 @@ def scan_file(file: SourceFile, config: BuildConfig, target: Path, on_rows: Call
     """
     with replacing(target) as temporary:
         try:
-            _write(_facts(file, config), temporary, on_rows)
+            _write(_facts(file, config, benchmarks), temporary, on_rows)
         except DamagedFile as error:
             damaged = Rejected(RejectReason.UNREADABLE_FILE, str(error))
             _write(iter([rejected_fact(0, damaged)]), temporary, on_rows)
@@ -54,8 +60,8 @@ def scan_file(file: SourceFile, config: BuildConfig, target: Path, on_rows: Call
 _ROWS_AT_ONCE = 4_096
 
 
-def _facts(file: SourceFile, config: BuildConfig) -> Iterator[Fact]:
-    rules = Rules.of(config)
+def _facts(file: SourceFile, config: BuildConfig, benchmarks: Benchmarks | None) -> Iterator[Fact]:
+    rules = Rules.of(config, benchmarks)
     empty = True
     for row in read_rows(file, config.source):
         empty = False

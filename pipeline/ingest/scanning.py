@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from pipeline.config import BuildConfig
+from pipeline.ingest.benchmarks import Benchmarks
 from pipeline.ingest.scan import scan_file
 from pipeline.ingest.sources import SourceFile
 
@@ -21,6 +22,7 @@ def scan_files(
     due: Due,
     config: BuildConfig,
     on_rows: Callable[[int], None],
+    benchmarks: Benchmarks | None = None,
     *,
     pays_after: float = PROCESSES_PAY_AFTER,
 ) -> None:
@@ -31,21 +33,23 @@ def scan_files(
     """
     started = time.monotonic()
     for done, (file, target) in enumerate(due, start=1):
-        scan_file(file, config, target, on_rows)
+        scan_file(file, config, benchmarks, target, on_rows)
         rest = due[done:]
         if len(rest) > 1 and (time.monotonic() - started) / done * len(rest) > pays_after:
-            _scan_in_processes(rest, config, on_rows)
+            _scan_in_processes(rest, config, on_rows, benchmarks)
             break
 
 
-def _scan_in_processes(due: Due, config: BuildConfig, on_rows: Callable[[int], None]) -> None:
+def _scan_in_processes(
+    due: Due, config: BuildConfig, on_rows: Callable[[int], None], benchmarks: Benchmarks | None
+) -> None:
     with ProcessPoolExecutor(
         min(len(due), len(os.sched_getaffinity(0))),
         # A fork would take over the locks of threads that it does not have.
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_end_with_parent,
     ) as pool:
-        scans = [pool.submit(_rows_scanned, file, config, target) for file, target in due]
+        scans = [pool.submit(_rows_scanned, file, config, benchmarks, target) for file, target in due]
         try:
             for scan in as_completed(scans):
                 on_rows(scan.result())
@@ -54,9 +58,9 @@ def _scan_in_processes(due: Due, config: BuildConfig, on_rows: Callable[[int], N
             raise
 
 
-def _rows_scanned(file: SourceFile, config: BuildConfig, target: Path) -> int:
+def _rows_scanned(file: SourceFile, config: BuildConfig, benchmarks: Benchmarks | None, target: Path) -> int:
     rows: list[int] = []
-    scan_file(file, config, target, rows.append)
+    scan_file(file, config, benchmarks, target, rows.append)
     return sum(rows)
 
 

@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import fsspec
 import polars as pl
 import pytest
 
 from pipeline.ingest import SourceError
 from pipeline.ingest.benchmarks import Benchmarks
+from pipeline.ingest.scanning import scan_files
+from pipeline.ingest.sources import find_files
 from tests.ingest.workshop import Workshop, make_row
 
 CANDLES = (
@@ -74,6 +77,36 @@ def test_rows_in_a_benchmark_are_counted_and_listed_with_what_they_met(
     (rejected,) = workshop.rejected()
     assert (rejected["origin"], rejected["reason"]) == ("a.jsonl:2", "in_benchmark")
     assert "aime.jsonl:2" in rejected["detail"]
+
+
+def test_a_benchmark_is_read_once_however_many_files_there_are(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = benchmark(tmp_path, "aime.jsonl", "problem")
+    for n in range(3):
+        workshop.jsonl(f"{n}.jsonl", [make_row(n), make_row(10 + n, problem=CANDLES)])
+    opened: list[str] = []
+    fsspec_open = fsspec.open
+
+    def noting(name: str, *more: str) -> object:
+        opened.append(name)
+        return fsspec_open(name, *more)
+
+    monkeypatch.setattr(fsspec, "open", noting)
+    workshop.ingest(select={"decontaminate": [path]})
+    assert opened.count(path) == 1
+    assert workshop.reasons() == ["in_benchmark"] * 3
+
+
+@pytest.mark.slow
+def test_processes_look_for_the_same_benchmarks(workshop: Workshop, tmp_path: Path) -> None:
+    benchmarks = Benchmarks([benchmark(tmp_path, "aime.jsonl", "problem")], 13)
+    for n in range(3):
+        workshop.jsonl(f"{n}.jsonl", [make_row(n), make_row(10 + n, problem=CANDLES)])
+    due = [(file, tmp_path / f"facts-{file.name}") for file in find_files(workshop.config().source)]
+    scan_files(due, workshop.config(), lambda rows: None, benchmarks, pays_after=0.0)
+    verdicts = [pl.read_parquet(path)["verdict"].to_list() for _, path in due]
+    assert verdicts == [["", "in_benchmark"]] * 3
 
 
 def test_a_benchmark_that_has_changed_is_looked_for_again(workshop: Workshop, tmp_path: Path) -> None:
