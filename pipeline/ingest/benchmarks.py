@@ -1,6 +1,7 @@
 """Problems of evaluation benchmarks, and whether a trace's problem is one of them."""
 
 import hashlib
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -15,11 +16,12 @@ from pipeline.ingest.words import runs, words
 PROBLEM_COLUMNS = ("problem", "question", "question_content", "prompt")
 # A benchmark problem of fewer words says too little to be looked for inside another text.
 FEWEST_WORDS = 6
-_READERS: dict[str, Callable[[bytes], pl.DataFrame]] = {
-    ".parquet": pl.read_parquet,
-    ".jsonl": pl.read_ndjson,
-    ".json": pl.read_json,
-    ".csv": pl.read_csv,
+# Lazily, so that only the problems are read: other columns are large or of no one type.
+_READERS: dict[str, Callable[[io.BytesIO], pl.LazyFrame]] = {
+    ".parquet": pl.scan_parquet,
+    ".jsonl": pl.scan_ndjson,
+    ".json": lambda data: pl.read_json(data).lazy(),
+    ".csv": pl.scan_csv,
 }
 
 
@@ -75,16 +77,17 @@ def _problems(path: str) -> list[str]:
     if suffix not in _READERS:
         raise SourceError(f"select.decontaminate: {path} is none of {', '.join(_READERS)}")
     try:
-        table = _READERS[suffix](_bytes(path))
+        table = _READERS[suffix](io.BytesIO(_bytes(path)))
+        schema = table.collect_schema()
+        column = _problem_column(schema)
+        if column is None:
+            raise SourceError(
+                f"select.decontaminate: {path} has the columns {', '.join(schema)}, and none of "
+                f"{', '.join(PROBLEM_COLUMNS)}: rename the column that holds the problems"
+            )
+        problems: list[str] = table.select(column).collect()[column].fill_null("").to_list()
     except pl.exceptions.PolarsError as error:
         raise SourceError(f"select.decontaminate: {path} cannot be read: {error}") from error
-    column = _problem_column(table.schema)
-    if column is None:
-        raise SourceError(
-            f"select.decontaminate: {path} has the columns {', '.join(table.columns)}, and none of "
-            f"{', '.join(PROBLEM_COLUMNS)}: rename the column that holds the problems"
-        )
-    problems: list[str] = table[column].fill_null("").to_list()
     return problems
 
 

@@ -43,6 +43,20 @@ def test_a_benchmark_is_read_in_its_own_layout(tmp_path: Path, name: str, column
     assert found.startswith(f"shares 13 words with {name}:2: on each of")
 
 
+@pytest.mark.parametrize("name", ["gpqa.csv", "lcb.jsonl"])
+def test_other_columns_of_a_benchmark_may_hold_anything(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    rows = [("A short question?", 1)] * 200 + [(CANDLES, "none given")]
+    if name.endswith(".csv"):
+        lines = ["minutes,Question", *(f'{other},"{problem}"' for problem, other in rows)]
+    else:
+        lines = [json.dumps({"minutes": other, "question": problem}) for problem, other in rows]
+    path.write_text("\n".join(lines))
+    found = Benchmarks([str(path)], 13).match(CANDLES)
+    assert found is not None
+    assert f"{name}:201" in found
+
+
 @pytest.mark.parametrize(
     ("problem", "is_found"),
     [
