@@ -3,7 +3,8 @@
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import PurePosixPath
 
 import fsspec
@@ -16,6 +17,8 @@ from pipeline.ingest.words import runs, words
 PROBLEM_COLUMNS = ("problem", "question", "question_content", "prompt")
 # A benchmark problem of fewer words says too little to be looked for inside another text.
 FEWEST_WORDS = 6
+# Words that more different problems share are a set phrase ("where m and n are relatively prime …").
+MOST_PROBLEMS_WITH_A_RUN = 3
 # Lazily, so that only the problems are read: other columns are large or of no one type.
 _READERS: dict[str, Callable[[io.BytesIO], pl.LazyFrame]] = {
     ".parquet": pl.scan_parquet,
@@ -30,31 +33,39 @@ class Benchmarks:
 
     Words are runs of letters and digits in lower case, so LaTeX, punctuation and layout do not count. A
     problem of fewer than n words is looked for as a whole, one of fewer than `FEWEST_WORDS` only as all of
-    the text. n = 13 is what the authors of GPT-3 took (arXiv 2005.14165, appendix C).
+    the text. Set phrases do not count; a problem of nothing else is looked for as a whole. n = 13 is what the
+    authors of GPT-3 took (arXiv 2005.14165, appendix C).
     """
 
     def __init__(self, paths: Sequence[str], n: int) -> None:
         """Raises SourceError for a file that cannot be read or has no column of problems."""
         self._runs: dict[int, dict[tuple[str, ...], str]] = {}
         self._whole: dict[tuple[str, ...], str] = {}
+        named: dict[tuple[str, ...], str] = {}
         digest = hashlib.sha256()
         for path in paths:
             problems = _problems(path)
             digest.update(json.dumps([PurePosixPath(path).name, problems]).encode())
             for number, problem in enumerate(problems, start=1):
-                self._add(tuple(words(problem)), n, f"{PurePosixPath(path).name}:{number}")
+                named.setdefault(tuple(words(problem)), f"{PurePosixPath(path).name}:{number}")
+        problems_with = Counter(run for told in named for run in set(runs(told, n)))
+        phrases = {run for run, count in problems_with.items() if count > MOST_PROBLEMS_WITH_A_RUN}
+        for told, name in named.items():
+            self._add(told, n, name, phrases)
         # Of the problems and the names that details give: facts found with others do not hold.
         self.digest = digest.hexdigest()
 
-    def _add(self, told: tuple[str, ...], n: int, name: str) -> None:
-        length = min(n, len(told))
+    def _add(self, told: tuple[str, ...], n: int, name: str, phrases: Set[tuple[str, ...]]) -> None:
+        tells = any(run not in phrases for run in runs(told, n))
+        length = n if tells else len(told)
         if length < FEWEST_WORDS:
             if told:
                 self._whole.setdefault(told, name)
             return
         known = self._runs.setdefault(length, {})
         for run in runs(told, length):
-            known.setdefault(run, name)
+            if run not in phrases:
+                known.setdefault(run, name)
 
     def match(self, problem: str) -> str | None:
         """File and row (from 1) of a benchmark problem that this one shares words with, and the words."""

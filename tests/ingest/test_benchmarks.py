@@ -81,6 +81,26 @@ def test_a_short_benchmark_problem_is_found_as_a_whole(tmp_path: Path) -> None:
     assert not benchmarks.match("Compute 2 + 2 and then 3 + 3.")
 
 
+def test_a_phrase_of_many_benchmark_problems_is_no_problem(tmp_path: Path) -> None:
+    phrase = "can be written as m/n where m and n are relatively prime positive integers; find m + n"
+    path = tmp_path / "aime.jsonl"
+
+    def benchmarks(problems: list[str]) -> Benchmarks:
+        path.write_text("\n".join(json.dumps({"problem": problem}) for problem in problems))
+        return Benchmarks([str(path)], 13)
+
+    few = [f"The area of shape {name} {phrase}." for name in ("one", "two", "three")]
+    another = f"The chance of rain {phrase}."
+    assert benchmarks(few).match(another)
+    assert benchmarks(few + few).match(another)
+    many = benchmarks([*few, f"The length of line four {phrase}."])
+    assert many.match(another) is None
+    assert many.match(f"The length of line four {phrase}.")
+    only = benchmarks([*few, phrase])
+    assert only.match(another)
+    assert only.match(f"The chance of rain is {phrase[18:]}") is None
+
+
 def test_rows_in_a_benchmark_are_counted_and_listed_with_what_they_met(
     workshop: Workshop, tmp_path: Path
 ) -> None:
