@@ -3,6 +3,7 @@
 import typer
 
 from pipeline.commands.build import build
+from pipeline.commands.compare import compare
 from pipeline.commands.console import with_plain_errors
 from pipeline.commands.deploy import deploy
 from pipeline.commands.doctor import doctor
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="rich",
 )
-for command in (build, select, plan, doctor, inspect, publish, deploy, serve, ui):
+for command in (build, select, plan, doctor, inspect, compare, publish, deploy, serve, ui):
     app.command()(with_plain_errors(command))
 
 

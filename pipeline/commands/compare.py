@@ -1,0 +1,49 @@
+"""`openmementos compare`: two runs side by side over the traces that both have."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.commands import options
+from pipeline.commands.console import output
+from pipeline.config import MementosConfig
+from pipeline.inspect import find_run
+
+_RUNS = Path("data/runs")
+
+
+def compare(
+    run_a: Annotated[str, typer.Argument(help="A run folder, or its name under data/runs.")],
+    run_b: Annotated[str, typer.Argument(help="The run to compare it with.")],
+    top: Annotated[int, typer.Option("--top", "-n", min=0, help="Most mementos to show.")] = 5,
+    threshold: Annotated[
+        int, typer.Option(min=0, max=10, help="Judge's points that pass, for both runs.")
+    ] = MementosConfig().threshold,
+    as_json: options.Json = False,
+) -> None:
+    """Compare two runs: pass rates, judge's points, compression, rounds and failed checks by domain.
+
+    Only traces that both runs have finished are counted. Differences are B minus A. The mementos that differ
+    most are those of the same trace and block span whose points, then sizes, are furthest apart.
+
+    Examples:
+
+      openmementos compare before after
+
+      openmementos compare data/runs/before data/runs/after --top 20 --json
+    """
+    # Not above: every other command would wait for it, too.
+    from pipeline.compare import as_json as comparison_as_json
+    from pipeline.compare import compare_runs, tables
+
+    before, after = find_run(run_a, _RUNS), find_run(run_b, _RUNS)
+    found = compare_runs(before, after, threshold=threshold, top=top)
+    if as_json:
+        told = {"a": str(before.root), "b": str(after.root), "threshold": threshold}
+        json.dump({**told, **comparison_as_json(found)}, sys.stdout, indent=2, ensure_ascii=False)
+        print()
+    else:
+        output().print(tables(found))

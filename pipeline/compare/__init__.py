@@ -1,0 +1,7 @@
+"""Two runs side by side: figures by domain over common traces, and the mementos that differ most."""
+
+from pipeline.compare.figures import Comparison, Domain, Figure, compare_runs
+from pipeline.compare.mementos import Pair
+from pipeline.compare.page import as_json, tables
+
+__all__ = ["Comparison", "Domain", "Figure", "Pair", "as_json", "compare_runs", "tables"]

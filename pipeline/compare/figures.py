@@ -1,0 +1,105 @@
+"""What two runs came to on the traces that both have, by domain."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from pipeline.compare.mementos import Pair, differing_most, mementos_of, same_blocks
+from pipeline.store import RunFolder
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of two runs; None where there is nothing to count it over."""
+
+    name: str
+    before: float | None
+    after: float | None
+
+    @property
+    def difference(self) -> float | None:
+        return None if self.before is None or self.after is None else self.after - self.before
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Figures over the common traces of one domain, or of all."""
+
+    name: str
+    traces: int
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs, A before and B after. both: finished traces in both; only: those of A alone, of B alone.
+
+    domains: all first, then those with most traces. same_blocks: pairs of mementos whose blocks have the
+    same span; pairs: those that differ most.
+    """
+
+    both: int
+    only: tuple[int, int]
+    same_blocks: int
+    domains: tuple[Domain, ...]
+    pairs: list[Pair]
+
+
+def compare_runs(before: RunFolder, after: RunFolder, *, threshold: int, top: int) -> Comparison:
+    """The comparison of two runs' finished traces; a trace's domain is the one run A gives it.
+
+    threshold: judge's points that pass. top: most pairs of mementos to name.
+    """
+    old, new = mementos_of(before), mementos_of(after)
+    domains = old.select("trace_id", "domain").unique().join(new.select("trace_id").unique(), on="trace_id")
+    only = tuple(table["trace_id"].n_unique() - domains.height for table in (old, new))
+    old, new = (table.drop("domain").join(domains, on="trace_id") for table in (old, new))
+    sizes = domains.group_by("domain").len().sort("len", "domain", descending=[True, False])
+    same = same_blocks(old, new)
+    return Comparison(
+        domains.height,
+        (only[0], only[1]),
+        same.height,
+        (
+            Domain("all", domains.height, _figures(old, new, threshold)),
+            *(
+                Domain(name, size, _figures(old.filter(domain=name), new.filter(domain=name), threshold))
+                for name, size in sizes.rows()
+            ),
+        ),
+        differing_most(before, after, same, top),
+    )
+
+
+def _figures(old: pl.DataFrame, new: pl.DataFrame, threshold: int) -> tuple[Figure, ...]:
+    one, other = _numbers(old, threshold), _numbers(new, threshold)
+    failed, failed_after = _checks(old), _checks(new)
+    checks = sorted(failed.keys() | failed_after.keys())
+    return (
+        *(Figure(name, value, other[name]) for name, value in one.items()),
+        Figure("failed_checks", sum(failed.values()), sum(failed_after.values())),
+        *(Figure(f"failed_{name}", failed.get(name, 0), failed_after.get(name, 0)) for name in checks),
+    )
+
+
+def _numbers(mementos: pl.DataFrame, threshold: int) -> dict[str, float | None]:
+    block_tokens, tokens = int(mementos["block_tokens"].sum()), int(mementos["tokens"].sum())
+    return {
+        "mementos": mementos.height,
+        "passed_first": _mean(mementos["first_score"] >= threshold),
+        "passed_any": _mean(mementos["score"] >= threshold),
+        "score_mean": _mean(mementos["score"]),
+        "compression": block_tokens / tokens if tokens else None,
+        "rounds_mean": _mean(mementos["rounds"]),
+    }
+
+
+def _checks(mementos: pl.DataFrame) -> dict[str, int]:
+    """How many kept mementos do not pass each check."""
+    names = mementos["checks"].explode().drop_nulls()
+    return dict(names.value_counts().rows())
+
+
+def _mean(values: pl.Series) -> float | None:
+    mean = values.mean()
+    return float(mean) if isinstance(mean, (int, float)) else None

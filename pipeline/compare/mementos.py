@@ -1,0 +1,138 @@
+"""The mementos of a run as a table of figures, and the pairs of two runs that differ most."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from pipeline.inspect.traces import shards, stages_reached
+from pipeline.stages import STAGES
+from pipeline.store import RunFolder
+
+_RECORDS = STAGES[-1].name
+# No texts: they are most of a shard's bytes and needed for a few mementos only.
+_COLUMNS = [
+    "trace_id",
+    "domain",
+    "sentence_ends",
+    "block_ends",
+    "block_tokens",
+    *(f"mementos.list.element.{name}" for name in ("tokens", "score", "best_round")),
+    *(f"mementos.list.element.rounds.list.element.{name}" for name in ("score", "checks")),
+]
+_EMPTY = pl.DataFrame(
+    schema={
+        "trace_id": pl.String,
+        "domain": pl.String,
+        "start": pl.Int64,
+        "end": pl.Int64,
+        "block": pl.Int64,
+        "block_tokens": pl.Int64,
+        "tokens": pl.Int64,
+        "score": pl.Int64,
+        "first_score": pl.Int64,
+        "rounds": pl.Int64,
+        "checks": pl.List(pl.String),
+    }
+)
+_SPAN = ("trace_id", "start", "end")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The mementos of two runs for one block: characters `start` to `end` of the trace's reasoning."""
+
+    trace_id: str
+    start: int
+    end: int
+    text: str
+    """The block."""
+    scores: tuple[int, int]
+    mementos: tuple[str, str]
+
+
+def mementos_of(run: RunFolder) -> pl.DataFrame:
+    """One row per memento of the finished traces, without its text.
+
+    start, end: the block's characters in the reasoning; block: its number; checks: those the kept memento
+    does not pass. Some 100 bytes stay in memory per memento.
+    """
+    return pl.concat([_EMPTY, *(_of_shard(run, shard) for shard in _finished(run))])
+
+
+def same_blocks(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+    """The mementos of both tables whose blocks have the same span; columns of `after` end in _after."""
+    return before.join(after, on=_SPAN, suffix="_after")
+
+
+def differing_most(before: RunFolder, after: RunFolder, same: pl.DataFrame, top: int) -> list[Pair]:
+    """At most `top` pairs of `same_blocks`, the largest difference of judge's points first, then of tokens.
+
+    Pairs with neither difference are left out.
+    """
+    chosen = (
+        same.with_columns(
+            points=(pl.col("score") - pl.col("score_after")).abs(),
+            size=(pl.col("tokens") - pl.col("tokens_after")).abs(),
+        )
+        .filter((pl.col("points") > 0) | (pl.col("size") > 0))
+        .sort("points", "size", *_SPAN, descending=[True, True, False, False, False])
+        .head(top)
+        .to_dicts()
+    )
+    ids = {row["trace_id"] for row in chosen}
+    old, new = _texts(before, ids), _texts(after, ids)
+    return [
+        Pair(
+            row["trace_id"],
+            row["start"],
+            row["end"],
+            old[row["trace_id"]][0][row["start"] : row["end"]],
+            (row["score"], row["score_after"]),
+            (old[row["trace_id"]][1][row["block"]], new[row["trace_id"]][1][row["block_after"]]),
+        )
+        for row in chosen
+    ]
+
+
+def _finished(run: RunFolder) -> Iterator[int]:
+    """Shards whose records follow from the stages before; what an older config left does not count."""
+    return (shard for shard in shards(run) if _RECORDS in stages_reached(run, shard))
+
+
+def _of_shard(run: RunFolder, shard: int) -> pl.DataFrame:
+    with pq.ParquetFile(run.shard(_RECORDS, shard)) as file:
+        records = pl.from_arrow(file.read(columns=_COLUMNS))
+    assert isinstance(records, pl.DataFrame)
+    ends = pl.col("sentence_ends").list.gather(pl.col("block_ends") - 1)
+    rounds = pl.col("rounds").list
+    return (
+        records.select("trace_id", "domain", "block_tokens", "mementos", end=ends)
+        .explode("block_tokens", "mementos", "end")
+        .unnest("mementos")
+        .with_columns(
+            start=pl.col("end").shift(1, fill_value=0).over("trace_id"),
+            block=pl.int_range(pl.len()).over("trace_id"),
+            first_score=rounds.first().struct.field("score"),
+            checks=rounds.get(pl.col("best_round")).struct.field("checks"),
+            rounds=rounds.len(),
+        )
+        .select(_EMPTY.columns)
+        .cast(_EMPTY.schema)
+    )
+
+
+def _texts(run: RunFolder, ids: set[str]) -> dict[str, tuple[str, list[str]]]:
+    """Reasoning and mementos of these traces."""
+    columns = ["trace_id", "reasoning", "mementos.list.element.text"]
+    found = {}
+    for shard in _finished(run) if ids else ():
+        path = run.shard(_RECORDS, shard)
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=256, columns=columns):
+                for number, trace_id in enumerate(batch["trace_id"].to_pylist()):
+                    if trace_id in ids:
+                        mementos = [memento["text"] for memento in batch["mementos"][number].as_py()]
+                        found[trace_id] = (batch["reasoning"][number].as_py(), mementos)
+    return found

@@ -1,0 +1,98 @@
+"""A comparison as tables for people and as JSON for programs."""
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.compare.figures import Comparison, Domain
+from pipeline.compare.mementos import Pair
+
+_LABELS = {
+    "passed_first": "pass in the first round",
+    "passed_any": "pass in any round",
+    "score_mean": "judge's points, mean",
+    "compression": "compression",
+    "rounds_mean": "rounds per memento",
+    "failed_checks": "failed checks",
+}
+_SHARES = ("passed_first", "passed_any")
+_BEGINNING = 120
+
+
+def as_json(found: Comparison) -> dict[str, Any]:
+    """The comparison for a program: figures by domain and name, each {"a", "b", "difference"}."""
+    return {
+        "traces": {"both": found.both, "only_a": found.only[0], "only_b": found.only[1]},
+        "same_blocks": found.same_blocks,
+        "domains": {
+            domain.name: {
+                "traces": domain.traces,
+                "figures": {
+                    f.name: {"a": f.before, "b": f.after, "difference": f.difference} for f in domain.figures
+                },
+            }
+            for domain in found.domains
+        },
+        "mementos": [asdict(pair) for pair in found.pairs],
+    }
+
+
+def tables(found: Comparison) -> Group:
+    """The comparison for a person."""
+    counts = f"{_traces(found.both)} in both, {found.only[0]:,} only in A, {found.only[1]:,} only in B"
+    pairs = f"{found.same_blocks:,} blocks with the same span; the {len(found.pairs)} that differ most:"
+    return Group(
+        Text(counts),
+        *(_domain(domain) for domain in found.domains),
+        Text(pairs, style="bold"),
+        *(_pair(pair) for pair in found.pairs),
+    )
+
+
+def _domain(domain: Domain) -> Table:
+    title = Text(f"{domain.name}, {_traces(domain.traces)}", style="bold")
+    table = Table(box=None, title=title, title_justify="left")
+    table.add_column("", min_width=24)
+    for name in ("A", "B", "difference"):
+        table.add_column(name, justify="right", min_width=10)
+    for f in domain.figures:
+        label = _LABELS.get(f.name, f.name.replace("_", " "))
+        table.add_row(
+            Text(label),
+            _told(f.name, f.before),
+            _told(f.name, f.after),
+            _told(f.name, f.difference, signed=True),
+        )
+    return table
+
+
+def _traces(number: int) -> str:
+    return f"{number:,} trace{'s' * (number != 1)}"
+
+
+def _told(name: str, value: float | None, *, signed: bool = False) -> str:
+    if value is None:
+        return "-"
+    sign = "+" if signed and value else ""
+    if name in _SHARES:
+        return f"{value * 100:{sign}.1f} %"
+    return f"{value:{sign},}" if isinstance(value, int) else f"{value:{sign},.2f}"
+
+
+def _pair(pair: Pair) -> Text:
+    head = f"trace {pair.trace_id}, characters {pair.start:,} to {pair.end:,}: "
+    lines = [
+        f"{head}{pair.scores[0]} and {pair.scores[1]} points",
+        f"  block: {_line(pair.text[:_BEGINNING])}{' …' * (len(pair.text) > _BEGINNING)}",
+        f"  A: {_line(pair.mementos[0])}",
+        f"  B: {_line(pair.mementos[1])}",
+    ]
+    return Text("\n".join(lines))
+
+
+def _line(text: str) -> str:
+    """On one line, and without what a terminal would take for a command."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
