@@ -2,6 +2,7 @@
 
 import queue
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
@@ -15,6 +16,7 @@ from prefect.runtime import flow_run
 from flows.artifacts import show_result
 from flows.runners import task_runner
 from pipeline.config import BuildConfig
+from pipeline.failing import FailureWatch, lost_traces
 from pipeline.ingest import ingest
 from pipeline.llm.serving import Served, Starting, model_name, starting
 from pipeline.publish import publish
@@ -118,6 +120,7 @@ def _process(run: RunFolder, build: BuildConfig, shards: int, runner: Any, model
         submit(shard, 0, [])
     served = model.ready() if model else None
     left = shards
+    watches = {stage.name: FailureWatch(build.max_failure_rate) for stage in STAGES}
     while left:
         try:
             shard, number, future = ended.get(timeout=1.0)
@@ -125,7 +128,9 @@ def _process(run: RunFolder, build: BuildConfig, shards: int, runner: Any, model
             if model:
                 model.check()
             continue
-        future.result()
+        counts = future.result()
+        stage = STAGES[number].name
+        watches[stage].add(counts["in"], Counter(counts["lost"]))
         if number + 1 < len(STAGES):
             submit(shard, number + 1, [future])
             continue
@@ -163,10 +168,12 @@ def _is_worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
 @task(persist_result=False, retries=2, retry_delay_seconds=5, retry_condition_fn=_is_worth_retrying)
 def process_shard(
     stage: str, shard: int, run_dir: Path, build: BuildConfig, served: Served | None
-) -> dict[str, int]:
-    """Counts of what one stage made of one shard."""
-    manifest = run_stage(stage, shard, RunFolder(run_dir), build, served)
-    return {"in": manifest.rows_in, "out": manifest.rows_out, "failed": manifest.failed}
+) -> dict[str, Any]:
+    """Counts of what one stage made of one shard; `lost`: of traces by error."""
+    run = RunFolder(run_dir)
+    manifest = run_stage(stage, shard, run, build, served)
+    lost = lost_traces(run, manifest)
+    return {"in": manifest.rows_in, "out": manifest.rows_out, "failed": manifest.failed, "lost": dict(lost)}
 
 
 @task(name="publish", task_run_name="write the published folder", persist_result=False)

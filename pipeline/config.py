@@ -267,3 +267,7 @@ class BuildConfig(Section):
     publish: PublishConfig = PublishConfig()
     traces_per_shard: Annotated[int, Field(ge=1, description="Traces in one unit of work.")] = 200
     shards_at_once: Annotated[int, Field(ge=1, description="Shards that are worked on at once.")] = 8
+    max_failure_rate: Annotated[
+        float,
+        Field(ge=0, le=1, description="Share of lost traces that stops a run, from 20 on; 1 never stops."),
+    ] = 0.5

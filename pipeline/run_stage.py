@@ -9,6 +9,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from pipeline.config import BuildConfig
+from pipeline.failing import FailureWatch
 from pipeline.llm.asking import Asking
 from pipeline.llm.cache import ReplyCache
 from pipeline.llm.client import Client
@@ -39,7 +40,8 @@ def run_stage(name: str, shard: int, run: RunFolder, build: BuildConfig, served:
     """The manifest of a shard after a stage; made now, or from before where it is still current.
 
     served may be None where the stage asks no model. Raises StoreError where the shard's input is not
-    there, Stopped after `request_stop`, EndpointRefused where an endpoint will never answer.
+    there, Stopped after `request_stop`, EndpointRefused where an endpoint will never answer, TooManyFailures
+    where nearly every trace of the shard is lost.
     """
     stage = stage_named(name)
     digests = config_digests(build)
@@ -124,6 +126,7 @@ async def _with_model(
                 window=await client.context_window(),
                 seed=build.llm.seed,
                 slots=Slots(build.llm.max_in_flight),
+                failures=FailureWatch(build.max_failure_rate),
             )
             return await ask(asking), client.usage
 

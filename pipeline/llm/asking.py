@@ -3,10 +3,11 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pipeline.config import LlmConfig
+from pipeline.failing import FailureWatch
 from pipeline.llm.model import (
     ContextTooLong,
     EndpointUnavailable,
@@ -28,7 +29,7 @@ class Asking:
     """A model, the prompts it is asked with, and how many questions may be open at once.
 
     window: tokens the model can see, None where unknown. slots bounds what is in memory: a prompt is
-    rendered only once it may be sent.
+    rendered only once it may be sent. failures: sees every trace that ends, by default without consequence.
     """
 
     model: Model
@@ -36,6 +37,7 @@ class Asking:
     window: int | None
     seed: int
     slots: Slots
+    failures: FailureWatch = field(default_factory=lambda: FailureWatch(most=1.0))
 
     async def ask(self, request: Callable[[], Request], rank: int) -> Reply:
         """The reply to a request that is made as soon as there is room for it; rank: the trace's number."""

@@ -55,6 +55,7 @@ async def write_mementos_shard(
     async def write(rank: int, row: dict[str, Any]) -> Outcome:
         outcome = await or_failed(_write_trace(rank, row, config, asking, count, counters))
         on_trace()
+        asking.failures.saw(outcome)
         return outcome
 
     outcomes = await together(write(*row) for row in enumerate(rows.select(MEMENTOS.reads).to_pylist()))

@@ -64,6 +64,8 @@ async def score_shard(
     async def score(rank: int, row: dict[str, Any]) -> Outcome:
         outcome = await or_failed(_score_trace(rank, row, config, asking, counters))
         on_trace()
+        if asking is not None:
+            asking.failures.saw(outcome)
         return outcome
 
     outcomes = await together(score(*row) for row in enumerate(rows.select(SCORE.reads).to_pylist()))

@@ -185,6 +185,28 @@ def test_failed_traces_are_never_published_and_done_on_the_next_run(build, tmp_p
     assert (told["done"], told["failed"]) == (18, 0)
 
 
+@pytest.mark.parametrize("traces_per_shard", [30, 1])
+def test_a_run_in_which_every_trace_fails_stops_early_and_goes_on_later(
+    build, tmp_path: Path, traces_per_shard: int
+) -> None:
+    rows = sample_rows()[:6] * 5
+    source = tmp_path / "many.jsonl"
+    with source.open("w", encoding="utf-8") as file:
+        for number, row in enumerate(rows):
+            asked, answered = row["conversations"]
+            turns = [asked | {"value": f"Problem {number}"}, answered]
+            file.write(json.dumps(row | {"conversations": turns}) + "\n")
+    settings = {"traces_per_shard": traces_per_shard, "score__detector": "cues", "llm__max_attempts": 1}
+    with StubLlm(rates={"length": 1.0}) as stub:
+        done = build(stub.endpoint, source, **settings)
+    assert done.returncode == 1
+    assert "more than max_failure_rate (50%) allows" in done.stderr
+    assert "mend the cause and run the same command" in done.stderr
+    assert "Traceback" not in done.stderr
+    with StubLlm() as stub:
+        assert totals(build(stub.endpoint, source, **settings))["failed"] == 0
+
+
 def test_a_wrong_model_name_stops_the_run_with_the_remedy(build):
     with StubLlm() as stub:
         done = build(stub.endpoint, SAMPLE, llm__model="other")
