@@ -33,15 +33,18 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> BuildConfig:
         raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
     for override in overrides:
         _override(values, override)
-    return validated(values, str(path))
+    return validated(values, str(path), overridden=[o.partition("=")[0] for o in overrides])
 
 
-def validated(values: dict[str, Any], where: str) -> BuildConfig:
-    """The config with these values. Raises ConfigError with a line per mistake, which begins with `where`."""
+def validated(values: dict[str, Any], where: str, overridden: Sequence[str] = ()) -> BuildConfig:
+    """The config with these values. Raises ConfigError with a line per mistake, which begins with `where`.
+
+    overridden: keys whose values came from the command line, which is then named instead of `where`.
+    """
     try:
         return BuildConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("\n".join(_messages(where, error))) from None
+        raise ConfigError("\n".join(_messages(where, error, overridden))) from None
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -62,10 +65,12 @@ def _override(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
-def _messages(where: str, error: ValidationError) -> Iterable[str]:
+def _messages(file: str, error: ValidationError, overridden: Sequence[str]) -> Iterable[str]:
     known = list(known_keys(BuildConfig))
     for mistake in error.errors():
         key = ".".join(str(part) for part in mistake["loc"])
+        told = any(f"{key}.".startswith(f"{name}.") for name in overridden)
+        where = "command line" if told else file
         if mistake["type"] == "extra_forbidden":
             meant = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or difflib.get_close_matches(
                 key.rpartition(".")[2], [k.rpartition(".")[2] for k in known], n=1, cutoff=0.5

@@ -66,6 +66,17 @@ def test_an_unknown_override_is_refused(config):
         load_config(config, ["partition.mintokens=3"])
 
 
+def test_a_mistake_is_blamed_on_the_file_or_on_the_command_line(config):
+    config.write_text("name: mine\npartition: {weight: heavy}\n")
+    with pytest.raises(ConfigError) as error:
+        load_config(config, ["partition.min_tokens=-1", "llm.endpoints=[localhost]"])
+    assert {tuple(line.split(": ")[:2]) for line in str(error.value).splitlines()} == {
+        (str(config), "partition.weight"),
+        ("command line", "partition.min_tokens"),
+        ("command line", "llm.endpoints.0"),
+    }
+
+
 @pytest.mark.parametrize("text", ["- a\n", "a: [\n", ""])
 def test_a_file_that_is_no_config_is_refused(config, text):
     config.write_text(text)
