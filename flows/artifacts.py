@@ -42,6 +42,7 @@ def _statistics(totals: Totals) -> str:
     rows = {
         "traces in": totals.traces_in,
         "done": totals.done,
+        "not chosen": totals.not_chosen,
         "rejected": sum(totals.rejected.values()),
         "failed": totals.failed,
         "blocks": totals.blocks,

@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.config import BuildConfig
 from pipeline.files import write_json
 from pipeline.mementos.writing import MEMENTOS
+from pipeline.outcomes import RejectReason
 from pipeline.records.records import RECORDS
 from pipeline.stages import INGEST, STAGES
 from pipeline.store import Manifest, RunFolder
@@ -29,8 +30,9 @@ class StageTotals:
 
 @dataclass(frozen=True)
 class Totals:
-    """A whole run. traces_in = done + sum of rejected + failed, always.
+    """A whole run. traces_in = done + not_chosen + sum of rejected + failed, always.
 
+    not_chosen: left out by select.mix or select.limit; not the data's fault, and no defect.
     blocks and their tokens are those published; mementos and how many passed count all that were written.
     usage: by purpose, tokens and requests of the passes that wrote what lies in the folder, and what earlier,
     unfinished passes had paid for replies that these took from disk (paid_before_…). cost counts both; None
@@ -41,6 +43,7 @@ class Totals:
     folder: str
     traces_in: int
     done: int
+    not_chosen: int
     rejected: dict[str, int]
     failed: int
     blocks: int
@@ -77,11 +80,13 @@ def read_totals(run: RunFolder, build: BuildConfig, shards: int, *, seconds: flo
         rejected.update(stage.rejected)
         for purpose, used in stage.usage.items():
             usage.setdefault(purpose, Counter()).update(used)
+    not_chosen = rejected.pop(RejectReason.NOT_CHOSEN.value, 0)
     return Totals(
         name=build.name,
         folder=str(run.publish),
         traces_in=by_stage[0].rows_in,
         done=by_stage[-1].rows_out,
+        not_chosen=not_chosen,
         rejected=dict(rejected),
         failed=sum(stage.failed for stage in by_stage),
         blocks=records["blocks"],

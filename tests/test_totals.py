@@ -17,6 +17,7 @@ OUTCOMES = (
     Done({}),
     Rejected(RejectReason.LANGUAGE, "zh"),
     Rejected(RejectReason.TOO_LONG, "9"),
+    Rejected(RejectReason.NOT_CHOSEN, "by chance"),
     Failed("down"),
 )
 
@@ -33,7 +34,7 @@ def put(run: RunFolder, stage: str, shard: int, result: ShardResult, rows_in: in
 @given(
     st.lists(st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=9), min_size=1, max_size=3), st.data()
 )
-def test_traces_in_are_done_rejected_or_failed(tmp_path_factory, shards: list[list[Outcome]], data):
+def test_traces_in_add_up(tmp_path_factory, shards: list[list[Outcome]], data):
     run = RunFolder(tmp_path_factory.mktemp("run"))
     for shard, outcomes in enumerate(shards):
         left = outcomes
@@ -44,7 +45,9 @@ def test_traces_in_are_done_rejected_or_failed(tmp_path_factory, shards: list[li
             left = data.draw(st.lists(st.sampled_from(OUTCOMES), min_size=size, max_size=size))
     totals = read_totals(run, BuildConfig(name="x"), len(shards), seconds=1)
     assert totals.traces_in == sum(map(len, shards))
-    assert totals.traces_in == totals.done + sum(totals.rejected.values()) + totals.failed
+    lost = sum(totals.rejected.values()) + totals.failed
+    assert totals.traces_in == totals.done + totals.not_chosen + lost
+    assert "not_chosen" not in totals.rejected
     assert totals.usage["judge"]["requests"] == len(shards) * (1 + len(STAGES))
 
 

@@ -85,10 +85,10 @@ def summary(totals: dict[str, Any]) -> Table:
     table.add_column()
     table.add_row("traces in", f"{totals['traces_in']:,}")
     table.add_row("done", f"{totals['done']:,}")
+    if totals["not_chosen"]:
+        table.add_row("not chosen", f"{totals['not_chosen']:,} {RejectReason.NOT_CHOSEN.text}")
     for reason, count in sorted(totals["rejected"].items(), key=lambda item: -item[1]):
-        # Not the data's fault, and no defect: nobody wanted more.
-        label = "not chosen" if reason == RejectReason.NOT_CHOSEN else "rejected"
-        table.add_row(label, f"{count:,} {RejectReason(reason).text}")
+        table.add_row("rejected", f"{count:,} {RejectReason(reason).text}")
     table.add_row("failed", f"{totals['failed']:,}")
     table.add_row("blocks", f"{totals['blocks']:,}")
     table.add_row("mementos", f"{totals['mementos']:,}{_passed(totals)}")
