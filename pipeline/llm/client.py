@@ -11,8 +11,9 @@ from pipeline.config import LlmConfig
 from pipeline.llm import wire
 from pipeline.llm.cache import ReplyCache, Stored, request_key
 from pipeline.llm.endpoints import Endpoint, Endpoints, backoff
+from pipeline.llm.http import CALL_ERRORS
 from pipeline.llm.model import EndpointUnavailable, Reply, ReplyError, Request, Usage
-from pipeline.llm.trouble import CALL_ERRORS, Passing, Without, trouble
+from pipeline.llm.trouble import Passing, Without, trouble
 
 FROM_DISK = Usage(replies_from_disk=1)
 

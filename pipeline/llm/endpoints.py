@@ -7,13 +7,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-import httpx2
-import openai
-
+from pipeline.llm.http import CALL_ERRORS, Api, StatusError
 from pipeline.llm.model import ContextTooLong, EndpointRefused, EndpointUnavailable, RequestRefused
-from pipeline.llm.trouble import CALL_ERRORS, Asked, Passing, Without, trouble
+from pipeline.llm.trouble import Asked, Passing, Without, trouble
 from pipeline.llm.urls import shown_url, url_fault
 
 JsonObject = dict[str, Any]
@@ -34,7 +31,7 @@ class Endpoint:
     """One endpoint and what is known of it. url: as messages show it; not_before: event loop time."""
 
     url: str
-    api: openai.AsyncOpenAI
+    api: Api
     open: int = 0
     up: bool = False
     not_before: float = 0.0
@@ -52,8 +49,7 @@ class Endpoint:
         if "max_tokens" in self.without:
             sent["max_completion_tokens"] = body["max_tokens"]
         async with asyncio.timeout(timeout_seconds):
-            # cast_to=object skips the package's response models: half the time of a short request.
-            answer = await self.api.post("/chat/completions", body=sent, cast_to=object)
+            answer = await self.api.post("/chat/completions", sent)
         if not isinstance(answer, dict):
             raise ValueError("the answer is no JSON object")
         return answer
@@ -72,7 +68,7 @@ class Endpoints:
         for url in urls:
             if fault := url_fault(url):
                 raise _no_url(url, fault)
-        self._endpoints = [Endpoint(shown_url(url), _api(url, key)) for url in urls]
+        self._endpoints = [Endpoint(shown_url(url), Api(url, key)) for url in urls]
         self._probes: dict[Endpoint, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._refused: EndpointRefused | None = None
@@ -159,9 +155,9 @@ class Endpoints:
         """Asks which models are served; None where all is well."""
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
-                listing = await endpoint.api.get("/models", cast_to=object)
+                listing = await endpoint.api.get("/models")
         except CALL_ERRORS as error:
-            if isinstance(error, openai.APIStatusError) and error.status_code in (400, 404, 405):
+            if isinstance(error, StatusError) and error.status in (400, 404, 405):
                 return None  # a provider without a list of models; the first request will show
             found = trouble(error, self.asked("the list of models", endpoint))
             return None if isinstance(found, Without | ContextTooLong | RequestRefused) else found
@@ -183,23 +179,6 @@ class Endpoints:
                 "set llm.model or start the server with that name",
             )
         return None
-
-
-def _api(url: str, key: str) -> openai.AsyncOpenAI:
-    parts = urlsplit(url)
-    # aiohttp refuses a password in the URL beside the key's header; in the header's place it works.
-    password = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-    try:
-        return openai.AsyncOpenAI(
-            base_url=parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(),
-            api_key=key,
-            max_retries=0,
-            timeout=None,
-            # aiohttp halves the time of a request on loopback against the default.
-            http_client=openai.DefaultAioHttpClient(timeout=None, auth=password),
-        )
-    except httpx2.InvalidURL:
-        raise _no_url(url, "is no URL") from None
 
 
 def _no_url(url: str, fault: str) -> EndpointRefused:

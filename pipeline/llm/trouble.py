@@ -6,14 +6,11 @@ import time
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
-import httpx2
-import openai
+import aiohttp
 
+from pipeline.llm.http import StatusError
 from pipeline.llm.model import ContextTooLong, EndpointRefused, RequestRefused
 
-# What a call may raise: an answer with an error status, or no (readable) answer.
-# ValueError: a body that is no JSON.
-CALL_ERRORS = (openai.APIError, httpx2.HTTPError, TimeoutError, OSError, ValueError)
 TRANSIENT_STATUS = {408, 409, 425, 429}
 CONTEXT = re.compile(
     r"context_length_exceeded|(maximum|model's) context length|context window|max_model_len"
@@ -74,24 +71,22 @@ class Asked:
 
 def trouble(error: Exception, asked: Asked) -> Trouble:
     """What to do about an exception of CALL_ERRORS. No message ever holds the key."""
-    if isinstance(error, openai.APIStatusError):
+    if isinstance(error, StatusError):
         return _of_status(error, asked)
-    # The package says "Request timed out." even where the connection was refused; the cause knows better.
-    cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else None
-    said = _scrubbed(str(cause or "") or str(error) or type(error).__name__, asked)
-    nobody = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout)
+    said = _scrubbed(str(error) or type(error).__name__, asked)
+    nobody = isinstance(error, aiohttp.ClientConnectorError)
     kind = "no reply in time" if isinstance(error, TimeoutError) else said
     return Passing(kind, refused_connection=nobody)
 
 
-def _of_status(error: openai.APIStatusError, asked: Asked) -> Trouble:
-    status = error.status_code
-    said = _scrubbed(_message(error), asked)
+def _of_status(error: StatusError, asked: Asked) -> Trouble:
+    status = error.status
+    said = _scrubbed(error.said, asked)
     where = f"endpoint {asked.endpoint}"
     if status == 402 or "insufficient_quota" in said:
         return EndpointRefused(f"{where}: {said}", "the account has no credit left: top it up")
     if status in TRANSIENT_STATUS or status >= 500:
-        wait = _retry_after(error.response.headers.get("retry-after"))
+        wait = _retry_after(error.retry_after)
         told = "" if wait is None else f", asks to wait {wait:.0f} s"
         return Passing(f"{status} {said}{told}", wait, rate_limited=status == 429)
     if status == 401:
@@ -116,15 +111,6 @@ def _of_status(error: openai.APIStatusError, asked: Asked) -> Trouble:
             if name in said and name not in asked.without:
                 return Without(name)
     return RequestRefused(asked.label, f"{where}: {status} {said}")
-
-
-def _message(error: openai.APIStatusError) -> str:
-    body = error.body if isinstance(error.body, dict) else {}
-    inner = body.get("error", body)
-    inner = inner if isinstance(inner, dict) else {"message": inner}
-    parts = [str(inner[name]) for name in ("code", "message") if inner.get(name)]
-    code_is_status = parts and parts[0] == str(error.status_code)
-    return ": ".join(parts[1:] if code_is_status else parts) or error.response.reason_phrase
 
 
 def _retry_after(header: str | None) -> float | None:

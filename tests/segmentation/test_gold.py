@@ -3,11 +3,11 @@
 import polars as pl
 import pytest
 
-from benchmarks.detectors import agreement, gold, reasonings, run
+from benchmarks.detectors import agreement, gold, run, sample
 
 
 def test_every_judged_boundary_lies_before_the_text_it_names() -> None:
-    texts = reasonings()
+    texts = [trace.reasoning for trace in sample()]
     for row in gold().iter_rows(named=True):
         following = " ".join(texts[row["trace"]][row["offset"] :][:60].split())
         assert following.startswith(row["following"])

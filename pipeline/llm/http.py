@@ -1,0 +1,84 @@
+"""JSON over HTTP: one pool of connections to an endpoint; an answer with an error status is an exception."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+
+
+@dataclass(eq=False)
+class StatusError(Exception):
+    """An answer whose status says that it went wrong. said: the body's words for it, or HTTP's."""
+
+    status: int
+    said: str
+    retry_after: str | None
+
+
+# What a call may raise: an answer with an error status, or no (readable) answer.
+# ValueError: a body that is no JSON.
+CALL_ERRORS = (StatusError, aiohttp.ClientError, TimeoutError, OSError, ValueError)
+
+
+class Api:
+    """Calls to one base URL, for one event loop. Every call raises CALL_ERRORS.
+
+    Straight on aiohttp: the openai package above it takes as long again for a request (0.74 ms of processor
+    time against 0.36 ms, 21 KB of prompt), which is a third of what a trace costs beside the model.
+    """
+
+    def __init__(self, url: str, key: str) -> None:
+        parts = urlsplit(url)
+        self._base = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+        headers = {"Content-Type": "application/json"}
+        password = None
+        # A user and password in the URL take the place of the key.
+        if parts.username:
+            password = aiohttp.BasicAuth(unquote(parts.username), unquote(parts.password or ""))
+        else:
+            headers["Authorization"] = f"Bearer {key}"
+        self._session = aiohttp.ClientSession(
+            auth=password,
+            headers=headers,
+            # How many requests are open is the client's to say, and so is how long they may take.
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=None),
+            trust_env=True,
+        )
+
+    async def get(self, path: str) -> Any:
+        """The JSON that is there."""
+        async with self._session.get(self._base + path) as response:
+            return await _content(response)
+
+    async def post(self, path: str, body: dict[str, Any]) -> Any:
+        """The JSON that answers a body."""
+        async with self._session.post(self._base + path, data=json.dumps(body).encode()) as response:
+            return await _content(response)
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        await self._session.close()
+
+
+async def _content(response: aiohttp.ClientResponse) -> Any:
+    content = await response.read()
+    if not response.ok:
+        raise StatusError(response.status, _said(content, response), response.headers.get("Retry-After"))
+    return json.loads(content)
+
+
+def _said(content: bytes, response: aiohttp.ClientResponse) -> str:
+    """Code and message of an error's body, or what HTTP calls it."""
+    try:
+        body = json.loads(content)
+    except ValueError:
+        body = {}
+    body = body if isinstance(body, dict) else {}
+    inner = body.get("error", body)
+    inner = inner if isinstance(inner, dict) else {"message": inner}
+    parts = [str(inner[name]) for name in ("code", "message") if inner.get(name)]
+    code_is_status = parts and parts[0] == str(response.status)
+    return ": ".join(parts[1:] if code_is_status else parts) or response.reason or "no reason given"
