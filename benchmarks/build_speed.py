@@ -79,7 +79,7 @@ def run(traces: int = 300, mean_tokens: int = 11_000) -> dict[str, float]:
 @contextmanager
 def stub_server() -> Iterator[str]:
     """Base URL of a stub model in a process of its own, which ends with the block."""
-    command = [sys.executable, "-m", "tests.servers.stub_llm", "--port", "0"]
+    command = [sys.executable, "-m", "tests.servers.stub_llm", "--port", "0", "--counter", "lengths"]
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None

@@ -1,11 +1,13 @@
 """JSON over HTTP: one pool of connections to an endpoint; an answer with an error status is an exception."""
 
 import json
+import urllib.request
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
+import orjson
 
 
 @dataclass(eq=False)
@@ -45,7 +47,8 @@ class Api:
             # How many requests are open is the client's to say, and so is how long they may take.
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=None),
-            trust_env=True,
+            # Looking for proxies, aiohttp reads the disk at every request: not where there are none.
+            trust_env=bool(urllib.request.getproxies()),
         )
 
     async def get(self, path: str) -> Any:
@@ -55,7 +58,7 @@ class Api:
 
     async def post(self, path: str, body: dict[str, Any]) -> Any:
         """The JSON that answers a body."""
-        async with self._session.post(self._base + path, data=json.dumps(body).encode()) as response:
+        async with self._session.post(self._base + path, data=orjson.dumps(body)) as response:
             return await _content(response)
 
     async def close(self) -> None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import Any
+from typing import Any, get_args
 
 from aiohttp import web
 
@@ -299,11 +299,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--model", default="stub")
     parser.add_argument("--latency-seconds", type=float, default=0)
+    parser.add_argument("--counter", choices=get_args(Counter), default="characters")
     options = parser.parse_args()
     stub = StubLlm(
         model=options.model,
         latency_seconds=options.latency_seconds,
         port=options.port,
+        counter=options.counter,
         record=False,
     )
     with stub:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import tiktoken
 
-Counter = Literal["characters", "cl100k_base"]
+Counter = Literal["lengths", "characters", "cl100k_base"]
 BLOCK_TOKENS = 16
 CHARACTERS_PER_TOKEN = 4
 
@@ -13,11 +13,13 @@ CHARACTERS_PER_TOKEN = 4
 class PrefixCache:
     """Remembers every full 16-token block behind its prefix, as vLLM does; never forgets one.
 
-    "characters" takes four characters as a token: nothing to compute, for tests and long runs.
+    "characters" takes four characters as a token: nothing to compute, for tests. "lengths" finds nothing
+    either, for long runs: no block is kept.
     """
 
     def __init__(self, counter: Counter) -> None:
-        self._encoding = None if counter == "characters" else tiktoken.get_encoding(counter)
+        self._encoding = tiktoken.get_encoding(counter) if counter == "cl100k_base" else None
+        self._keeps = counter != "lengths"
         self._blocks: set[int] = set()
 
     def count(self, text: str) -> int:
@@ -33,6 +35,8 @@ class PrefixCache:
         """
         turns = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages)
         prompt = turns + "<|im_start|>assistant\n"
+        if not self._keeps:
+            return self.count(prompt), 0
         if self._encoding is None:
             tokens = self.count(prompt)
             return tokens, self._found(prompt, tokens, BLOCK_TOKENS * CHARACTERS_PER_TOKEN)

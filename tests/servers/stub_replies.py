@@ -8,12 +8,17 @@ import re
 from typing import Any
 
 JsonObject = dict[str, Any]
+# What of a prompt's end a summary is made of: the time to reply does not depend on the prompt's length.
+_READ_CHARACTERS = 4_000
 
 
 def dice(body: JsonObject) -> random.Random:
     """Random numbers that depend on everything of the request but the model's name."""
-    told = {name: value for name, value in body.items() if name != "model"}
-    return random.Random(hashlib.sha256(json.dumps(told, sort_keys=True).encode()).digest())
+    told = [str(turn["content"]) for turn in body["messages"]]
+    rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
+    return random.Random(
+        hashlib.sha256("\n".join([*told, json.dumps(rest, sort_keys=True)]).encode(errors="replace")).digest()
+    )
 
 
 def choices_of(body: JsonObject) -> list[str] | None:
@@ -68,7 +73,7 @@ def instance(schema: JsonObject, chance: random.Random, root: JsonObject | None 
 
 def summary(body: JsonObject, chance: random.Random) -> str:
     """A short text of words and numbers of the last message, of its last <tag>…</tag> where it has one."""
-    last = body["messages"][-1]["content"]
+    last = body["messages"][-1]["content"][-_READ_CHARACTERS:]
     tagged = re.findall(r"<(\w+)>(.+?)</\1>", last, re.DOTALL)
     material = re.findall(r"[A-Za-z]{4,}|\d+(?:\.\d+)?", tagged[-1][1] if tagged else last)
     words = list(dict.fromkeys(material))
