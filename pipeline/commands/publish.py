@@ -40,13 +40,17 @@ def publish(
     folder = find_run(run, Path("data/runs"))
     console = messages()
     _warn_of_failed(folder, console.print)
-    done = release(folder, to, private=private, tag=tag, dry_run=dry_run, tell=console.print)
+
+    def show(planned: Release) -> None:
+        if not as_json:
+            output().print(_changes(planned))
+
+    with folder.lock():
+        done = release(folder, to, private=private, tag=tag, dry_run=dry_run, tell=console.print, show=show)
     if as_json:
         json.dump(done.as_json(), sys.stdout, indent=2)
         print()
-        return
-    output().print(_changes(done))
-    if dry_run:
+    elif dry_run:
         console.print("a dry run: nothing was changed")
     else:
         output().print(f"{done.url}/tree/{done.tag}" if done.tag else done.url, soft_wrap=True)
@@ -61,15 +65,17 @@ def _warn_of_failed(run: RunFolder, tell: Any) -> None:
         tell(f"{failed} traces of this run failed and are not in it; build again to try them")
 
 
-def _changes(done: Release) -> Table:
-    rows = done.rows
+def _changes(planned: Release) -> Table:
+    rows = planned.rows
     title = f"{rows.rows:,} rows: {rows.new:,} new, {rows.gone:,} gone, {rows.rewritten:,} rewritten"
-    table = Table(title=title, title_justify="left")
+    upload = sum(change.after for change in planned.files if change.after is not None)
+    total = f"{len(planned.files):,} files change; {decimal(upload)} to upload"
+    table = Table(title=title, title_justify="left", caption=total, caption_justify="left")
     table.add_column("file")
     table.add_column("change")
     table.add_column("published", justify="right")
     table.add_column("now", justify="right")
-    for change in done.files:
+    for change in planned.files:
         sizes = [decimal(size) if size is not None else "" for size in (change.before, change.after)]
         table.add_row(change.path, change.kind, *sizes)
     return table

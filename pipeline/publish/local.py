@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -69,25 +69,46 @@ def publish(
         for name, path in _files(unfinished).items()
     }
     _put_in_place(run, unfinished)
-    record = {"inputs": inputs, "rows": rows, "files": files}
+    record = {
+        "inputs": inputs,
+        "shards": list(shards),
+        "config": config.model_dump(mode="json"),
+        "made": asdict(made),
+        "rows": rows,
+        "files": files,
+    }
     write_json(record, record_path(run))
     return _published(run, record, changed=True)
 
 
-def whole_files(run: RunFolder) -> dict[str, str]:
-    """SHA-256 of each file of RUN/publish, by its path there.
+def whole_files(run: RunFolder, tell: Callable[[str], None]) -> dict[str, str]:
+    """SHA-256 of each file of RUN/publish, by its path there; the folder is written again where it is gone.
 
-    Raises StoreError where the folder is missing, unfinished, or not as it was written.
+    Raises StoreError where it never was, is not as it was written, or the run's records have changed since.
     """
     record = _record(run)
-    if record is None or not run.publish.is_dir():
+    if record is None:
         raise StoreError(f"{run.publish}: nothing is published there yet; run the build to its end first")
+    if not run.publish.is_dir():
+        tell(f"writing {run.publish}")
+        _write_again(run, record)
+        return whole_files(run, tell)
     if not _is_whole(run.publish, record["files"]):
         raise StoreError(
             f"{run.publish}: not as it was written (a file was changed, added or lost); run the build again, "
             "which writes it anew"
         )
     return {name: file["sha256"] for name, file in record["files"].items()}
+
+
+def _write_again(run: RunFolder, record: dict[str, Any]) -> None:
+    config, made = BuildConfig.model_validate(record["config"]), record["made"]
+    models = (made["model"], made["judge_model"])
+    if _inputs(run, record["shards"], config, Made(*models, tuple(made["prompts"]))) != record["inputs"]:
+        raise StoreError(
+            f"{run.publish}: gone, and the run has changed since; run the build to its end first"
+        )
+    publish(run, record["shards"], config, prompts=made["prompts"], models=models)
 
 
 def record_path(run: RunFolder) -> Path:
@@ -118,12 +139,15 @@ def _inputs(run: RunFolder, shards: Sequence[int], config: BuildConfig, made: Ma
     )
 
 
+_RECORDED = {"inputs", "shards", "config", "made", "rows", "files"}
+
+
 def _record(run: RunFolder) -> dict[str, Any] | None:
     try:
         record = json.loads(record_path(run).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None  # never published, or not by this version: the folder is written again
-    return record if isinstance(record, dict) and {"inputs", "rows", "files"} <= record.keys() else None
+    return record if isinstance(record, dict) and record.keys() >= _RECORDED else None
 
 
 def _is_whole(folder: Path, files: dict[str, dict[str, Any]]) -> bool:

@@ -1,11 +1,14 @@
 """A release: the published folder of a run, put on the Hub in one piece, verified before anybody sees it."""
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from rich.filesize import decimal
 
 from pipeline.publish.changes import change_line, changes_of, released_card
 from pipeline.publish.difference import CARD, OWNED, FileChange, RowChange
@@ -16,6 +19,7 @@ from pipeline.publish.verify import verify
 from pipeline.store import RunFolder
 
 _TITLE = "Release by openmementos"
+_STAGED = ".release."
 
 
 @dataclass(frozen=True)
@@ -41,29 +45,33 @@ def release(
     tag: str | None = None,
     dry_run: bool = False,
     tell: Callable[[str], None],
+    show: Callable[[Release], None] | None = None,
 ) -> Release:
     """Puts RUN/publish on the Hub as the dataset `to`; commits nothing where nothing is new.
 
     The files go to a pull request, are read back from there and compared, then merged, so that main changes
     at once and whole. An interrupted release leaves main as it was, and the next one goes on with its pull
     request. tag: "auto" for the next of v1, v2, …, given only where something changed. tell gets a line for
-    each step. Raises HubError, StoreError where the folder is missing or not as it was written.
+    each step; show gets what will change, before it does. The caller holds the run's lock. Raises HubError,
+    StoreError where there is nothing to publish or the folder is not as it was written.
     """
-    files = whole_files(run)
+    files = whole_files(run, tell)
     hub = Hub(to, tell)
     user = hub.user()
     plan = plan_release(hub, run.publish, files)
     wanted = plan.tag(tag)
+    planned = Release(hub.url, plan.head.sha if plan.head else None, wanted, False, plan.files, plan.rows)
+    if show and (plan.files or dry_run):
+        show(planned)
     if dry_run:
-        commit = plan.head.sha if plan.head else None
-        return Release(hub.url, commit, wanted, False, plan.files, plan.rows)
+        return planned
     if not plan.files and plan.head:
         tell(f"nothing new: {hub.url} is as {run.publish}")
         return Release(hub.url, plan.head.sha, _tagged(hub, wanted, plan), False, [], plan.rows)
     main = plan.head.sha if plan.head else _created(hub, private)
     number = _pull_request(hub, user, str(main))
     with _staged(run, files, plan, wanted) as staged:
-        _upload(hub, number, staged, wanted)
+        _upload(hub, number, staged, wanted, plan.files)
         tell("reading it back and comparing")
         verify(hub, f"refs/pr/{number}", run.publish, {path: staged / path for path in files})
     _merge(hub, number)
@@ -146,7 +154,9 @@ def _pull_request(hub: Hub, user: str, main: str) -> int:
 @contextmanager
 def _staged(run: RunFolder, files: dict[str, str], plan: ReleasePlan, tag: str | None) -> Iterator[Path]:
     """The folder to upload: the run's files, linked, and the card of this release."""
-    with tempfile.TemporaryDirectory(prefix=".release.", suffix=".tmp", dir=run.root) as name:
+    for leftover in run.root.glob(f"{_STAGED}*"):
+        shutil.rmtree(leftover)  # of a release that was killed
+    with tempfile.TemporaryDirectory(prefix=_STAGED, dir=run.root) as name:
         folder = Path(name)
         for path in files:
             target = folder / path
@@ -160,8 +170,9 @@ def _staged(run: RunFolder, files: dict[str, str], plan: ReleasePlan, tag: str |
         yield folder
 
 
-def _upload(hub: Hub, number: int, folder: Path, tag: str | None) -> None:
-    hub.tell(f"uploading to pull request {number}")
+def _upload(hub: Hub, number: int, folder: Path, tag: str | None, changes: list[FileChange]) -> None:
+    new = [change.after for change in changes if change.after is not None]
+    hub.tell(f"uploading {len(new)} files ({decimal(sum(new))}) to pull request {number}")
     hub.call(
         "upload the files",
         hub.api.upload_folder,

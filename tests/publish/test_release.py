@@ -1,5 +1,7 @@
 """Releasing to the Hub: at once and whole, again without effect, and never half."""
 
+import shutil
+
 import pytest
 from huggingface_hub import HfApi
 
@@ -8,6 +10,8 @@ from pipeline.publish.hub import HubError
 from pipeline.publish.release import Release
 from pipeline.store import StoreError
 from tests.publish.conftest import NAME, Publisher
+from tests.records.rows import row
+from tests.report.runs import finished_run
 from tests.servers.hub import Fault, Hub
 from tests.servers.hub_store import Repo
 
@@ -273,3 +277,49 @@ def test_a_hub_out_of_reach_is_one_line(publisher: Publisher, hub: Hub, monkeypa
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(HubError, match=r"http://127\.0\.0\.1:9 is out of reach"):
         release_plan.check_target(NAME, publisher.told.append)
+
+
+def test_a_published_folder_that_is_gone_is_written_again_with_the_same_bytes(
+    hub: Hub, publisher: Publisher
+) -> None:
+    publisher.write("t0", license="mit")
+    before = contents(publisher)
+    shutil.rmtree(publisher.root / "publish")
+    assert publisher.release().released
+    assert contents(publisher) == before
+
+
+def test_a_folder_that_is_gone_is_not_written_from_what_the_run_has_become(
+    hub: Hub, publisher: Publisher
+) -> None:
+    publisher.write("t0")
+    shutil.rmtree(publisher.root / "publish")
+    finished_run(publisher.root, [row("t0"), row("t1")])
+    with pytest.raises(StoreError, match="the run has changed since"):
+        publisher.release()
+
+
+def test_what_will_change_is_shown_before_it_does(hub: Hub, publisher: Publisher) -> None:
+    publisher.write("t0")
+    publisher.release()
+    publisher.write("t0", "t1")
+    shown: list[Release] = []
+
+    def show(planned: Release) -> None:
+        assert [pull.status for pull in hub.dataset(NAME).pulls] == ["merged"]
+        shown.append(planned)
+
+    done = publisher.release(show=show)
+    assert [(planned.files, planned.rows) for planned in shown] == [(done.files, done.rows)]
+    assert publisher.release(show=show).files == []
+    assert len(shown) == 1
+
+
+def test_what_a_killed_release_left_behind_stops_neither_a_build_nor_a_release(
+    hub: Hub, publisher: Publisher
+) -> None:
+    run = publisher.write("t0")
+    (run.root / ".release.killed").mkdir()
+    with run.lock():
+        publisher.release()
+    assert not list(run.root.glob(".release*"))

@@ -48,6 +48,7 @@ def test_main_is_never_half_whenever_the_release_is_killed(hub: Hub, publisher: 
     assert after.keys() == before.keys()
     assert after != before
     assert all(main in (before, after) for main in mains)
+    assert not list(publisher.root.glob(".release*"))
     repo = hub.dataset(NAME)
     assert repo.refs["refs/tags/v2"] == repo.refs["refs/heads/main"]
     assert [pull.status for pull in repo.pulls] == ["merged", "merged"]
