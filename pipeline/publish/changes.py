@@ -6,6 +6,7 @@ from pipeline.publish.difference import RowChange
 
 _HEADING = "## Changes"
 _SECTION = re.compile(rf"\n*^{_HEADING}\n(?P<lines>.*)\Z", re.MULTILINE | re.DOTALL)
+_TAGGED = re.compile(r"- \*\*(?P<tag>\S+)\*\*: ")
 _QUICK_START = re.compile(r'^dataset = ".*"  # .*\n', re.MULTILINE)
 
 
@@ -13,6 +14,13 @@ def changes_of(card: str) -> list[str]:
     """The lines of the list, the latest release first."""
     found = _SECTION.search(card)
     return [line for line in found["lines"].splitlines() if line.startswith("- ")] if found else []
+
+
+def latest_tag(card: str) -> str | None:
+    """The tag of the latest release in the list; None where it has none."""
+    lines = changes_of(card)
+    found = _TAGGED.match(lines[0]) if lines else None
+    return found["tag"] if found else None
 
 
 def released_card(card: str, repository: str, lines: list[str]) -> str:

@@ -1,12 +1,16 @@
 """The Hub as publishing needs it: patient with a busy one, every refusal one clear line, no token shown."""
 
+import logging
+import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import httpx2
 from huggingface_hub import HfApi, get_token
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub.utils._validators import validate_repo_id
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 P = ParamSpec("P")
@@ -14,6 +18,7 @@ T = TypeVar("T")
 ATTEMPTS = 8
 _BUSY = {429, 500, 502, 503, 504}
 _MOST_SECONDS = 300.0
+_QUERY = re.compile(r"\?\S+")
 
 
 class HubError(Exception):
@@ -27,6 +32,18 @@ class Hub:
     repo: str
     tell: Callable[[str], None]
     api: HfApi = field(default_factory=HfApi)
+
+    def __post_init__(self) -> None:
+        try:
+            validate_repo_id(self.repo)
+            named = "/" in self.repo
+        except HFValidationError:
+            named = False
+        if not named:
+            raise HubError(
+                f"{self.repo!r} cannot be the name of a dataset on the Hub: give organisation/name, as "
+                "my-org/mementos (letters, digits and - _ . only, 96 at most)"
+            )
 
     @property
     def url(self) -> str:
@@ -45,7 +62,8 @@ class Hub:
             reraise=True,
         )
         try:
-            return patiently(do, *args, **kwargs)
+            with _client_heard(self.tell):
+                return patiently(do, *args, **kwargs)
         except Exception as error:
             known = _cause(error)
             if known is None:
@@ -54,9 +72,23 @@ class Hub:
 
     def user(self) -> str:
         """Name of the token's owner. Raises HubError where there is no token or the Hub refuses it."""
-        if get_token() is None:
+        return str(self._owner()["name"])
+
+    def writer(self) -> str:
+        """The same. Raises HubError where the token may only read, too."""
+        owner = self._owner()
+        if owner.get("auth", {}).get("accessToken", {}).get("role") == "read":
+            raise HubError("the Hub token may only read: make one with write permission and set HF_TOKEN")
+        return str(owner["name"])
+
+    def _owner(self) -> dict[str, Any]:
+        token = get_token()
+        if token is None:
             raise HubError("no Hub token: set HF_TOKEN, or log in with `hf auth login`")
-        return str(self.call("ask who the token belongs to", self.api.whoami)["name"])
+        if not token.isascii():
+            raise HubError("the Hub token has letters that no token has: set HF_TOKEN anew")
+        owner: dict[str, Any] = self.call("ask who the token belongs to", self.api.whoami)
+        return owner
 
     def _told(self, what: str, error: Exception) -> str:
         if not isinstance(error, HfHubHTTPError):
@@ -81,6 +113,28 @@ def without_token(text: str) -> str:
     """The text with the Hub's token blotted out, wherever a server or library has put it."""
     token = get_token()
     return text.replace(token, "hf_…") if token else text
+
+
+class _Telling(logging.Handler):
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # Addresses of uploads are signed in their query.
+        line = _QUERY.sub("?…", " ".join(record.getMessage().split()))
+        self._tell(without_token(f"the Hub's client: {line}"))
+
+
+@contextmanager
+def _client_heard(tell: Callable[[str], None]) -> Iterator[None]:
+    """`tell` gets what the client would print: it retries some requests by itself and says so."""
+    logger = logging.getLogger("huggingface_hub")
+    handlers, logger.handlers = logger.handlers, [_Telling(tell)]
+    try:
+        yield
+    finally:
+        logger.handlers = handlers
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -11,7 +11,7 @@ from typing import Any
 from rich.filesize import decimal
 
 from pipeline.publish.changes import change_line, changes_of, released_card
-from pipeline.publish.difference import CARD, OWNED, FileChange, RowChange
+from pipeline.publish.difference import CARD, OWNED, FileChange, RowChange, file_changes
 from pipeline.publish.hub import Hub, HubError
 from pipeline.publish.local import whole_files
 from pipeline.publish.release_plan import ReleasePlan, plan_release
@@ -67,25 +67,20 @@ def release(
         return planned
     if not plan.files and plan.head:
         tell(f"nothing new: {hub.url} is as {run.publish}")
-        return Release(hub.url, plan.head.sha, _tagged(hub, wanted, plan), False, [], plan.rows)
-    main = plan.head.sha if plan.head else _created(hub, private)
-    number = _pull_request(hub, user, str(main))
+        if wanted and wanted not in plan.tags:
+            _make_tag(hub, wanted, str(plan.head.sha))
+        return Release(hub.url, plan.head.sha, wanted, False, [], plan.rows)
+    main = str(plan.head.sha) if plan.head else _created(hub, private)
+    number = _pull_request(hub, user, main)
     with _staged(run, files, plan, wanted) as staged:
         _upload(hub, number, staged, wanted, plan.files)
         tell("reading it back and comparing")
         verify(hub, f"refs/pr/{number}", run.publish, {path: staged / path for path in files})
-    _merge(hub, number)
-    head = hub.call("look at main", hub.api.dataset_info, to)
+    commit = _merge(hub, number, main)
+    _check_merged(hub, commit, run.publish, files)
     if wanted:
-        _make_tag(hub, wanted)
-    return Release(hub.url, head.sha, wanted, True, plan.files, plan.rows)
-
-
-def _tagged(hub: Hub, tag: str | None, plan: ReleasePlan) -> str | None:
-    """The tag, made where an earlier release was interrupted before it was."""
-    if tag and tag not in plan.tags:
-        _make_tag(hub, tag)
-    return tag
+        _make_tag(hub, wanted, commit)
+    return Release(hub.url, commit, wanted, True, plan.files, plan.rows)
 
 
 def _created(hub: Hub, private: bool) -> str:
@@ -185,24 +180,49 @@ def _upload(hub: Hub, number: int, folder: Path, tag: str | None, changes: list[
     )
 
 
-def _make_tag(hub: Hub, tag: str) -> None:
-    hub.call(f"tag {tag}", hub.api.create_tag, hub.repo, tag=tag, repo_type="dataset", exist_ok=True)
+def _make_tag(hub: Hub, tag: str, commit: str) -> None:
+    hub.call(
+        f"tag {tag}",
+        hub.api.create_tag,
+        hub.repo,
+        tag=tag,
+        revision=commit,
+        repo_type="dataset",
+        exist_ok=True,
+    )
 
 
-def _merge(hub: Hub, number: int) -> None:
+def _merge(hub: Hub, number: int, main: str) -> str:
+    """The commit that main has by it. main: the commit that the release was planned on."""
+
     def details() -> Any:
         return hub.api.get_discussion_details(hub.repo, number, repo_type="dataset")
 
     def merge() -> None:
         # Asked anew each time: an answer that was lost may have been a merge.
         status = details().status
+        if status == "merged":
+            return
+        if hub.api.dataset_info(hub.repo).sha != main:
+            raise HubError(f"somebody has changed {hub.repo} since this release was planned")
         if status == "draft":
             hub.api.change_discussion_status(hub.repo, number, "open", repo_type="dataset")
-        if status != "merged":
-            hub.api.merge_pull_request(hub.repo, number, repo_type="dataset")
+        hub.api.merge_pull_request(hub.repo, number, repo_type="dataset")
 
     hub.tell(f"merging pull request {number}")
     try:
         hub.call("merge", merge)
     except HubError as error:
-        raise HubError(f"{error}; main is as it was. Publish again to go on") from None
+        raise HubError(f"{error}; nothing was merged. Publish again to go on") from None
+    return str(hub.call("look at the merge", details).merge_commit_oid)
+
+
+def _check_merged(hub: Hub, commit: str, folder: Path, files: dict[str, str]) -> None:
+    """Raises HubError where main has other files than this release: somebody was faster than the merge."""
+    merged = hub.call("look at main", hub.api.dataset_info, hub.repo, revision=commit, files_metadata=True)
+    foreign = [change.path for change in file_changes(folder, files, merged, same_card=True)]
+    if foreign:
+        raise HubError(
+            f"somebody has changed {', '.join(foreign)} of {hub.repo} while this release was merged: "
+            "main is a mixture of both. Publish again, which puts it right"
+        )

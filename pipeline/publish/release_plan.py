@@ -11,7 +11,7 @@ from huggingface_hub import HfFileSystem
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import DatasetInfo
 
-from pipeline.publish.changes import changes_of, released_card
+from pipeline.publish.changes import changes_of, latest_tag, released_card
 from pipeline.publish.difference import CARD, FileChange, RowChange, file_changes, row_changes
 from pipeline.publish.hub import Hub, HubError
 
@@ -32,13 +32,17 @@ class ReleasePlan:
     rows: RowChange
 
     def tag(self, wanted: str | None) -> str | None:
-        """The tag to give: the wanted one, or for "auto" the next of v1, v2, … where something changes.
+        """The tag to give: the wanted one, or for "auto" the next of v1, v2, … where something changes, and
+        the latest release's where nothing does.
 
         Raises HubError for a tag that cannot be, or stands for something else already.
         """
         if wanted == NEXT_TAG:
             numbers = [int(found[1]) for name in self.tags if (found := _NUMBERED.fullmatch(name))]
-            return f"v{max(numbers, default=0) + 1}" if self.files else None
+            if not self.files:
+                # A release that was interrupted before its tag left the tag's name in the card.
+                return latest_tag(self.card) if self.card else None
+            return f"v{max(numbers, default=0) + 1}"
         if wanted is None:
             return None
         if not _TAG.fullmatch(wanted):
@@ -55,7 +59,7 @@ class ReleasePlan:
 def check_target(to: str, tell: Callable[[str], None]) -> None:
     """Raises HubError where it is clear beforehand that a release to this repository cannot be made."""
     hub = Hub(to, tell)
-    hub.user()
+    hub.writer()
     _head(hub)
 
 

@@ -5,15 +5,11 @@ import shutil
 import pytest
 from huggingface_hub import HfApi
 
-from pipeline.publish import release_plan
 from pipeline.publish.hub import HubError
 from pipeline.publish.release import Release
-from pipeline.store import StoreError
 from tests.publish.conftest import NAME, Publisher
-from tests.records.rows import row
-from tests.report.runs import finished_run
 from tests.servers.hub import Fault, Hub
-from tests.servers.hub_store import Repo
+from tests.servers.hub_store import Blob, Repo
 
 pytestmark = pytest.mark.slow
 
@@ -185,98 +181,18 @@ def test_a_revision_that_is_not_what_was_uploaded_is_not_merged(
     assert hub.files(NAME).keys() == {".gitattributes"}
 
 
-def released(publisher: Publisher, **options: object) -> Release:
-    publisher.write("t0")
-    return publisher.release(**options)
-
-
-def test_without_a_token_it_says_how_to_get_one(hub: Hub, publisher: Publisher, monkeypatch) -> None:
-    monkeypatch.delenv("HF_TOKEN")
-    monkeypatch.setattr("pipeline.publish.hub.get_token", lambda: None)
-    with pytest.raises(HubError, match="HF_TOKEN"):
-        released(publisher)
-
-
-def test_a_wrong_token_is_refused_in_one_line_that_does_not_show_it(
-    hub: Hub, publisher: Publisher, monkeypatch
-) -> None:
-    monkeypatch.setenv("HF_TOKEN", "hf_wrong_secret")
-    with pytest.raises(HubError, match="write permission") as refused:
-        released(publisher)
-    assert "hf_wrong_secret" not in str(refused.value)
-    assert "\n" not in str(refused.value)
-
-
-def test_a_token_that_a_server_echoes_is_blotted_out(hub: Hub, publisher: Publisher) -> None:
-    hub.faults = [Fault("/repos/create", 400, message=f"bad request from {hub.token}")]
-    with pytest.raises(HubError, match="hf_…") as refused:
-        released(publisher)
-    assert hub.token not in str(refused.value)
-
-
-def test_a_token_without_the_right_is_told_so(hub: Hub, publisher: Publisher) -> None:
-    hub.tokens[hub.token] = ("maker", "read")
-    with pytest.raises(HubError, match="may not write to org/mementos"):
-        released(publisher)
-
-
-def test_the_name_of_a_model_is_refused(hub: Hub, publisher: Publisher) -> None:
-    hub.repos["model", NAME] = Repo.new("model", NAME, private=False)
-    with pytest.raises(HubError, match="name of a model"):
-        released(publisher)
-
-
-def test_somebody_elses_dataset_is_not_overwritten(hub: Hub, publisher: Publisher) -> None:
-    api = HfApi(endpoint=hub.url)
-    api.create_repo(NAME, repo_type="dataset")
-    api.upload_file(
-        path_or_fileobj=b"x", path_in_repo="data/train.parquet", repo_id=NAME, repo_type="dataset"
-    )
-    with pytest.raises(HubError, match="not published from here"):
-        released(publisher)
-
-
-def test_a_tag_of_another_release_is_refused_before_anything_is_uploaded(
-    hub: Hub, publisher: Publisher
-) -> None:
-    released(publisher, tag="v1")
-    publisher.write("t0", "t1")
-    seen = len(hub.seen)
-    with pytest.raises(HubError, match="tag v1 of org/mementos exists already"):
-        publisher.release(tag="v1")
-    assert all(asked.startswith("GET") for asked in hub.seen[seen:])
-
-
 def test_a_release_interrupted_before_its_tag_is_tagged_by_the_next(hub: Hub, publisher: Publisher) -> None:
     hub.faults = [Fault("/tag/", 400)]
+    publisher.write("t0")
     with pytest.raises(HubError):
-        released(publisher, tag="v1")
+        publisher.release(tag="v1")
     assert publisher.release(tag="v1").commit == hub.dataset(NAME).refs["refs/tags/v1"]
 
 
-def test_a_folder_that_was_changed_by_hand_is_not_released(hub: Hub, publisher: Publisher) -> None:
-    publisher.write("t0")
-    (publisher.root / "publish/README.md").write_text("mine")
-    with pytest.raises(StoreError, match="not as it was written"):
-        publisher.release()
-
-
-def test_an_unpublished_run_is_told_to_build(hub: Hub, publisher: Publisher) -> None:
-    publisher.root.mkdir()
-    with pytest.raises(StoreError, match="run the build"):
-        publisher.release()
-
-
 def test_a_private_repository_is_created_private(hub: Hub, publisher: Publisher) -> None:
-    released(publisher, private=True)
+    publisher.write("t0")
+    publisher.release(private=True)
     assert hub.dataset(NAME).private
-
-
-def test_a_hub_out_of_reach_is_one_line(publisher: Publisher, hub: Hub, monkeypatch) -> None:
-    monkeypatch.setattr("pipeline.publish.hub._BACKOFF", lambda state: 0)
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(HubError, match=r"http://127\.0\.0\.1:9 is out of reach"):
-        release_plan.check_target(NAME, publisher.told.append)
 
 
 def test_a_published_folder_that_is_gone_is_written_again_with_the_same_bytes(
@@ -287,16 +203,6 @@ def test_a_published_folder_that_is_gone_is_written_again_with_the_same_bytes(
     shutil.rmtree(publisher.root / "publish")
     assert publisher.release().released
     assert contents(publisher) == before
-
-
-def test_a_folder_that_is_gone_is_not_written_from_what_the_run_has_become(
-    hub: Hub, publisher: Publisher
-) -> None:
-    publisher.write("t0")
-    shutil.rmtree(publisher.root / "publish")
-    finished_run(publisher.root, [row("t0"), row("t1")])
-    with pytest.raises(StoreError, match="the run has changed since"):
-        publisher.release()
 
 
 def test_what_will_change_is_shown_before_it_does(hub: Hub, publisher: Publisher) -> None:
@@ -323,3 +229,84 @@ def test_what_a_killed_release_left_behind_stops_neither_a_build_nor_a_release(
     with run.lock():
         publisher.release()
     assert not list(run.root.glob(".release*"))
+
+
+def add(hub: Hub, path: str) -> None:
+    """Somebody else's commit to main."""
+    api = HfApi(endpoint=hub.url)
+    api.upload_file(path_or_fileobj=b"x", path_in_repo=path, repo_id=NAME, repo_type="dataset")
+
+
+def test_a_change_of_main_during_the_release_is_not_merged_over(
+    hub: Hub, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher.write("t0")
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline.publish.release.verify", lambda *_: add(hub, "data/train-extra.parquet"))
+        with pytest.raises(HubError, match=r"somebody has changed org/mementos .* nothing was merged"):
+            publisher.release(tag="v1")
+    assert hub.files(NAME).keys() == {".gitattributes", "data/train-extra.parquet"}
+
+
+def test_a_change_of_main_at_the_moment_of_the_merge_is_found_and_not_tagged(
+    hub: Hub, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher.write("t0")
+    publisher.release(tag="v1")
+    publisher.write("t0", "t1")
+    merge = Repo.merge
+
+    def late(self: Repo, number: int) -> object:
+        self.commit("refs/heads/main", "extra", "", {"data/train-extra.parquet": Blob(b"x", large=True)}, [])
+        return merge(self, number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Repo, "merge", late)
+        with pytest.raises(HubError, match=r"data/train-extra\.parquet .* mixture"):
+            publisher.release(tag="v2")
+    assert "refs/tags/v2" not in hub.dataset(NAME).refs
+    assert publisher.release(tag="v2").released
+    assert data_of(hub).keys() == contents(publisher).keys() - {"README.md"}
+
+
+def test_the_tag_is_the_merges_though_main_has_moved_on(
+    hub: Hub, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher.write("t0")
+    merge = Repo.merge
+
+    def moved_on(self: Repo, number: int) -> None:
+        merge(self, number)
+        self.commit("refs/heads/main", "later", "", {"LICENSE": Blob(b"x", large=False)}, [])
+
+    monkeypatch.setattr(Repo, "merge", moved_on)
+    commit = publisher.release(tag="v1").commit
+    repo = hub.dataset(NAME)
+    assert repo.refs["refs/tags/v1"] == commit == repo.pulls[0].merge_commit
+    assert repo.refs["refs/heads/main"] != commit
+
+
+def test_an_automatic_tag_that_an_interruption_left_out_is_made_by_the_next_release(
+    hub: Hub, publisher: Publisher
+) -> None:
+    hub.faults = [Fault("/tag/", 400)]
+    publisher.write("t0")
+    with pytest.raises(HubError):
+        publisher.release(tag="auto")
+    assert publisher.release(tag="auto").tag == "v1"
+    repo = hub.dataset(NAME)
+    assert repo.refs["refs/tags/v1"] == repo.refs["refs/heads/main"]
+    assert len(repo.pulls) == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("on", ["/preupload", "PUT /storage", "/commit/", "/resolve/", "/tree/"])
+def test_a_wait_is_said_whether_the_clients_or_ours(
+    hub: Hub, publisher: Publisher, on: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
+    publisher.write("t0")
+    hub.faults = [Fault(on, status, headers={"Retry-After": "0"})]
+    assert publisher.release().released
+    assert [line for line in publisher.told if str(status) in line]
+    assert not [line for line in publisher.told if "\n" in line or hub.token in line]
