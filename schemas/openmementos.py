@@ -71,6 +71,8 @@ AUDIT = pa.schema(
     [
         ("trace_id", pa.string()),
         ("origin", pa.string()),
+        # Of the row's `response` in UTF-8: whether a row has changed is seen without its texts.
+        ("response_sha256", pa.string()),
         ("reasoning_tokens", pa.int64()),
         ("memento_tokens", pa.int64()),
         ("sentence_tokens", pa.list_(pa.int32())),

@@ -35,7 +35,7 @@ class FileChange:
 class RowChange:
     """How many rows a release has, and how they differ from those that are published.
 
-    rewritten: traces on both sides whose audit row is another.
+    rewritten: traces on both sides whose audit row, which has the digest of the response, is another.
     """
 
     rows: int

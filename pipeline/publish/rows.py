@@ -1,5 +1,6 @@
 """From records to the rows of the three published configurations."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -53,10 +54,20 @@ def full_rows(records: pa.Table, made: Made) -> pa.Table:
 def audit_rows(records: pa.Table, made: Made) -> pa.Table:
     """How each row came about, in the order of the other two configurations."""
     schema = schemas.openmementos.AUDIT
-    computed = ("origin", "reasoning_tokens", "memento_tokens", "mementos", "model", "judge_model", "prompts")
+    computed = (
+        "origin",
+        "response_sha256",
+        "reasoning_tokens",
+        "memento_tokens",
+        "mementos",
+        "model",
+        "judge_model",
+        "prompts",
+    )
     parts = [
         {
             "origin": _without_folders(row["origin"]),
+            "response_sha256": hashlib.sha256(row["response"].encode()).hexdigest(),
             "reasoning_tokens": sum(row["sentence_tokens"]),
             "memento_tokens": sum(memento["tokens"] for memento in row["mementos"]),
             "mementos": [
@@ -67,7 +78,9 @@ def audit_rows(records: pa.Table, made: Made) -> pa.Table:
             "judge_model": made.judge_model,
             "prompts": list(made.prompts),
         }
-        for row in records.select(["origin", "sentence_tokens", "block_tokens", "mementos"]).to_pylist()
+        for row in records.select(
+            ["origin", "response", "sentence_tokens", "block_tokens", "mementos"]
+        ).to_pylist()
     ]
     copied = records.select([name for name in schema.names if name not in computed])
     return _extended(copied, parts, schema)
@@ -133,6 +146,7 @@ CONFIGURATIONS = (
         (
             "trace_id",
             "origin",
+            "response",
             "sentence_tokens",
             "boundary_scores",
             "boundary_reasons",

@@ -37,13 +37,14 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
 
 @dataclass
 class Publisher:
-    """Writes a run's published folder from named traces, and releases it."""
+    """Writes a run's published folder from traces, each its name or its row, and releases it."""
 
     root: Path
     told: list[str] = field(default_factory=list)
 
-    def write(self, *traces: str, **config: Any) -> RunFolder:
-        run = finished_run(self.root, [row(trace) for trace in traces], refused=["language"])
+    def write(self, *traces: str | dict[str, Any], **config: Any) -> RunFolder:
+        rows = [row(trace) if isinstance(trace, str) else trace for trace in traces]
+        run = finished_run(self.root, rows, refused=["language"])
         build = BuildConfig(name="handmade", publish=config)
         publish(run, [0], build, prompts=["compress@1"], models=("writer", "judge"))
         return run

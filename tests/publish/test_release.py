@@ -8,6 +8,7 @@ from huggingface_hub import HfApi
 from pipeline.publish.hub import HubError
 from pipeline.publish.release import Release
 from tests.publish.conftest import NAME, Publisher
+from tests.records.rows import MEMENTOS, memento, row
 from tests.servers.hub import Fault, Hub
 from tests.servers.hub_store import Blob, Repo
 
@@ -86,6 +87,16 @@ def test_the_card_lists_releases_with_their_new_gone_and_rewritten_traces(
     lines = hub.files(NAME)["README.md"].decode().split("## Changes\n\n")[1].splitlines()
     assert lines == ["- **v2**: 3 traces (2 new, 1 gone)", "- **v1**: 2 traces (2 new)"]
     assert data_of(hub, "v1") != data_of(hub, "v2")
+
+
+def test_a_trace_whose_memento_has_changed_counts_as_rewritten(hub: Hub, publisher: Publisher) -> None:
+    publisher.write("t0", "t1")
+    publisher.release()
+    publisher.write("t0", row("t1", mementos=[memento("30 + 12 = 42."), memento(MEMENTOS[1])]))
+    rows = publisher.release().rows
+    assert (rows.rows, rows.new, rows.gone, rows.rewritten) == (2, 0, 0, 1)
+    lines = hub.files(NAME)["README.md"].decode().split("## Changes\n\n")[1].splitlines()
+    assert lines[0] == "- untagged: 2 traces (1 rewritten)"
 
 
 FAULTS = {

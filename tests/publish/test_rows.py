@@ -2,7 +2,8 @@ import pytest
 
 import schemas.openmementos
 from pipeline.publish.rows import Made, audit_rows
-from tests.records.rows import row, table
+from pipeline.records import records_shard
+from tests.records.rows import memento, row, table
 
 MADE = Made(model="m", judge_model="m", prompts=("judge@1",))
 
@@ -16,6 +17,16 @@ MADE = Made(model="m", judge_model="m", prompts=("judge@1",))
     ],
 )
 def test_folders_of_the_building_machine_are_not_published(origin: str, published: str) -> None:
-    audit = audit_rows(table(row(origin=origin)), MADE)
+    audit = audit_rows(records_shard(table(row(origin=origin))).done, MADE)
     assert audit.schema == schemas.openmementos.AUDIT
     assert audit["origin"].to_pylist() == [published]
+
+
+def test_audit_tells_a_changed_memento_though_its_size_and_points_are_the_same() -> None:
+    audits = [
+        audit_rows(records_shard(table(row(mementos=[memento(text), memento("42")]))).done, MADE).to_pylist()
+        for text in ("12 + 30 = 42.", "30 + 12 = 42.")
+    ]
+    (one,), (other,) = audits
+    assert one.pop("response_sha256") != other.pop("response_sha256")
+    assert one == other
