@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import pyarrow.parquet as pq
@@ -36,6 +36,18 @@ class CardFacts:
     files: Mapping[str, Mapping[str, Sequence[Path]]]
 
 
+class CacheRow(NamedTuple):
+    """Means over the traces of a model's KV cache: its peaks in MB, its areas in GB x 1,000 tokens."""
+
+    model: str
+    peak_kept: float
+    peak: float
+    peak_ratio: float
+    area_kept: float
+    area: float
+    area_ratio: float
+
+
 def write_card(facts: CardFacts, folder: Path) -> Path:
     """Writes folder/README.md, which names the files by their paths below the folder."""
     environment = jinja2.Environment(
@@ -47,6 +59,7 @@ def write_card(facts: CardFacts, folder: Path) -> Path:
         autoescape=False,  # Markdown, not HTML; texts of the data are not on the card
     )
     environment.filters |= {"count": _count, "decimal": _decimal, "percent": _percent, "cell": _cell}
+    environment.filters["digits"] = _digits
     text = environment.get_template("card.md.j2").render(
         front_matter=_front_matter(facts),
         title=facts.config.publish.pretty_name,
@@ -64,6 +77,7 @@ def write_card(facts: CardFacts, folder: Path) -> Path:
         pictures=[(f"figures/{picture.path.name}", picture.caption) for picture in facts.pictures],
         settings=_settings(facts.config),
         license=facts.config.publish.license,
+        verified="verified" in facts.config.source.columns,
         demonstration=_is_bundled(facts.made.model),
     )
     path = folder / "README.md"
@@ -161,14 +175,23 @@ def _rejected(funnel: Iterable[FunnelRow]) -> list[tuple[str, str, int]]:
     ]
 
 
-def _caches(statistics: Statistics) -> list[tuple[str, float, float, float]]:
-    """Per model: mean peak of a trace's KV cache in MB, kept whole and with mementos, and their ratio."""
-    whole, dropped = statistics.traces["block_tokens"].mean(), statistics.traces["peak_tokens"].mean()
-    if not isinstance(whole, float) or not isinstance(dropped, float) or not dropped:
+def _caches(statistics: Statistics) -> list[CacheRow]:
+    """A row per named model; none where there is no trace."""
+    means = statistics.traces.select("block_tokens", "peak_tokens", "area_kept", "area_with_mementos").mean()
+    peak_kept, peak, area_kept, area = means.row(0)
+    if not peak:
         return []
     return [
-        (m.name, whole * m.bytes_per_token / 1e6, dropped * m.bytes_per_token / 1e6, whole / dropped)
-        for m in MODELS
+        CacheRow(
+            model.name,
+            peak_kept=peak_kept * model.bytes_per_token / 1e6,
+            peak=peak * model.bytes_per_token / 1e6,
+            peak_ratio=peak_kept / peak,
+            area_kept=area_kept * model.bytes_per_token / 1e12,
+            area=area * model.bytes_per_token / 1e12,
+            area_ratio=area_kept / area,
+        )
+        for model in MODELS
     ]
 
 
@@ -206,6 +229,11 @@ def _count(value: float | None) -> str:
 
 def _decimal(value: float | None) -> str:
     return "–" if value is None else f"{value:,.1f}"
+
+
+def _digits(value: float) -> str:
+    """Three digits that count, however small the value."""
+    return f"{float(f'{value:.3g}'):,}"
 
 
 def _percent(value: float | None) -> str:

@@ -22,7 +22,7 @@ from pipeline.report.stats import dataset_statistics, funnel
 from pipeline.store import RunFolder, StoreError
 
 # Raise when the same records would give other files.
-VERSION = 6
+VERSION = 7
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from pipeline.outcomes import RejectReason
 from pipeline.report.colours import COLOURS, INK, LIGHT, REFUSED
@@ -31,15 +32,17 @@ def write_figures(statistics: Statistics, funnel: Sequence[FunnelRow], folder: P
         return []
     folder.mkdir(parents=True, exist_ok=True)
     return [
-        Picture(_save(_blocks_per_trace(statistics), folder / "blocks_per_trace.png"), "Blocks per trace."),
+        Picture(
+            _save(_blocks_per_trace(statistics), folder / "blocks_per_trace.png"),
+            "Blocks per trace, by domain.",
+        ),
         Picture(
             _save(_sizes(statistics), folder / "block_and_memento_size.png"),
-            "Sizes of blocks and of the mementos that replace them.",
+            "Sizes of blocks and of the mementos that replace them, by domain: " + _BOXES,
         ),
         Picture(
             _save(_compression(statistics), folder / "compression_by_domain.png"),
-            "Compression of a trace (tokens of its blocks / tokens of its mementos) by domain: the box holds "
-            "the middle half of the traces, the whiskers reach to the 5th and 95th percentile.",
+            "Compression of a trace (tokens of its blocks / tokens of its mementos) by domain: " + _BOXES,
         ),
         Picture(
             _save(_kv_cache(statistics), folder / "kv_cache.png"),
@@ -53,19 +56,21 @@ def write_figures(statistics: Statistics, funnel: Sequence[FunnelRow], folder: P
     ]
 
 
+_BOXES = "a box holds the middle half, the whiskers reach to the 5th and 95th percentile."
 _SIZE = (7.2, 3.6)
 _LONGEST_NAME = 24
 
 
 def _blocks_per_trace(statistics: Statistics) -> Figure:
     figure, axes = _new("blocks per trace", "traces")
-    parts = _by_domain(statistics.traces, "blocks")
+    parts = _by_domain(statistics, statistics.traces, "blocks")
     most = max(int(_quantile(statistics.traces["blocks"], 0.99)), 1)
     # The few traces beyond the 99th percentile are counted in the last bar.
     clipped = [blocks.clip(upper_bound=most).to_numpy() for _, blocks in parts]
     names = [name for name, _ in parts]
     step = max(1, -(-most // 40))
     edges = [edge - 0.5 for edge in range(1, most + step + 1, step)]
+    axes.set_xlim(edges[0] - 0.1, edges[-1] + 0.1)
     axes.hist(clipped, bins=edges, stacked=True, label=names, color=COLOURS[: len(names)], rwidth=0.9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -77,47 +82,33 @@ def _blocks_per_trace(statistics: Statistics) -> Figure:
 
 
 def _sizes(statistics: Statistics) -> Figure:
-    figure, axes = _new("tokens", "share")
-    blocks, mementos = statistics.mementos["block_tokens"], statistics.mementos["tokens"]
-    top = max(_quantile(blocks, 0.99), _quantile(mementos, 0.99), 2)
-    bottom = max(1.0, min(_quantile(blocks, 0.005), _quantile(mementos, 0.005)))
-    edges = [bottom * (top / bottom) ** (step / 40) for step in range(41)]
-    for name, sizes, colour in (("mementos", mementos, COLOURS[1]), ("blocks", blocks, COLOURS[0])):
-        inside = sizes.cast(pl.Float64).clip(edges[0], edges[-1]).to_numpy()
-        weights = [1 / len(inside)] * len(inside)
-        median = _quantile(sizes, 0.5)
-        label = f"{name}, median {median:,.0f}"
-        axes.hist(inside, bins=edges, weights=weights, color=colour, alpha=0.75, label=label)
-        axes.axvline(median, color=INK, linewidth=1, linestyle="--")
+    blocks = [
+        _box(sizes, name) for name, sizes in _by_domain(statistics, statistics.mementos, "block_tokens")
+    ][::-1]
+    mementos = [_box(sizes, "") for _, sizes in _by_domain(statistics, statistics.mementos, "tokens")][::-1]
+    figure, axes = _new("tokens", "", height=1 + 0.7 * len(blocks))
+    for boxes, colour, lift in ((blocks, COLOURS[0], 0.16), (mementos, COLOURS[1], -0.16)):
+        places = [position + lift for position in range(1, len(boxes) + 1)]
+        _draw_boxes(axes, boxes, [colour] * len(boxes), places, "{:,.0f}", widths=0.22)
+    axes.set_yticks(range(1, len(blocks) + 1), [box["label"] for box in blocks])
+    axes.set_ylim(0.5, len(blocks) + 0.7)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.legend(frameon=False)
+    colours = {"blocks": COLOURS[0], "mementos": COLOURS[1]}
+    patches = [Patch(color=colour, alpha=0.75, label=name) for name, colour in colours.items()]
+    figure.legend(handles=patches, loc="outside upper right", ncols=2, frameon=False)
     return figure
 
 
 def _compression(statistics: Statistics) -> Figure:
     traces = statistics.traces.with_columns(ratio=pl.col("block_tokens") / pl.col("memento_tokens"))
     # Drawn from the bottom up, so that the first domain is on top.
-    boxes = [_box(ratios, name) for name, ratios in _by_domain(traces, "ratio")][::-1]
+    boxes = [_box(ratios, name) for name, ratios in _by_domain(statistics, traces, "ratio")][::-1]
     figure, axes = _new("compression", "", height=1 + 0.5 * len(boxes))
-    drawn = axes.bxp(boxes, orientation="horizontal", showfliers=False, patch_artist=True, widths=0.55)
-    for patch, colour in zip(drawn["boxes"], COLOURS[: len(boxes)][::-1], strict=True):
-        patch.set_facecolor(colour)
-        patch.set_alpha(0.75)
-    for line in (*drawn["medians"], *drawn["whiskers"], *drawn["caps"]):
-        line.set_color(INK)
-    for position, box in enumerate(boxes, start=1):
-        axes.annotate(
-            f"{box['med']:.1f}x",
-            (box["med"], position + 0.3),
-            ha="center",
-            va="bottom",
-            fontsize=9,
-            color=INK,
-        )
+    places = [float(position) for position in range(1, len(boxes) + 1)]
+    _draw_boxes(axes, boxes, COLOURS[: len(boxes)][::-1], places, "{:.1f}x", widths=0.55)
     axes.set_ylim(0.5, len(boxes) + 0.75)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter("{x:g}x")
@@ -188,10 +179,9 @@ def _save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def _by_domain(frame: pl.DataFrame, column: str) -> list[tuple[str, pl.Series]]:
-    """The column's values by domain, most rows first; domains that no colour is left for are "others"."""
-    counts = frame.group_by("domain").len().sort("len", "domain", descending=[True, False])
-    domains = counts["domain"].to_list()
+def _by_domain(statistics: Statistics, frame: pl.DataFrame, column: str) -> list[tuple[str, pl.Series]]:
+    """The column's values by domain, most traces first; domains that no colour is left for are "others"."""
+    domains = [summary.domain for summary in statistics.by_domain]
     alone = domains if len(domains) <= len(COLOURS) else domains[: len(COLOURS) - 1]
     parts = [(_label(domain), frame.filter(pl.col("domain") == domain)[column]) for domain in alone]
     if len(alone) < len(domains):
@@ -202,6 +192,29 @@ def _by_domain(frame: pl.DataFrame, column: str) -> list[tuple[str, pl.Series]]:
 def _label(domain: str) -> str:
     # matplotlib reads "$" as mathematics and leaves labels that begin with "_" out.
     return domain[:_LONGEST_NAME].replace("$", r"\$").lstrip("_") or "?"
+
+
+def _draw_boxes(
+    axes: Axes,
+    boxes: list[dict[str, Any]],
+    colours: Sequence[str],
+    places: list[float],
+    median: str,
+    *,
+    widths: float,
+) -> None:
+    """Lying boxes at these heights, each with its median written above it."""
+    drawn = axes.bxp(
+        boxes, places, orientation="horizontal", showfliers=False, patch_artist=True, widths=widths
+    )
+    for patch, colour in zip(drawn["boxes"], colours, strict=True):
+        patch.set_facecolor(colour)
+        patch.set_alpha(0.75)
+    for line in (*drawn["medians"], *drawn["whiskers"], *drawn["caps"]):
+        line.set_color(INK)
+    for place, box in zip(places, boxes, strict=True):
+        at = (box["med"], place + widths / 2)
+        axes.annotate(median.format(box["med"]), at, ha="center", va="bottom", fontsize=9, color=INK)
 
 
 def _quantile(values: pl.Series, share: float) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,17 @@ def held_tokens(blocks: Sequence[int], mementos: Sequence[int]) -> list[tuple[in
         kept += memento
         points.append((written, kept))
     return points
+
+
+def area_kept(block_tokens: int) -> float:
+    """Tokens held, added up over the tokens written, of a trace that is kept whole."""
+    return block_tokens**2 / 2
+
+
+def area_with_mementos(blocks: Sequence[int], mementos: Sequence[int]) -> float:
+    """Tokens held, added up over the tokens written: the area under the line of `held_tokens`."""
+    points = held_tokens(blocks, mementos)
+    return sum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in pairwise(points))
 
 
 def peak_tokens(blocks: Sequence[int], mementos: Sequence[int]) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow.parquet as pq
 
-from pipeline.report.kv_cache import peak_tokens
+from pipeline.report.kv_cache import area_kept, area_with_mementos, peak_tokens
 from pipeline.stages import INGEST, STAGES
 from pipeline.store import RunFolder
 
@@ -52,8 +52,9 @@ class Statistics:
     """The records of a run, summed up.
 
     traces has one row per trace (domain, sentences, blocks, block_tokens, memento_tokens, the sizes of each
-    in order, and peak_tokens: most tokens held at once where finished blocks are dropped), mementos one per
-    memento (domain, block_tokens, tokens, score, first_score): the figures are drawn from them.
+    in order, peak_tokens: most tokens held at once where finished blocks are dropped, and the areas of
+    `kv_cache`), mementos one per memento (domain, block_tokens, tokens, score, first_score): the figures are
+    drawn from them.
     """
 
     threshold: int
@@ -141,6 +142,8 @@ _EMPTY_TRACES = pl.DataFrame(
         "block_sizes": pl.List(pl.Int32),
         "memento_sizes": pl.List(pl.Int32),
         "peak_tokens": pl.Int64,
+        "area_kept": pl.Float64,
+        "area_with_mementos": pl.Float64,
     }
 )
 _EMPTY_MEMENTOS = pl.DataFrame(
@@ -178,9 +181,12 @@ def _traces(records: pl.DataFrame) -> pl.DataFrame:
         block_sizes=pl.col("block_tokens"),
         memento_sizes=pl.col("mementos").list.eval(pl.element().struct.field("tokens")),
     )
-    peaks = map(peak_tokens, sizes["block_sizes"].to_list(), sizes["memento_sizes"].to_list())
+    of_trace = sizes["block_sizes"].to_list(), sizes["memento_sizes"].to_list()
     return sizes.with_columns(
-        pl.col("memento_sizes").list.sum().alias("memento_tokens"), pl.Series("peak_tokens", peaks, pl.Int64)
+        pl.col("memento_sizes").list.sum().alias("memento_tokens"),
+        pl.Series("peak_tokens", map(peak_tokens, *of_trace), pl.Int64),
+        pl.Series("area_kept", map(area_kept, sizes["block_tokens"]), pl.Float64),
+        pl.Series("area_with_mementos", map(area_with_mementos, *of_trace), pl.Float64),
     ).select(_EMPTY_TRACES.columns)
 
 

@@ -109,6 +109,21 @@ def test_figures_of_the_data_stand_in_the_tables(tmp_path: Path) -> None:
     assert "50.0% of the mementos stay below the judge's threshold" in text
 
 
+def test_the_kv_cache_of_named_models_is_that_of_the_blocks_and_mementos(tmp_path: Path) -> None:
+    short = [memento("a", tokens=5), memento("b", tokens=5)]
+    text = card(tmp_path, row(mementos=short, block_tokens=[1000, 500]))
+    # 144 KiB per token; at most 1,005 of 1,500 tokens are held, and 635,050 of 1,125,000 in the area.
+    assert "| Qwen3-8B | 221 MB | 148 MB | 1.5x | 0.166 GB·kt | 0.0936 GB·kt | 1.8x |" in text
+
+
+def test_a_verified_source_is_not_said_to_be_unchecked(tmp_path: Path) -> None:
+    unchecked = "Whether the problems' answers are right was not checked"
+    assert unchecked in card(tmp_path / "a", row())
+    verified = card(tmp_path / "b", row(), config={"source": {"columns": {"verified": "correct"}}})
+    assert unchecked not in verified
+    assert "the source's own verifier confirms" in verified
+
+
 def test_every_figure_of_the_card_is_there(tmp_path: Path) -> None:
     text = card(tmp_path, row())
     folder = tmp_path / "run/publish"
