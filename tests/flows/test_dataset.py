@@ -113,19 +113,42 @@ def test_building_twice_does_nothing_twice(build, tmp_path):
     assert {**second, "seconds": 0} == {**first, "seconds": 0}
 
 
-def test_a_build_releases_what_is_new_on_the_hub(build, tmp_path, monkeypatch):
+def test_a_grown_source_adds_its_new_traces_and_releases_the_next_tag(build, tmp_path, monkeypatch):
+    rows = sample_rows()
     with StubLlm() as stub, Hub() as hub:
         for name, value in {**hub.environment, "HF_HOME": str(tmp_path / "home")}.items():
             monkeypatch.setenv(name, value)
-        published = {"publish__to": "org/sample", "publish__tag": "auto", "select__seed": 1}
-        for limit, tag in ((3, "v1"), (3, "v1"), (5, "v2")):
-            totals(build(stub.endpoint, **published, select__limit=limit))
+        published = {"publish__to": "org/sample", "publish__tag": "auto"}
+        for size, tag in ((6, "v1"), (6, "v1"), (len(rows), "v2")):
+            asked = len(stub.requests)
+            source = write_jsonl(tmp_path / "traces.jsonl", rows[:size])
+            totals(build(stub.endpoint, source, **published))
             repo = hub.dataset("org/sample")
             assert repo.refs[f"refs/tags/{tag}"] == repo.refs["refs/heads/main"]
     assert [pull.status for pull in repo.pulls] == ["merged", "merged"]
+    old = [row["conversations"][0]["value"] for row in rows[:6]]
+    new = json.dumps([seen.body for seen in stub.requests[asked:]])
+    assert json.dumps(rows[-1]["conversations"][0]["value"])[1:-1] in new
+    assert not [problem for problem in old if json.dumps(problem)[1:-1] in new]
+    for folder in ("data", "full", "audit"):
+        first, second = (released_rows(hub, tag, folder) for tag in ("v1", "v2"))
+        assert 0 < len(first) < len(second)
+        assert second[: len(first)] == first
+    files = hub.files("org/sample")
+    lines = files["README.md"].decode().split("## Changes\n\n")[1].splitlines()
+    assert lines == [
+        f"- **v2**: {len(second)} traces ({len(second) - len(first)} new)",
+        f"- **v1**: {len(first)} traces ({len(first)} new)",
+    ]
     local = digests(tmp_path / "run" / "publish")
-    released = {path: hashlib.sha256(data).hexdigest() for path, data in hub.files("org/sample").items()}
+    released = {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
     assert local.items() - released.items() == {("README.md", local["README.md"])}
+
+
+def released_rows(hub: Hub, tag: str, folder: str) -> list[dict[str, Any]]:
+    files = sorted(hub.files("org/sample", tag).items())
+    tables = [pq.read_table(pa.BufferReader(data)) for path, data in files if path.startswith(f"{folder}/")]
+    return [row for table in tables for row in table.to_pylist()]
 
 
 def test_a_hub_that_refuses_the_token_stops_a_build_before_any_work(build, tmp_path, monkeypatch):

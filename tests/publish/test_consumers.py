@@ -18,7 +18,7 @@ from pipeline.publish import publish
 from tests.publish.conftest import NAME
 from tests.records.rows import BLOCKS, MEMENTOS, row
 from tests.report.runs import finished_run
-from tests.servers.hub import Hub
+from tests.servers.hub import Fault, Hub
 
 pytestmark = pytest.mark.slow
 ROWS = 40
@@ -27,8 +27,8 @@ ROWS = 40
 class Consumer:
     """Runs commands and programs for which the local Hub is the Hub."""
 
-    def __init__(self, hub: Hub, folder: Path) -> None:
-        self.hub = hub
+    def __init__(self, hub: Hub, run: Path, folder: Path) -> None:
+        self.hub, self.run = hub, run
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
             **hub.environment,
@@ -36,12 +36,13 @@ class Consumer:
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
 
-    def command(self, *arguments: str) -> str:
+    def command(self, *arguments: str, both: bool = False) -> str:
+        """What the command prints; both: on standard output and on standard error."""
         done = subprocess.run(
             [sys.executable, *arguments], env=self._environment, capture_output=True, text=True, timeout=240
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return done.stdout + done.stderr if both else done.stdout
 
     def program(self, text: str) -> object:
         """What the program prints last, as JSON."""
@@ -54,7 +55,7 @@ def consumer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consumer]:
     run = finished_run(folder / "run", [row(f"t{number}") for number in range(ROWS)])
     publish(run, [0], BuildConfig(name="handmade"), prompts=["compress@1"], models=("writer", "judge"))
     with Hub() as hub:
-        consumer = Consumer(hub, folder / "home")
+        consumer = Consumer(hub, run.root, folder / "home")
         told = consumer.command(
             "-m", "pipeline", "publish", str(run.root), "--to", NAME, "--tag", "v1", "--json"
         )
@@ -84,6 +85,44 @@ print(json.dumps({{name: [len(table), table.column_names] for name, table in row
     assert {name: rows for name, (rows, _) in found.items()} == {"default": ROWS, "full": ROWS, "audit": ROWS}
     assert found["default"][1] == ["problem", "response", "domain", "source", "difficulty"]
     assert found["full"][1][5:] == ["sentences", "blocks", "block_summaries"]
+
+
+@pytest.mark.parametrize("revision", ["main", "v1"])
+def test_streaming_gives_every_configuration_and_the_rows_of_the_table(
+    consumer: Consumer, revision: str
+) -> None:
+    found = consumer.program(f"""
+import json
+from datasets import load_dataset
+same = {{}}
+for name in ("default", "full", "audit"):
+    options = dict(split="train", revision={revision!r})
+    streamed = list(load_dataset({NAME!r}, name, streaming=True, **options))
+    same[name] = [len(streamed), streamed == list(load_dataset({NAME!r}, name, **options))]
+print(json.dumps(same))
+""")
+    assert found == {name: [ROWS, True] for name in ("default", "full", "audit")}
+
+
+def test_no_token_is_needed_to_read_nor_ever_shown(consumer: Consumer, tmp_path: Path) -> None:
+    told = consumer.command("-m", "pipeline", "publish", str(consumer.run), "--to", NAME, both=True)
+    told += consumer.command(
+        "-m", "pipeline", "publish", str(consumer.run), "--to", "org/secretive", "--json", both=True
+    )
+    consumer.hub.faults = [Fault("/commit/", 429, headers={"Retry-After": "0"})]
+    told += consumer.command("-m", "pipeline", "publish", str(consumer.run), "--to", "org/busy", both=True)
+    assert "asking again" in told
+    assert consumer.hub.token not in told
+    files = [path.read_bytes() for path in consumer.run.rglob("*") if path.is_file()]
+    files += [data for name in (NAME, "org/busy") for data in consumer.hub.files(name).values()]
+    assert not [data for data in files if consumer.hub.token.encode() in data]
+    assert (
+        consumer.program(
+            f"import json, os\nos.environ.pop('HF_TOKEN')\nfrom datasets import load_dataset\n"
+            f"print(json.dumps(len(load_dataset({NAME!r}, split='train', token=False))))"
+        )
+        == ROWS
+    )
 
 
 def test_the_regular_expressions_of_the_field_parse_a_streamed_response(consumer: Consumer) -> None:
@@ -127,6 +166,11 @@ fs = HfFileSystem()
 (path,) = fs.glob("datasets/{NAME}/full/*.parquet")
 with fs.open(path) as file:
     print(json.dumps(pl.read_parquet(file, columns=["blocks"]).height))
+""",
+    "polars over plain HTTP": f"""
+import json, os, polars as pl
+address = os.environ["HF_ENDPOINT"] + "/datasets/{NAME}/resolve/v1/full/train-00000-of-00001.parquet"
+print(json.dumps(pl.scan_parquet(address).filter(pl.col("domain") == "math").collect().height))
 """,
     "pandas": f"""
 import json, pandas as pd
