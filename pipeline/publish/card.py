@@ -59,7 +59,8 @@ def write_card(facts: CardFacts, folder: Path) -> Path:
         autoescape=False,  # Markdown, not HTML; texts of the data are not on the card
     )
     environment.filters |= {"count": _count, "decimal": _decimal, "percent": _percent, "cell": _cell}
-    environment.filters["digits"] = _digits
+    environment.filters |= {"digits": _digits, "code": _code}
+    environment.tests["hub_name"] = lambda text: bool(_HUB_NAME.fullmatch(text))
     text = environment.get_template("card.md.j2").render(
         front_matter=_front_matter(facts),
         title=facts.config.publish.pretty_name,
@@ -89,7 +90,7 @@ def _front_matter(facts: CardFacts) -> str:
     publish = facts.config.publish
     datasets = _hub_datasets(facts.config)
     card = DatasetCardData(
-        pretty_name=publish.pretty_name,
+        pretty_name=" ".join(publish.pretty_name.split()),  # a line "---" would end the YAML
         license=publish.license,
         language=list(publish.language),
         task_categories=["text-generation"],
@@ -152,6 +153,7 @@ def _size_category(rows: int) -> str:
     return f"n>{_SIZE_NAMES[-1]}"
 
 
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_PATH = re.compile(r"hf://datasets/([^/@]+/[^/@]+)")
 
 
@@ -238,6 +240,13 @@ def _digits(value: float) -> str:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
+
+
+def _code(text: str) -> str:
+    """Text as it stands, whatever signs of Markdown are in it."""
+    fence = "``" if "`" in text else "`"
+    inside = " ".join(text.split())
+    return f"{fence} {inside} {fence}" if fence == "``" else f"{fence}{inside}{fence}"
 
 
 def _cell(text: str) -> str:

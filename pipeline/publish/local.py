@@ -53,7 +53,8 @@ def publish(
     memento.
     Raises StoreError where a shard has no records.
     """
-    made = Made(*models, prompts=tuple(prompts))
+    writer, judge = map(_model_name, models)
+    made = Made(writer, judge, tuple(prompts))
     inputs = _inputs(run, shards, config, made)
     record = _record(run)
     if record is not None and record["inputs"] == inputs and _is_whole(run.publish, record["files"]):
@@ -79,6 +80,11 @@ def publish(
     }
     write_json(record, record_path(run))
     return _published(run, record, changed=True)
+
+
+def _model_name(model: str) -> str:
+    """A model's name, or that of its folder; where it lies is the builder's own matter."""
+    return Path(model).name if model.startswith(("/", "./", "../", "~")) else model
 
 
 def whole_files(run: RunFolder, tell: Callable[[str], None]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -146,10 +147,28 @@ def test_nothing_of_the_builders_machine_stands_in_the_card(tmp_path: Path) -> N
         "source": SourceConfig(paths=("/home/someone/private/traces.jsonl",)),
         "select": {"decontaminate": ("/home/someone/private/aime.jsonl",)},
     }
-    text = card(tmp_path, row(), config=config)
+    text = card(tmp_path, row(), config=config, models=("/home/someone/models/qwen", "~someone/judge"))
     assert "`traces.jsonl`" in text
+    assert "`qwen` wrote the mementos, and `judge` judged them" in text
+    assert pq.read_table(tmp_path / "run/publish/audit")["model"].to_pylist() == ["qwen"]
     assert "someone" not in text
     assert str(tmp_path) not in text
+
+
+def test_odd_names_leave_the_card_whole(tmp_path: Path) -> None:
+    config = {
+        "publish": {"pretty_name": 'A: "b" # c\n---\n# d'},
+        "source": {"paths": ["a`b|c.jsonl"], "name": "my *data* / [x](y)"},
+    }
+    text = card(tmp_path / "named", row(domain="`<b>`|\n"), config=config, models=("org/m`odel", "judge"))
+    assert front_matter(text)["pretty_name"] == 'A: "b" # c --- # d'
+    assert '\n# A: "b" # c --- # d\n' in text
+    assert "from `my *data* / [x](y)` were" in text
+    assert "`` org/m`odel `` wrote the mementos" in text
+    assert "| `&lt;b&gt;`\\| | 1 |" in text
+    assert "`` a`b|c.jsonl ``" in card(
+        tmp_path / "local", row(), config={"source": {"paths": ["a`b|c.jsonl"]}}
+    )
 
 
 def test_a_card_without_rows_has_no_invented_number(tmp_path: Path) -> None:
