@@ -5,19 +5,25 @@ import re
 
 def belongs_to_word(text: str, line_start: int, dot: int, next_start: int) -> bool:
     """Whether the full stop at `dot` is part of a word or number; `next_start`: what follows it."""
-    word = text[max(line_start, dot - 12) : dot].rpartition(" ")[2].lstrip("([{\"'“‘*_$")
+    before, _, word = text[max(line_start, dot - 12) : dot].rpartition(" ")
+    word = word.lstrip("([{\"'“‘*_$")
     if _ABBREVIATION.fullmatch(word):
         return True
-    if _BEFORE_NUMBERS.fullmatch(word) and text[next_start].isdigit():
+    if _BEFORE_NUMBERS.fullmatch(word) and _NUMBER.match(text, next_start):
         return True
-    if _INITIAL.fullmatch(word):  # "J. Smith", but "the point A. Then"
-        return bool(_NAME.match(text, next_start)) and not _OPENER.match(text, next_start)
-    # "1. Foo" at the start of a line numbers it.
-    return dot - len(word) <= line_start + 2 and _NUMBERING.fullmatch(word) is not None
+    if len(word) > _LONGEST_NUMBERING:
+        return False
+    opens = _OPENER.match(text, next_start) is not None
+    # "J. Smith" and "A. 600, B. 490", but "the point A. Then", "so do I. Mary".
+    if _INITIAL.fullmatch(word) or (word == "I" and before.endswith(",")):
+        return not opens and _NAME.match(text, next_start) is not None
+    # "1. Foo" at the start of a line, or behind a colon, numbers it.
+    numbers = dot - len(word) <= line_start + 2 or (before.endswith(":") and not opens)
+    return numbers and _NUMBERING.fullmatch(word) is not None
 
 
 _ABBREVIATION = re.compile(
-    r"""(?i: al | cf | col | dr | gen | hon | jr | lt | mrs? | ms | prof | resp | rev | sgt | sr | st
+    r"""(?i: al | cf | col | dr | gen | hon | jr | lt | mrs? | ms | mt | prof | resp | rev | sgt | sr | st
     | viz | vs | (?:[a-z]{1,2}\.)+[a-z]{1,2} )""",
     re.VERBOSE,
 )
@@ -27,8 +33,9 @@ _BEFORE_NUMBERS = re.compile(
     | dec )""",
     re.VERBOSE,
 )
+_NUMBER = re.compile(r"[(\[$]?\d|\\(?:eq)?ref\b|(?!I\b)[IVX]+\b")
 _INITIAL = re.compile(r"[A-HJ-Z]")
-_NAME = re.compile(r"[A-Z](?:[a-z]|\.)")
+_NAME = re.compile(r"[A-Z](?:[a-z]|\.)|\$?\d")
 _OPENER = re.compile(
     r"""(?: After | All | Also | Alternatively | Although | And | Another | Any | Are | As | Assume
     | At | Because | Both | But | By | Can | Check | Consider | Could | Do | Does | Each | Either
@@ -41,3 +48,4 @@ _OPENER = re.compile(
     re.VERBOSE,
 )
 _NUMBERING = re.compile(r"\d{1,3}|[a-zA-Z]|[ivxIVX]{1,4}")
+_LONGEST_NUMBERING = 4

@@ -21,7 +21,7 @@ def merge(text: str, cuts: Sequence[Cut]) -> list[int]:
     pieces = _pieces(text, cuts)
     left = next(pieces)
     for right in pieces:
-        fragment = left.end - group_start < _FRAGMENT
+        fragment = _is_fragment(text, group_start, left.end)
         # A long list is rather cut between two items than within one.
         longest = _LONGEST_LIST if right.opening == "item" else _LONGEST
         short = right.end - group_start <= longest
@@ -29,16 +29,25 @@ def merge(text: str, cuts: Sequence[Cut]) -> list[int]:
             ends.append(left.end)
             group_start = left.end
         left = right
-    if ends and left.end - group_start < _FRAGMENT:
+    if ends and _is_fragment(text, group_start, left.end):
         ends.pop()
     return [*ends, len(text)]
+
+
+def _is_fragment(text: str, start: int, end: int) -> bool:
+    """Whether a piece has fewer than about five tokens."""
+    length = end - start
+    if length >= 2 * _FRAGMENT:
+        return False
+    return length < _FRAGMENT or len(_WORDS_AND_SIGNS.findall(text, start, end)) < 5
 
 
 # Characters: about 150 words, a fifth of a block, so that the partition keeps its freedom.
 _LONGEST = 900
 _LONGEST_LIST = 600
-# Characters: about five tokens.
+# Characters: about five tokens; those of long words may be twice as many.
 _FRAGMENT = 20
+_WORDS_AND_SIGNS = re.compile(r"\w+|[^\w\s]")
 
 
 class _Piece(NamedTuple):
@@ -118,8 +127,9 @@ def _inseparable(left: _Piece, right: _Piece) -> bool:
         (left.code and (right.code or left.comment)) or (right.comment and left.last not in ".!?")
     ):
         return True
-    # Lines of code: a body under its head, and a body that goes on after a blank line.
-    if not right.indented or right.opening not in ("", "small"):
+    # Lines of code: a body under its head, and a body that goes on after a blank line. What looks like
+    # a heading is a comment there.
+    if not right.indented or not (right.opening in ("", "small") or right.comment):
         return False
     return right.gap_before is Gap.LINE or (left.indented and right.last not in ".!?")
 

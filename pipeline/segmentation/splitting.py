@@ -16,7 +16,7 @@ SPLIT = Stage(
     reads=("trace_id", "origin", "reasoning"),
     adds=SENTENCES,
     config=lambda build: build.split.model_dump(mode="json"),
-    version=2,
+    version=3,
 )
 
 

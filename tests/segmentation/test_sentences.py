@@ -14,6 +14,7 @@ MARKS = [
     "```\n", "```python\n", "\n```\n", "~~~\n", "`", "$", "$$", r"\[", r"\]", r"\(", r"\)",
     r"\begin{cases}", r"\end{cases}", r"\end{a}", "// A. B\n", "# A. B\n", "{\n", "  x = 1;\n",
     "\n- ", "\n1. ", "\n| a. B | c |\n", "\n> ", "\r\n", "\t",
+    '"""', "f(", ")", "[", "{% a %}\n", "<p>\n",
     "\n\n", "\n    x = 1\n", "Wait. ", "So it is. ", "e.g. ", "🙂", "。", "a", ":", "= 2\n", " ",
 ]  # fmt: skip
 
@@ -83,10 +84,37 @@ def test_plain_prose_is_cut_at_its_sentences() -> None:
         "7! / (3! * 4!)",
         "e.g. This, i.e. That, Dr. Brown vs. Mr. Smith et al. 2019, Fig. 3, No. 5",
         "the U.S. Army and J. R. R. Tolkien",
+        '"""First. Second thing\n\nThird thing. Fourth\n"""',
+        "$$\na = 1. B\n\n= 2. C\n$$",
+        "<p>First. Second</p>\n<b>Third. Fourth</b>",
+        "{% if a %}\n<p>First. Second</p>\n{% endif %}",
     ],
 )
 def test_a_span_that_belongs_together_is_never_cut(span: str) -> None:
     assert_whole(wrapped(span), span)
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        "6! / (3! 0! 3!)",
+        "n! / (n1! n2! ... nk!)",
+        "0! (2! 3!)",
+        "Eq. (3) and eqs. [4] and Fig. \\ref{a} and Sec. IV and Mt. Everest and approx. $5",
+        "A. 600, B. 490, C. 417, D. 320",
+        "A. Egoism, B. Duty, H. Care, I. Rights, J. Law",
+        "Instructions: 1. Write it down",
+        'print("Hello. World")',
+        'obj.add_argument("--x", help="First. Second. Third.")',
+        'foo(bar("A. B"), 3)',
+        "d['A. B']",
+        "\\boxed{A. B}",
+        "$ x. Y $",
+        "first.\tSecond\tthird",
+    ],
+)
+def test_a_span_within_a_line_is_never_cut(span: str) -> None:
+    assert_whole(f"We begin with the whole of it. So here {span} is what we have. Maybe it is shorter.", span)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +126,8 @@ def test_a_span_that_belongs_together_is_never_cut(span: str) -> None:
         'int main() {\n  // First. Then\n  if (a < 3) {\n    print("A. B");\n  }\n\n  return 0;\n}',
         '// First. Then\nint x = 1;\n/* A. B */\nPrint("A. B");\n}',
         "# First. Then\nx = f(1)\n# Third. Fourth\ny = 2",
+        'def f(x):\n    """First. Second.\n\n    The third one is prose. Fourth.\n    """\n    return x',
+        "def f(x):\n    y = x\n\n    # Third. Fourth\n    return y",
     ],
 )
 def test_code_without_a_fence_is_never_cut(code: str) -> None:
@@ -112,14 +142,40 @@ FREE = (
 
 @pytest.mark.parametrize(
     "opening",
-    ["$x and ", "$$ and ", r"\[ and ", r"\( and ", "` and ", r"\begin{cases} and ", "for $5, then "],
+    [
+        "$x and ",
+        "$ x and ",
+        "$$ and ",
+        "f(x and ",
+        "a[1 and ",
+        '""" and ',
+        r"\[ and ",
+        r"\( and ",
+        "` and ",
+        r"\begin{cases} and ",
+        "for $5, then ",
+    ],
 )
 def test_what_is_never_closed_protects_nothing(opening: str) -> None:
     assert len(sentences(opening + FREE)) == len(sentences("and " + FREE))
 
 
 @pytest.mark.parametrize("fence", ["```\n", "```python\n", "~~~\n"])
-def test_a_fence_that_is_never_closed_holds_its_paragraph_only(fence: str) -> None:
+def test_code_that_ends_the_text_is_never_cut_though_its_fence_stays_open(fence: str) -> None:
+    code = (
+        f'{fence}"""Reads a file. Prints it\n\nThe file is read at once. Then it is printed.\n\nUsage: a. B\n'
+        '"""\n\nimport sys\n\n\n# The whole. Of it\ndef main():\n    print(1)'
+    )
+    assert sentences(f"{FREE}\n\n{code}") == [*sentences(f"{FREE}\n\n"), code]
+
+
+def test_prose_behind_a_fence_that_stays_open_is_cut() -> None:
+    prose = f"{FREE}\n\n{FREE}"
+    assert sentences(f"```\nx = 1. Y\n\ny = 2. Z\n\n{prose}")[1:] == sentences(prose)
+
+
+@pytest.mark.parametrize("fence", ["```\n", "```python\n", "~~~\n"])
+def test_a_fence_that_is_never_closed_holds_no_prose_behind_it(fence: str) -> None:
     paragraph = fence + "a = 1. Then we go\nsomewhere else. And back"
     assert sentences(f"{paragraph}\n\n{FREE}") == [f"{paragraph}\n\n", *sentences(FREE)]
 
@@ -180,9 +236,19 @@ def test_prose_between_a_lost_opening_and_a_lost_close_is_cut() -> None:
     assert len(sentences(rf"\[ lost, then {prose} and lost \]")) > 100
 
 
-def test_prices_are_no_math() -> None:
-    text = "The first ticket costs $5 at noon. The second ticket costs $6 in the evening."
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The first ticket costs $5 at noon. The second ticket costs $6 in the evening.",
+        "The first ticket costs 5 $ at noon. The second ticket costs 6 $ in the evening.",
+    ],
+)
+def test_prices_are_no_math(text: str) -> None:
     assert len(sentences(text)) == 2
+
+
+def test_a_bracket_that_hangs_on_no_word_is_no_call() -> None:
+    assert len(sentences("We have to hurry (it is late. The bus will be gone soon) to get home.")) == 2
 
 
 @pytest.mark.parametrize(
@@ -216,13 +282,15 @@ def test_a_long_list_is_cut_between_its_items_and_nowhere_else() -> None:
 def test_no_short_fragment_stands_alone() -> None:
     text = "Hmm.\n\nWait.\n\nThat is a different problem than I thought.\n\nYes.\n\nOK. Done."
     assert min(map(len, sentences(text))) >= 20
+    assert len(sentences(f"{FREE}\n\nMaybe another approach.\n\n{FREE}")) == 2 * len(sentences(FREE))
 
 
 PATHOLOGICAL = [
     "$", "`", "```\n", "(", "[", "\\", "\n", " ", ".", "-", "|", "#", "1.", "a", "\\[", "\\begin{",
     ". ", "$a ", "Aa. ", "\n    x", "\n- ", "= 1\n", "` ``", "\n```py\n", ".)", "a:\n", "\r\n",
     "\\begin{a}", "\\end{a}", "\\begin{a}\n\n", "\\begin{a}\\end{b}", "\\[\n\n", "{\n", "x;\n\n", "// A. B\n",
-    "# A\n", "\n  x. Y", "\n\nSo we see. ",
+    "# A\n", "\n  x. Y", "\n\nSo we see. ", '"""', "f(", "f(x. ", "x. Y) ", "a[. B ", "$ ", "<a> ", "5! ",
+    "```\n\nSo we see it. ", "```py\n\nSo we see it. ", "$$\n\n", "A. 6, ", "\n\n\"\"\"\n",
 ]  # fmt: skip
 
 
