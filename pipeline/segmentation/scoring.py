@@ -44,7 +44,7 @@ SCORE = Stage(
     reads=("trace_id", "origin", "problem", "reasoning", "sentence_ends", "sentence_tokens"),
     adds=SCORES,
     config=_depends_on,
-    version=1,
+    version=2,
     asks=lambda build: build.score.detector != "cues",
     prompts=lambda build: (
         load_prompts().labels(_prompt(build.score)) if build.score.detector != "cues" else []

@@ -84,6 +84,13 @@ def test_a_new_chapter_surely_begins(after: str, rule: str) -> None:
         (PLAIN, "But the base is 4.", "objection"),
         (PLAIN, "Let me take the base as 4.", "plan"),
         (PLAIN, "Similarly, the base of the other is 5.", "parallel"),
+        (PLAIN, "Sanity check with n = 1: both sides are 2.", "check"),
+        (PLAIN, "So the answer is 12.", "answer"),
+        (PLAIN, "Code:\n\n```\nprint(1)\n```", "work_begins"),
+        (PLAIN, "What happens if the base is 4?", "new_question"),
+        (PLAIN, "So now the second condition.", "stage"),
+        (PLAIN, "Let h be the height of the triangle.", "definition"),
+        ("The area is then\n\n12 · 4 / 2\n\n", "Triangle ABC has the base 4.", "no_full_stop"),
         ("Alternatively, it is a lie.\n\n", "Alternatively, it is a promise.", "another_guess"),
         ("Option A: it is a lie.\n\n", "Option B: it is a promise.", "another_case"),
     ],
@@ -96,6 +103,15 @@ def test_what_rules_cannot_tell_is_left_to_the_model(before: str, after: str, ru
 def test_a_result_before_it_makes_an_opening_better() -> None:
     opening = "Alternatively, we could count the complement."
     assert cue("So the answer is 12.\n\n", opening).score > cue(PLAIN, opening).score
+
+
+def test_a_step_that_ended_well_makes_a_doubt_a_good_cut() -> None:
+    assert cue("All ≤ 1000 ✓.\n\n", "Wait, the base is 4.").score == 2
+    assert cue(PLAIN, "Wait, the base is 4.").score < 2
+
+
+def test_a_question_about_what_was_just_said_opens_nothing() -> None:
+    assert cue(PLAIN, "Is that right?").rule == "paragraph"
 
 
 def test_an_opening_within_a_paragraph_counts_less_and_is_not_sure() -> None:
@@ -121,6 +137,7 @@ def test_rules_have_sensible_scores_and_one_decision_per_name() -> None:
         cues.ENDING_VETOES,
         cues.BEGINNING_VETOES,
         cues.PAIR_VETOES,
+        cues.AIMS,
         cues.OPENINGS,
         cues.ENDINGS,
     ]
