@@ -40,15 +40,15 @@ def read_rows(file: SourceFile, config: SourceConfig, wanted: Sequence[int] | No
     where the world is to blame.
     """
     with _opened(file) as stream:
-        if file.path.endswith(".parquet"):
+        if file.name.endswith(".parquet"):
             yield from _parquet_rows(stream, file.name, config, wanted)
         else:
-            yield from _json_rows(_decompressed(stream, file.path), file.name, config, wanted)
+            yield from _json_rows(_decompressed(stream, file.name), file.name, config, wanted)
 
 
 def rows_in_total(file: SourceFile) -> int | None:
     """The number of rows that a Parquet file's footer tells; None where it cannot be told cheaply."""
-    if not file.path.endswith(".parquet"):
+    if not file.name.endswith(".parquet"):
         return None
     try:
         with _opened(file) as stream:
@@ -128,8 +128,8 @@ def _python_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | Rejected]:
             yield Rejected(RejectReason.INVALID_UNICODE, str(error))
 
 
-def _decompressed(stream: BinaryIO, path: str) -> BinaryIO:
-    suffix = path.rsplit(".", 1)[-1]
+def _decompressed(stream: BinaryIO, name: str) -> BinaryIO:
+    suffix = name.rsplit(".", 1)[-1]
     kinds = {"gz": "gzip", "zst": "zstd"}
     if suffix not in kinds:
         return stream

@@ -36,7 +36,8 @@ class SourceFile:
 
     @property
     def name(self) -> str:
-        return self.path.rsplit("/", 1)[-1]
+        # Of a file in an archive, "zip://data/a.parquet::https://…/b.zip", not the archive's.
+        return self.path.partition("::")[0].rsplit("/", 1)[-1]
 
 
 def find_files(config: SourceConfig) -> list[SourceFile]:
@@ -54,7 +55,9 @@ def find_files(config: SourceConfig) -> list[SourceFile]:
 
 
 def pinned(path: str, revision: str | None) -> str:
-    """A Hub address with its revision: hf://datasets/org/name@revision/…"""
+    """A Hub address with its revision: hf://datasets/org/name@revision/…; also behind "zip://…::"."""
+    if "::" in path:
+        return "::".join(pinned(link, revision) for link in path.split("::"))
     if revision is None or not path.startswith("hf://"):
         return path
     parts = _HUB_ADDRESS.fullmatch(path)
@@ -76,7 +79,7 @@ def _matches(path: str) -> list[SourceFile]:
     try:
         filesystem, inner = fsspec.core.url_to_fs(path)
         folder, names = _names(filesystem, inner, path)
-        return [_source_file(filesystem, name, folder) for name in names]
+        return [_source_file(filesystem, name, folder, path) for name in names]
     except SourceError:
         raise
     except Exception as error:
@@ -116,12 +119,15 @@ def _traces(names: list[str], start: str) -> list[str]:
     return [name for name in names if name.endswith(SUFFIXES) and "/." not in name[len(start.rstrip("/")) :]]
 
 
-def _source_file(filesystem: Any, name: str, folder: str) -> SourceFile:
+def _source_file(filesystem: Any, name: str, folder: str, path: str) -> SourceFile:
     if isinstance(filesystem, LocalFileSystem):
         status = Path(name).stat()
         version = f"{status.st_size} {status.st_mtime_ns}"
         return SourceFile(os.path.normpath(name), os.path.relpath(name, folder), version)
     address = str(filesystem.unstrip_protocol(name))
+    within, _, archive = path.partition("::")
+    if archive and "://" in within:
+        address += f"::{archive}"
     return SourceFile(address, address, str(filesystem.ukey(name)))
 
 

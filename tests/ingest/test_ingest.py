@@ -1,4 +1,5 @@
 import gzip
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,18 @@ def test_a_source_behind_any_fsspec_address_is_read(workshop: Workshop) -> None:
         memory.rm("/traces", recursive=True)
     assert [trace["problem"] for trace in workshop.taken()] == [f"What is {n} + 1?" for n in range(6)]
     assert workshop.taken()[-1]["origin"] == "memory:///traces/b.parquet:3"
+
+
+def test_files_in_an_archive_are_read(workshop: Workshop) -> None:
+    packed = workshop.parquet("a.parquet", [make_row(n) for n in range(3)])
+    lines = workshop.jsonl("b.jsonl", [make_row(n) for n in range(3, 6)])
+    archive = workshop.folder / "traces.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.write(packed, "data/a.parquet")
+        made.write(lines, "data/b.jsonl")
+    workshop.ingest(source={"paths": [f"zip://data/*::file://{archive}"]})
+    assert [trace["problem"] for trace in workshop.taken()] == [f"What is {n} + 1?" for n in range(6)]
+    assert workshop.taken()[-1]["origin"] == f"zip://data/b.jsonl::file://{archive}:3"
 
 
 def test_every_row_that_is_left_out_has_its_reason_and_its_place(workshop: Workshop) -> None:

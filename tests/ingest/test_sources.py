@@ -137,6 +137,8 @@ def test_any_fsspec_address_is_read() -> None:
         ("hf://datasets/o/n", "refs/pr/1", "hf://datasets/o/n@refs%2Fpr%2F1"),
         ("hf://datasets/o/n@v2/data", None, "hf://datasets/o/n@v2/data"),
         ("/data/x.parquet", "v1", "/data/x.parquet"),
+        ("simplecache::hf://datasets/o/n/x.parquet", "v1", "simplecache::hf://datasets/o/n@v1/x.parquet"),
+        ("zip://*.jsonl::hf://datasets/o/n/x.zip", "v1", "zip://*.jsonl::hf://datasets/o/n@v1/x.zip"),
     ],
 )
 def test_hub_addresses_are_pinned_to_the_revision(path: str, revision: str | None, address: str) -> None:
