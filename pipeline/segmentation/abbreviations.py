@@ -5,6 +5,8 @@ import re
 
 def belongs_to_word(text: str, line_start: int, dot: int, next_start: int) -> bool:
     """Whether the full stop at `dot` is part of a word or number; `next_start`: what follows it."""
+    if dot >= _LONGEST_WORD and text[dot - _LONGEST_WORD : dot].isalpha():
+        return False
     before, _, word = text[max(line_start, dot - 12) : dot].rpartition(" ")
     word = word.lstrip("([{\"'“‘*_$")
     if _ABBREVIATION.fullmatch(word):
@@ -49,3 +51,5 @@ _OPENER = re.compile(
 )
 _NUMBERING = re.compile(r"\d{1,3}|[a-zA-Z]|[ivxIVX]{1,4}")
 _LONGEST_NUMBERING = 4
+# No abbreviation above has so many letters, and most words at the end of a sentence have.
+_LONGEST_WORD = 7

@@ -110,14 +110,14 @@ OPENINGS = (
     Rule("list_item", 0.5, ASK, r"(?:[-*•+]|\(?\w{1,3}[.):])\s"),
 )
 
-# The last clause before the boundary, where nothing opens behind it.
+# How the last clause before the boundary ends, or else begins.
 ENDINGS = (
     Rule("question", 0.5, ASK, r".*\?$"),
     Rule("no_full_stop", 0.5, ASK, r".*[^.!…。✓\"'’”)\]*`}]$"),
-    Rule("result_reached", 1.5, ASK, r"(?i:so|therefore|thus|hence)\b"),
     Rule("result_reached", 1.5, ASK, r".*\b(?:(?:answer|total|result|sum) is|=) ?[^ ]*\d[^ ]*$"),
     Rule("result_reached", 1.5, ASK, rf".*\b{_CONTENT}\W*$|.*✓\W*$"),
 )
+CONCLUSIONS = (Rule("result_reached", 1.5, ASK, r"(?i:so|therefore|thus|hence)\b"),)
 
 
 def _table(rules: Sequence[Rule]) -> tuple[re.Pattern[str], Sequence[Rule]]:
@@ -139,8 +139,10 @@ _PAIR_VETOES = _table(PAIR_VETOES)
 _AIMS = _table(AIMS)
 _OPENINGS = _table(OPENINGS)
 _ENDINGS = _table(ENDINGS)
+_CONCLUSIONS = _table(CONCLUSIONS)
 
 _READ = 200
+_READ_OF_END = 30
 
 
 def _cue(before: str, after: str) -> Cue:
@@ -158,7 +160,7 @@ def _cue(before: str, after: str) -> Cue:
     opening = _opening(begin)
     if not paragraph_ends and (opening is None or opening.score < 2):
         return Cue(0.5, "same_paragraph", SURE)
-    ending = _first(_ENDINGS, clause)
+    ending = _first(_ENDINGS, clause[-_READ_OF_END:]) or _first(_CONCLUSIONS, clause)
     if opening:
         result = ending is not None and ending.name == "result_reached"
         score = opening.score + (0.5 if result else 0) - (0 if paragraph_ends else 1.5)

@@ -1,7 +1,6 @@
 """Where a text may be cut: ends of sentences and of lines, outside all that is kept whole."""
 
 import re
-from typing import NamedTuple
 
 from pipeline.segmentation.abbreviations import belongs_to_word
 from pipeline.segmentation.spans import Cut, Gap, OpenSpans
@@ -18,24 +17,25 @@ def candidate_cuts(text: str) -> list[Cut]:
     spans = OpenSpans(cuts)
     marks = _MARK_OR_QUOTES if '"""' in text or "'''" in text else _MARK
     start = len(text) - len(text.lstrip())
-    line = _line(text, start, text[:start])
+    line_start, fence_start, whole = _line(text, start, text[:start], PROSE.match(text, start) is not None)
     for found in marks.finditer(text, start):
         at, end = found.span()
         mark = text[at]
         if mark == "\n":
             gap = Gap.PARAGRAPH if "\n" in text[at + 1 : end] else Gap.LINE
+            prose = PROSE.match(text, end) is not None
             if gap is Gap.PARAGRAPH:
-                spans.paragraph_ends(at, prose=PROSE.match(text, end) is not None)
+                spans.paragraph_ends(at, prose=prose)
             cuts.append(Cut(end, gap))
-            line = _line(text, end, text[at:end])
+            line_start, fence_start, whole = _line(text, end, text[at:end], prose)
         elif mark in _ENDS:
             if not (
-                line.whole
-                or (mark == "." and belongs_to_word(text, line.start, at, end))
-                or _in_call(text, line.start, at)
+                whole
+                or (mark == "." and belongs_to_word(text, line_start, at, end))
+                or _in_call(text, line_start, at)
             ):
                 cuts.append(Cut(end, Gap.SPACE))
-        elif at == line.fence and (fence := _FENCE.match(text, at)):
+        elif at == fence_start and (fence := _FENCE.match(text, at)):
             spans.fence(fence[1], fence[2].strip(), at)
         elif mark == "`":
             spans.toggle(found[0][:3], at)
@@ -77,26 +77,25 @@ _MARK_OR_QUOTES = re.compile(r"[\n.!?…。！？`~$\\\"']" + _AFTER_MARK, re.VE
 _FENCE = re.compile(r"(`{3,}+|~{3,}+)([^`\n]*+)(?=\n|\Z)")
 
 
-class _Line(NamedTuple):
-    start: int
-    fence: int
-    """Where a fence would stand: at the start, or behind the marker of a list item."""
-    whole: bool
-    """A table row or a line of code: full stops in it end nothing."""
+def _line(text: str, start: int, white_space: str, prose: bool) -> tuple[int, int, bool]:
+    """Where the line starts, where a fence would stand in it, and whether full stops in it end nothing.
 
-
-def _line(text: str, start: int, white_space: str) -> _Line:
-    if PROSE.match(text, start):
-        return _Line(start, start, whole=False)
+    A fence stands at the start or behind the marker of a list item. A table row or a line of code is
+    whole. white_space: before the line; prose: whether it begins as prose does.
+    """
+    if prose:
+        return start, start, False
     marker = LIST_MARKER.match(text, start)
-    indent = white_space.rpartition("\n")[2]
     end = text.find("\n", start)
     line = text[start : end if end >= 0 else len(text)].rstrip()
     whole = line.startswith(("|", "# ")) or is_code(line)
-    if not whole and not marker:
-        columns = len(indent.expandtabs(4))
+    if marker:
+        return start, marker.end(), whole
+    if not whole:
+        indent = white_space.rpartition("\n")[2]
+        columns = len(indent.expandtabs(4)) if indent else 0
         whole = columns >= 4 or (columns >= 2 and not line.endswith(_SENTENCE_ENDS))
-    return _Line(start, marker.end() if marker else start, whole)
+    return start, start, whole
 
 
 def is_code(line: str) -> bool:

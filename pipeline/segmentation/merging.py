@@ -72,8 +72,9 @@ def _pieces(text: str, cuts: Sequence[Cut]) -> Iterator[_Piece]:
         content = text[start:end].rstrip("*_ \t\r\n")
         found = _OPENING.match(text, start, end)
         opening = (found.lastgroup or "") if found else ""
-        indented = gap is not Gap.SPACE and text[max(0, start - 2) : start] in _INDENTS
-        in_list = opening == "item" or (in_list and (indented or gap is Gap.SPACE))
+        begins_line = gap is not Gap.SPACE
+        indented = begins_line and text[max(0, start - 2) : start] in _INDENTS
+        in_list = opening == "item" or (in_list and (indented or not begins_line))
         yield _Piece(
             end,
             end - start,
@@ -84,29 +85,32 @@ def _pieces(text: str, cuts: Sequence[Cut]) -> Iterator[_Piece]:
             "=" in content and _EQUATION.fullmatch(text, start, start + len(content)) is not None,
             indented,
             in_list,
-            code=gap is not Gap.SPACE and is_code(content),
-            comment=gap is not Gap.SPACE and content.startswith(("//", "/*", "# ")),
+            begins_line and opening != "prose" and is_code(content),
+            begins_line and content.startswith(("//", "/*", "# ")),
         )
         start, gap = end, gap_after
 
 
 _INDENTS = frozenset({"  ", "\n\t", "\t\t", " \t", "\t "})
 
+# Words are looked for behind capitals only, so that other openings cost little.
 _OPENING = re.compile(
     rf"""
-    (?P<row> \|)
-  | (?P<item> {LIST_MARKER.pattern})
+    (?P<item> {LIST_MARKER.pattern})
+  | (?=[A-Zi]) (?:
+        (?P<step> (?:Step|Case|Clue|Move|Row|Line|Day|Year)\ \w{{1,3}}[.:)] )
+      | (?P<link> (?:And|Or|Nor|Which|Where|Whose|Because|That\ is|That\ means|This\ means|i\.e\.)\b )
+      | (?P<conclusion> (?:So|Then|Thus|Therefore|Hence|Also|But|Since|This|That|These|It|They)\b )
+      | (?P<interjection>
+          (?:Wait|Hmm+|Okay|OK|Ok|Alright|Now|Let|First|Next|Finally|Alternatively|Oh|Ah)\b )
+      | (?P<prose> {PROSE.pattern})
+    )
+  | (?P<small> [a-z])
+  | (?P<row> \|)
   | (?P<heading> [#]{{1,6}}[ ]\S | \*\*[^*\n]{{1,80}}+\*\*[ \t]*+(?:\n|\Z) )
   | (?P<display> \\\[ | \$\$ | \\begin\{{ )
   | (?P<relation> =(?!=) | [≈≤≥≠≡→⇒⟹∴,;)\]}}]
       | \\(?:approx|leq?|geq?|neq?|equiv|to|implies|Rightarrow|rightarrow|therefore)\b )
-  | (?P<step> (?:Step|Case|Clue|Move|Row|Line|Day|Year)\ \w{{1,3}}[.:)] )
-  | (?P<link> (?:And|Or|Nor|Which|Where|Whose|Because|That\ is|That\ means|This\ means|i\.e\.)\b )
-  | (?P<conclusion> (?:So|Then|Thus|Therefore|Hence|Also|But|Since|This|That|These|It|They)\b )
-  | (?P<interjection>
-      (?:Wait|Hmm+|Okay|OK|Ok|Alright|Now|Let|First|Next|Finally|Alternatively|Oh|Ah)\b )
-  | (?P<prose> {PROSE.pattern})
-  | (?P<small> [a-z])
     """,
     re.VERBOSE,
 )

@@ -140,6 +140,7 @@ def test_rules_have_sensible_scores_and_one_decision_per_name() -> None:
         cues.AIMS,
         cues.OPENINGS,
         cues.ENDINGS,
+        cues.CONCLUSIONS,
     ]
     rules = list(itertools.chain.from_iterable(tables))
     assert all(0 <= rule.score <= 3 for rule in rules)
