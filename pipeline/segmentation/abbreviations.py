@@ -15,13 +15,15 @@ def belongs_to_word(text: str, line_start: int, dot: int, next_start: int) -> bo
         return True
     if len(word) > _LONGEST_NUMBERING:
         return False
-    opens = _OPENER.match(text, next_start) is not None
+    numbers = _NUMBERING.fullmatch(word) is not None
+    if numbers and dot - len(word) <= line_start + 2:  # "1. Foo" at the start of a line
+        return True
+    if _OPENER.match(text, next_start):
+        return False
     # "J. Smith" and "A. 600, B. 490", but "the point A. Then", "so do I. Mary".
     if _INITIAL.fullmatch(word) or (word == "I" and before.endswith(",")):
-        return not opens and _NAME.match(text, next_start) is not None
-    # "1. Foo" at the start of a line, or behind a colon, numbers it.
-    numbers = dot - len(word) <= line_start + 2 or (before.endswith(":") and not opens)
-    return numbers and _NUMBERING.fullmatch(word) is not None
+        return _NAME.match(text, next_start) is not None
+    return numbers and before.endswith(":")  # "do this: 1. Foo"
 
 
 _ABBREVIATION = re.compile(

@@ -88,7 +88,7 @@ def _line(text: str, start: int, white_space: str, prose: bool) -> tuple[int, in
     marker = LIST_MARKER.match(text, start)
     end = text.find("\n", start)
     line = text[start : end if end >= 0 else len(text)].rstrip()
-    whole = line.startswith(("|", "# ")) or is_code(line)
+    whole = line.startswith(("|", "# ")) or is_code(line) or is_row(line)
     if marker:
         return start, marker.end(), whole
     if not whole:
@@ -105,6 +105,11 @@ def is_code(line: str) -> bool:
     if line.endswith(">") and _TAG.match(line):
         return True
     return line.endswith(("}", ";")) and "\\" not in line and not _WORDS.match(line)
+
+
+def is_row(line: str) -> bool:
+    """Whether the line has three cells, as a row of a table whose lines begin without a bar."""
+    return len(line) <= _LONGEST_ROW and line.count(" | ") >= 2
 
 
 def _in_call(text: str, line_start: int, at: int) -> bool:
@@ -136,6 +141,8 @@ def _in_call(text: str, line_start: int, at: int) -> bool:
     return False
 
 
+# Longer lines speak of "3 | n" and "P(A | B)".
+_LONGEST_ROW = 200
 # Characters to either side.
 _LONGEST_CALL = 200
 _BRACKET = re.compile(r"[][(){}]")

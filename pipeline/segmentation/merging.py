@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pipeline.segmentation.cuts import LIST_MARKER, PROSE, is_code
+from pipeline.segmentation.cuts import LIST_MARKER, PROSE, is_code, is_row
 from pipeline.segmentation.spans import Cut, Gap
 
 
@@ -73,6 +73,8 @@ def _pieces(text: str, cuts: Sequence[Cut]) -> Iterator[_Piece]:
         found = _OPENING.match(text, start, end)
         opening = (found.lastgroup or "") if found else ""
         begins_line = gap is not Gap.SPACE
+        if begins_line and opening in ("", "small") and is_row(content):
+            opening = "row"
         indented = begins_line and text[max(0, start - 2) : start] in _INDENTS
         in_list = opening == "item" or (in_list and (indented or not begins_line))
         yield _Piece(

@@ -78,6 +78,8 @@ def test_plain_prose_is_cut_at_its_sentences() -> None:
         "\\[\n a = 1. B\n\n = 2. C\n\\]",
         "\\begin{cases} a. B\\\\ \\begin{cases} c. D \\end{cases}\n e. F \\end{cases}",
         "| a. B | c |\n|---|---|\n| Done. Really | 2 |",
+        "n | n² | Square. Root\n" + "".join(f"{n} | {n * n} | Yes. {n}\n" for n in range(90)),
+        'A. "the first of them" or\nD. "the second of them"',
         "3.14 and 2.5e-3 and 1.000.000",
         "https://example.org/a.b/c?d=1. Then",
         "obj.method(x).other()",
@@ -290,7 +292,8 @@ PATHOLOGICAL = [
     ". ", "$a ", "Aa. ", "\n    x", "\n- ", "= 1\n", "` ``", "\n```py\n", ".)", "a:\n", "\r\n",
     "\\begin{a}", "\\end{a}", "\\begin{a}\n\n", "\\begin{a}\\end{b}", "\\[\n\n", "{\n", "x;\n\n", "// A. B\n",
     "# A\n", "\n  x. Y", "\n\nSo we see. ", '"""', "f(", "f(x. ", "x. Y) ", "a[. B ", "$ ", "<a> ", "5! ",
-    "```\n\nSo we see it. ", "```py\n\nSo we see it. ", "$$\n\n", "A. 6, ", "\n\n\"\"\"\n",
+    "```\n\nSo we see it. ", "```py\n\nSo we see it. ", "$$\n\n", "A. 6, ", "a | b | c\n", " | ",
+    "\n\n\"\"\"\n",
 ]  # fmt: skip
 
 
