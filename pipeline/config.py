@@ -141,6 +141,21 @@ class PartitionConfig(Section):
         return self
 
 
+class JudgesConfig(Section):
+    """How many verdicts a memento gets, and how they become one."""
+
+    number: Annotated[
+        int, Field(ge=1, le=9, description="Verdicts on each memento, each asked for independently.")
+    ] = 1
+    combine: Annotated[
+        Literal["mean", "minimum"],
+        Field(description="Each criterion's points: the verdicts' mean (halves down), or the least."),
+    ] = "mean"
+    temperature: Annotated[
+        float, Field(gt=0, le=2, description="Sampling of the verdicts after the first, which has none.")
+    ] = 0.7
+
+
 class MementosConfig(Section):
     """How blocks become mementos."""
 
@@ -155,6 +170,7 @@ class MementosConfig(Section):
     max_rounds: Annotated[int, Field(ge=1, le=8, description="Rounds of compress or refine, then judge.")] = 2
     max_tokens: Annotated[int, Field(ge=16, description="Longest memento the model may write.")] = 512
     temperature: Annotated[float, Field(ge=0, le=2, description="Sampling of mementos.")] = 0.3
+    judges: JudgesConfig = JudgesConfig()
 
 
 class EngineConfig(Section):

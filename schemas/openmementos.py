@@ -63,6 +63,8 @@ AUDIT_MEMENTO = pa.struct(
         ("score", pa.int32()),
         ("first_score", pa.int32()),
         ("rubric", RUBRIC),
+        # Points of each judge's verdict on the kept round, from which score and rubric come.
+        ("verdict_totals", pa.list_(pa.int32())),
         ("checks", pa.list_(pa.string())),
     ]
 )

@@ -1,6 +1,6 @@
 """What the model is asked to answer, where the answer is not plain text."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Le
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,12 +30,6 @@ class Verdict(BaseModel):
     ]
 
     @property
-    def shortfalls(self) -> list[tuple[str, int, int]]:
-        """Criteria without full points: name, points given, points possible."""
-        most = {name: _most(field) for name, field in type(self).model_fields.items()}
-        return [(name, given, most[name]) for name, given in self.points.items() if given < most[name]]
-
-    @property
     def total(self) -> int:
         """Points of 10."""
         return sum(self.points.values())
@@ -46,7 +40,13 @@ class Verdict(BaseModel):
         points: dict[str, int] = self.model_dump(exclude={"missing"})
         return points
 
+    @classmethod
+    def most_points(cls) -> dict[str, int]:
+        """Points possible by criterion."""
+        return {name: _most(field) for name, field in cls.model_fields.items() if name != "missing"}
+
 
 def _most(field: FieldInfo) -> int:
-    """The upper bound of a criterion's field; 0 for one without points."""
-    return next((int(bound.le) for bound in field.metadata if isinstance(bound, Le)), 0)  # type: ignore[call-overload]
+    """The upper bound of a criterion's field."""
+    most: Any = next(bound.le for bound in field.metadata if isinstance(bound, Le))
+    return int(most)

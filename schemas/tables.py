@@ -56,6 +56,8 @@ ROUND = pa.struct(
         pa.field("score", pa.int32()),
         pa.field("rubric", RUBRIC),
         pa.field("missing", pa.list_(pa.string())),
+        # Points of each verdict, where several judges were asked; score and rubric are what they come to.
+        pa.field("verdict_totals", pa.list_(pa.int32())),
         # Names of the checks that this round's memento does not pass.
         pa.field("checks", pa.list_(pa.string())),
     ]

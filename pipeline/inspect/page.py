@@ -130,6 +130,9 @@ def _memento(console: Console, memento: dict[str, Any], block_tokens: int) -> No
 
 def _round(number: int, one: dict[str, Any], *, kept: bool) -> Text:
     points = "not judged" if one["score"] is None else f"{one['score']:>2} of 10"
+    # Absent where an older version wrote the run.
+    if len(totals := one.get("verdict_totals") or []) > 1:
+        points += f" from {', '.join(map(str, totals))}"
     title = f" round {number}: {points}{' (kept)' if kept else ''}"
     told = Text.assemble((title, "bold green" if kept else "bold"))
     if one["rubric"]:
@@ -144,13 +147,7 @@ def _round(number: int, one: dict[str, Any], *, kept: bool) -> Text:
     return told
 
 
-def _most_points() -> dict[str, int]:
-    """The bounds of the rubric, from its one declaration."""
-    properties = Verdict.model_json_schema()["properties"]
-    return {name: facts["maximum"] for name, facts in properties.items() if "maximum" in facts}
-
-
-_MOST_POINTS = _most_points()
+_MOST_POINTS = Verdict.most_points()
 
 
 def _ending(console: Console, story: Story) -> None:

@@ -33,7 +33,7 @@ async def refine(
 ) -> Reply:
     """The memento written again with what was missing or wrong put right.
 
-    shortfalls: criteria without full points, as `Verdict.shortfalls` gives them.
+    shortfalls: criteria without full points, as `Judgement.shortfalls` gives them.
     """
     extra: dict[str, object] = {"memento": memento, "feedback": list(feedback), "shortfalls": shortfalls}
     return await _ask("refine", view, round_number, config, asking, extra)

@@ -1,9 +1,10 @@
-"""The judge: points for a memento, criterion by criterion, and what is missing."""
+"""The judges: points for a memento, criterion by criterion, and what is missing."""
 
 from pipeline.config import MementosConfig
-from pipeline.llm.asking import Asking
+from pipeline.llm.asking import Asking, together
 from pipeline.llm.model import JsonReply, Request
 from pipeline.llm.window import fitting
+from pipeline.mementos.judgement import Judgement, combined
 from pipeline.mementos.view import BlockView
 from schemas.replies import Verdict
 
@@ -13,8 +14,29 @@ _MAX_TOKENS = 512
 
 async def judge(
     view: BlockView, memento: str, round_number: int, config: MementosConfig, asking: Asking
+) -> Judgement:
+    """What the configured number of verdicts on a memento come to; they are asked for at once.
+
+    Raises ModelError where the model gives no readable one for any of them.
+    """
+    verdicts = await together(
+        _verdict(view, memento, round_number, judge_number, config, asking)
+        for judge_number in range(config.judges.number)
+    )
+    return combined(verdicts, config.judges.combine)
+
+
+async def _verdict(
+    view: BlockView,
+    memento: str,
+    round_number: int,
+    judge_number: int,
+    config: MementosConfig,
+    asking: Asking,
 ) -> Verdict:
-    """The judge's verdict on a memento. Raises ModelError where the model gives no readable one."""
+    # The first judge decides the likeliest way; the others, asked the same, would only repeat it.
+    temperature = config.judges.temperature if judge_number else 0.0
+    which = (judge_number,) if judge_number else ()
 
     def request(limit: int) -> Request:
         reasoning = view.reasoning(limit)
@@ -28,10 +50,10 @@ async def judge(
             ),
             constraint=JsonReply(Verdict),
             max_tokens=_MAX_TOKENS,
-            temperature=0.0,
-            seed=asking.seed_of(view.trace_id, "judge", view.number, round_number),
+            temperature=temperature,
+            seed=asking.seed_of(view.trace_id, "judge", view.number, round_number, *which),
             purpose="judge",
-            label=f"{view.label}, round {round_number}, judge",
+            label=f"{view.label}, round {round_number}, judge{''.join(f' {n}' for n in which)}",
         )
 
     limit = view.limit(asking.window, config)

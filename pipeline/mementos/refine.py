@@ -8,19 +8,19 @@ from pipeline.config import MementosConfig
 from pipeline.llm.asking import Asking
 from pipeline.mementos.compress import compress, refine
 from pipeline.mementos.judge import judge
+from pipeline.mementos.judgement import Judgement
 from pipeline.mementos.view import BlockView
 from pipeline.records.checks import Finding, Severity, check_memento
-from schemas.replies import Verdict
 
 
 @dataclass(frozen=True)
 class Round:
-    """One pass: a memento, what the checks found, and the judge's verdict where they let it through."""
+    """One pass: a memento, what the checks found, and the judges' verdict where they let it through."""
 
     text: str
     tokens: int
     findings: Sequence[Finding]
-    verdict: Verdict | None
+    verdict: Judgement | None
 
     @property
     def valid(self) -> bool:
@@ -31,7 +31,7 @@ class Round:
     def feedback(self) -> list[str]:
         """What the next round is told: findings of the checks first, they are certain."""
         found = [f.detail for f in self.findings if f.severity is not Severity.NOTE]
-        return found + (list(self.verdict.missing) if self.verdict else [])
+        return found + (self.verdict.missing if self.verdict else [])
 
     def passes(self, threshold: int) -> bool:
         """Whether no further round is needed."""
@@ -45,7 +45,8 @@ class Round:
             "tokens": self.tokens,
             "score": self.verdict.total if self.verdict else None,
             "rubric": self.verdict.points if self.verdict else None,
-            "missing": list(self.verdict.missing) if self.verdict else [],
+            "missing": self.verdict.missing if self.verdict else [],
+            "verdict_totals": self.verdict.verdict_totals if self.verdict else [],
             "checks": [f.check for f in self.findings],
         }
 

@@ -123,8 +123,9 @@ class PromptSizes:
             first = prefix.load(start, shown, reused, compress, generated=memento)
             judged = prefix.again(shown, judge + memento, generated=_VERDICT_TOKENS)
             refined = prefix.again(shown, refine + memento + _FEEDBACK_TOKENS, generated=memento)
+            more = prefix.again(shown, judge + memento, generated=_VERDICT_TOKENS, repeated=True)
             total["compress"] += first
-            total["judge"] += judged * rounds
+            total["judge"] += (judged + more * (config.judges.number - 1)) * rounds
             total["refine"] += refined * (rounds - 1)
         return total
 
@@ -154,9 +155,10 @@ class _Prefix:
         self._start, self._seen = start, self._head + reused
         return load
 
-    def again(self, shown: int, question: int, *, generated: int) -> Load:
-        """Another question over what the last one showed."""
-        return self._load(self._head + shown, self._head + shown + question, generated)
+    def again(self, shown: int, question: int, *, generated: int, repeated: bool = False) -> Load:
+        """Another question over what the last one showed; repeated: the very question that was just asked."""
+        seen = self._head + shown
+        return self._load(seen + question * repeated, seen + question, generated)
 
     def _load(self, seen: int, prompt: int, generated: int) -> Load:
         prompt += _CHAT_TOKENS_AFTER

@@ -22,7 +22,7 @@ from pipeline.report.stats import dataset_statistics, funnel
 from pipeline.store import RunFolder, StoreError
 
 # Raise when the same records would give other files.
-VERSION = 7
+VERSION = 8
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,7 @@ def _audit_memento(memento: dict[str, Any], block_tokens: int) -> dict[str, Any]
         "score": memento["score"],
         "first_score": memento["rounds"][0]["score"],
         "rubric": kept["rubric"],
+        "verdict_totals": kept["verdict_totals"],
         "checks": kept["checks"],
     }
 

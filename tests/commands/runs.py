@@ -62,6 +62,7 @@ def memento(number: int) -> dict[str, Any]:
     """A memento whose second round was kept."""
     first = {"text": f"First try {number}.", "tokens": 4, "score": 5, "rubric": RUBRIC, "missing": ["the 13"]}
     second = {"text": f"Twelve and one are 13 ({number}).", "tokens": 6, "score": 8, "rubric": RUBRIC}
+    second["verdict_totals"] = [8, 7, 9]
     rounds = [{**first, "checks": ["number_not_in_block"]}, {**second, "missing": [], "checks": []}]
     return {"text": second["text"], "tokens": 6, "score": 8, "best_round": 1, "rounds": rounds}
 

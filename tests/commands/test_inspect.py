@@ -86,6 +86,12 @@ def test_judge_rounds_tell_points_what_was_missing_and_which_was_kept(run):
         assert piece in shown
 
 
+def test_points_of_several_judges_stand_beside_what_they_come_to(run):
+    shown = told(run.root, id_of(run, "done")).stdout
+    assert "round 1:  8 of 10 from 8, 7, 9 (kept)" in shown
+    assert "round 0:  5 of 10  formulas" in shown
+
+
 def test_one_block_is_shown_alone(run):
     shown = told(run.root, id_of(run, "done"), "--block", 1).stdout
     assert "block 1 ·" in shown

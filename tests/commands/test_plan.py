@@ -115,6 +115,26 @@ def test_planned_memento_questions_are_about_those_that_the_stage_asks(tmp_path,
     assert plan.loads["refine"].requests == 0
 
 
+def test_several_judges_are_planned_for_and_cost_few_computed_tokens(tmp_path):
+    def mementos(root: Path, judges: int) -> tuple[Plan, CountingModel]:
+        settings = {"max_rounds": 1, "max_tokens": 16, "judges": {"number": judges}}
+        build = sample_build(score={"detector": "cues"}, mementos=settings)
+        plan, model = planned(build, root), CountingModel()
+        scored = asyncio.run(score_shard(split_rows(root), build.score, None, lambda: None)).done
+        blocks = partition_shard(scored, build.partition).done
+        asking = model.asking()
+        asyncio.run(write_mementos_shard(blocks, build.mementos, "cl100k_base", asking, lambda: None))
+        return plan, model
+
+    one, _ = mementos(tmp_path / "one", 1)
+    three, model = mementos(tmp_path / "three", 3)
+    told, seen = three.loads["judge"], model.loads["judge"]
+    assert told.requests == seen.requests == 3 * one.loads["judge"].requests
+    assert told.prompt_tokens == pytest.approx(seen.prompt_tokens, rel=0.05)
+    assert told.computed_tokens == pytest.approx(seen.computed_tokens, rel=0.15)
+    assert told.computed_tokens < 1.5 * one.loads["judge"].computed_tokens
+
+
 def test_the_build_finds_what_the_plan_has_read_and_split(tmp_path):
     build = sample_build()
     planned(build, tmp_path)

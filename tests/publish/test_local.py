@@ -105,6 +105,7 @@ def test_audit_tells_how_each_row_came_about_in_the_same_order(run: RunFolder) -
     assert second["mementos"][0]["rounds"] == 1
     assert [m["checks"] for m in second["mementos"]] == [["planning"], []]
     assert kept["rubric"]["formulas"] == 1
+    assert kept["verdict_totals"] == [9], "of the round that was kept"
 
 
 def test_the_same_records_give_the_same_bytes(run: RunFolder, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def memento(
             "score": score,
             "rubric": rubric,
             "missing": [],
+            "verdict_totals": [score],
             "checks": list(checks) if number == best else [],
         }
         for number, score in enumerate(scores)
