@@ -34,6 +34,8 @@ class Totals:
 
     not_chosen: left out by select.mix or select.limit; not the data's fault, and no defect.
     blocks and their tokens are those published; mementos and how many passed count all that were written.
+    points: the judge's points by criterion, means over first rounds ("first_round") and over the rounds that
+    were kept ("kept"); empty where nothing was judged.
     usage: by purpose, tokens and requests of the passes that wrote what lies in the folder, and what earlier,
     unfinished passes had paid for replies that these took from disk (paid_before_…). cost counts both; None
     where no price is configured.
@@ -52,6 +54,7 @@ class Totals:
     memento_tokens: int
     passed_first_round: int
     passed: int
+    points: dict[str, dict[str, float]]
     usage: dict[str, dict[str, int]]
     cost: float | None
     seconds: float
@@ -95,11 +98,19 @@ def read_totals(run: RunFolder, build: BuildConfig, shards: int, *, seconds: flo
         mementos=mementos["mementos"],
         passed_first_round=mementos["passed_first_round"],
         passed=mementos["passed"],
+        points={which: _mean_points(mementos, which) for which in ("first_round", "kept")},
         usage={purpose: dict(used) for purpose, used in usage.items()},
         cost=_cost(build, usage),
         seconds=round(seconds, 3),
         stages=by_stage,
     )
+
+
+def _mean_points(counters: Counter[str], which: str) -> dict[str, float]:
+    """Mean points by criterion; empty where nothing was judged."""
+    judged, prefix = counters[f"judged.{which}"], f"points.{which}."
+    sums = {name.removeprefix(prefix): n for name, n in counters.items() if name.startswith(prefix)}
+    return {name: n / judged for name, n in sums.items()} if judged else {}
 
 
 def _stage_totals(run: RunFolder, name: str, shards: int) -> StageTotals:

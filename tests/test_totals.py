@@ -64,3 +64,14 @@ def test_cost_counts_what_earlier_passes_paid(tmp_path):
     build = BuildConfig(name="x", llm=prices)
     assert read_totals(run, build, 1, seconds=1).cost == pytest.approx(3 * 2.0 + 1 * 8.0)
     assert read_totals(run, BuildConfig(name="x"), 1, seconds=1).cost is None
+
+
+def test_mean_points_can_be_read_by_criterion(tmp_path):
+    run = RunFolder(tmp_path)
+    for shard, formulas in enumerate((5, 2)):
+        points = {"points.kept.formulas": formulas, "points.kept.values": 4, "judged.kept": 2}
+        result = collect("mementos", rows(0), NOTHING, [], Counter(points))
+        put(run, "mementos", shard, result, 0, Usage())
+    totals = read_totals(run, BuildConfig(name="x"), 2, seconds=1)
+    assert totals.points == {"first_round": {}, "kept": {"formulas": 7 / 4, "values": 2.0}}
+    assert totals.as_json()["points"] == totals.points

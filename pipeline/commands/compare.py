@@ -26,8 +26,9 @@ def compare(
 ) -> None:
     """Compare two runs: pass rates, judge's points, compression, rounds and failed checks by domain.
 
-    Only traces that both runs have finished are counted. Differences are B minus A. The mementos that differ
-    most are those of the same trace and block span whose points, then sizes, are furthest apart.
+    Only traces that both runs have finished are counted. Differences are B minus A. How far the judges agree
+    is counted over blocks of the same trace and span; the mementos that differ most are those of such blocks
+    whose points, then sizes, are furthest apart.
 
     Examples:
 

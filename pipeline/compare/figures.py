@@ -1,10 +1,11 @@
 """What two runs came to on the traces that both have, by domain."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from pipeline.compare.mementos import Pair, differing_most, mementos_of, same_blocks
+from pipeline.compare.mementos import CRITERIA, Pair, differing_most, mementos_of, same_blocks
 from pipeline.store import RunFolder
 
 
@@ -23,24 +24,30 @@ class Figure:
 
 @dataclass(frozen=True)
 class Domain:
-    """Figures over the common traces of one domain, or of all."""
+    """Figures over the common traces of one domain, or of all.
+
+    same_blocks: pairs of mementos whose blocks have the same span. Over these, same_verdict is the share of
+    pairs of which both mementos pass or neither does, correlation that of the judge's points (Pearson); None
+    where there is no pair, or no variance.
+    """
 
     name: str
     traces: int
     figures: tuple[Figure, ...]
+    same_blocks: int
+    same_verdict: float | None
+    correlation: float | None
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Two runs, A before and B after. both: finished traces in both; only: those of A alone, of B alone.
 
-    domains: all first, then those with most traces. same_blocks: pairs of mementos whose blocks have the
-    same span; pairs: those that differ most.
+    domains: all first, then those with most traces. pairs: mementos of the same block that differ most.
     """
 
     both: int
     only: tuple[int, int]
-    same_blocks: int
     domains: tuple[Domain, ...]
     pairs: list[Pair]
 
@@ -59,15 +66,29 @@ def compare_runs(before: RunFolder, after: RunFolder, *, threshold: int, top: in
     return Comparison(
         domains.height,
         (only[0], only[1]),
-        same.height,
         (
-            Domain("all", domains.height, _figures(old, new, threshold)),
+            _domain("all", domains.height, (old, new, same), threshold),
             *(
-                Domain(name, size, _figures(old.filter(domain=name), new.filter(domain=name), threshold))
+                _domain(name, size, [table.filter(domain=name) for table in (old, new, same)], threshold)
                 for name, size in sizes.rows()
             ),
         ),
         differing_most(before, after, same, top),
+    )
+
+
+def _domain(name: str, traces: int, tables: Sequence[pl.DataFrame], threshold: int) -> Domain:
+    old, new, same = tables
+    passes, passes_after = same["score"] >= threshold, same["score_after"] >= threshold
+    correlation = same.select(pl.corr("score", "score_after")).item() if same.height > 1 else None
+    return Domain(
+        name,
+        traces,
+        _figures(old, new, threshold),
+        same.height,
+        _mean(passes == passes_after),
+        # NaN, where all have the same points, is no number.
+        correlation if correlation == correlation else None,
     )
 
 
@@ -89,6 +110,7 @@ def _numbers(mementos: pl.DataFrame, threshold: int) -> dict[str, float | None]:
         "passed_first": _mean(mementos["first_score"] >= threshold),
         "passed_any": _mean(mementos["score"] >= threshold),
         "score_mean": _mean(mementos["score"]),
+        **{f"points_{name}": _mean(mementos[name]) for name in CRITERIA},
         "compression": block_tokens / tokens if tokens else None,
         "rounds_mean": _mean(mementos["rounds"]),
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -9,7 +10,9 @@ import pyarrow.parquet as pq
 from pipeline.inspect.traces import shards, stages_reached
 from pipeline.stages import STAGES
 from pipeline.store import RunFolder
+from schemas.replies import Verdict
 
+CRITERIA = tuple(Verdict.most_points())
 _RECORDS = STAGES[-1].name
 # No texts: they are most of a shard's bytes and needed for a few mementos only.
 _COLUMNS = [
@@ -19,7 +22,7 @@ _COLUMNS = [
     "block_ends",
     "block_tokens",
     *(f"mementos.list.element.{name}" for name in ("tokens", "score", "best_round")),
-    *(f"mementos.list.element.rounds.list.element.{name}" for name in ("score", "checks")),
+    *(f"mementos.list.element.rounds.list.element.{name}" for name in ("score", "rubric", "checks")),
 ]
 _EMPTY = pl.DataFrame(
     schema={
@@ -33,6 +36,7 @@ _EMPTY = pl.DataFrame(
         "score": pl.Int64,
         "first_score": pl.Int64,
         "rounds": pl.Int64,
+        **dict.fromkeys(CRITERIA, pl.Int64),
         "checks": pl.List(pl.String),
     }
 )
@@ -50,13 +54,17 @@ class Pair:
     """The block."""
     scores: tuple[int, int]
     mementos: tuple[str, str]
+    points: tuple[dict[str, int], dict[str, int]]
+    """By criterion."""
+    missing: tuple[list[str], list[str]]
+    """What the judge names."""
 
 
 def mementos_of(run: RunFolder) -> pl.DataFrame:
     """One row per memento of the finished traces, without its text.
 
     start, end: the block's characters in the reasoning; block: its number; checks: those the kept memento
-    does not pass. Some 100 bytes stay in memory per memento.
+    does not pass; a column of points for each of CRITERIA. Some 150 bytes stay in memory per memento.
     """
     return pl.concat([_EMPTY, *(_of_shard(run, shard) for shard in _finished(run))])
 
@@ -82,18 +90,23 @@ def differing_most(before: RunFolder, after: RunFolder, same: pl.DataFrame, top:
         .to_dicts()
     )
     ids = {row["trace_id"] for row in chosen}
-    old, new = _texts(before, ids), _texts(after, ids)
-    return [
-        Pair(
-            row["trace_id"],
-            row["start"],
-            row["end"],
-            old[row["trace_id"]][0][row["start"] : row["end"]],
-            (row["score"], row["score_after"]),
-            (old[row["trace_id"]][1][row["block"]], new[row["trace_id"]][1][row["block_after"]]),
-        )
-        for row in chosen
-    ]
+    old, new = _stories(before, ids), _stories(after, ids)
+    return [_pair(row, old[row["trace_id"]], new[row["trace_id"]]) for row in chosen]
+
+
+def _pair(row: dict[str, Any], old: "_Story", new: "_Story") -> Pair:
+    one, other = old.mementos[row["block"]], new.mementos[row["block_after"]]
+    kept, kept_after = (memento["rounds"][memento["best_round"]] for memento in (one, other))
+    return Pair(
+        row["trace_id"],
+        row["start"],
+        row["end"],
+        old.reasoning[row["start"] : row["end"]],
+        (row["score"], row["score_after"]),
+        (one["text"], other["text"]),
+        (kept["rubric"], kept_after["rubric"]),
+        (kept["missing"], kept_after["missing"]),
+    )
 
 
 def _finished(run: RunFolder) -> Iterator[int]:
@@ -107,6 +120,7 @@ def _of_shard(run: RunFolder, shard: int) -> pl.DataFrame:
     assert isinstance(records, pl.DataFrame)
     ends = pl.col("sentence_ends").list.gather(pl.col("block_ends") - 1)
     rounds = pl.col("rounds").list
+    kept = rounds.get(pl.col("best_round")).struct
     return (
         records.select("trace_id", "domain", "block_tokens", "mementos", end=ends)
         .explode("block_tokens", "mementos", "end")
@@ -115,17 +129,25 @@ def _of_shard(run: RunFolder, shard: int) -> pl.DataFrame:
             start=pl.col("end").shift(1, fill_value=0).over("trace_id"),
             block=pl.int_range(pl.len()).over("trace_id"),
             first_score=rounds.first().struct.field("score"),
-            checks=rounds.get(pl.col("best_round")).struct.field("checks"),
+            checks=kept.field("checks"),
             rounds=rounds.len(),
+            **{name: kept.field("rubric").struct.field(name) for name in CRITERIA},
         )
         .select(_EMPTY.columns)
         .cast(_EMPTY.schema)
     )
 
 
-def _texts(run: RunFolder, ids: set[str]) -> dict[str, tuple[str, list[str]]]:
-    """Reasoning and mementos of these traces."""
-    columns = ["trace_id", "reasoning", "mementos.list.element.text"]
+@dataclass(frozen=True)
+class _Story:
+    """A trace's reasoning, and its mementos as schemas.tables.MEMENTO has them."""
+
+    reasoning: str
+    mementos: list[dict[str, Any]]
+
+
+def _stories(run: RunFolder, ids: set[str]) -> dict[str, _Story]:
+    columns = ["trace_id", "reasoning", "mementos"]
     found = {}
     for shard in _finished(run) if ids else ():
         path = run.shard(_RECORDS, shard)
@@ -133,6 +155,6 @@ def _texts(run: RunFolder, ids: set[str]) -> dict[str, tuple[str, list[str]]]:
             for batch in file.iter_batches(batch_size=256, columns=columns):
                 for number, trace_id in enumerate(batch["trace_id"].to_pylist()):
                     if trace_id in ids:
-                        mementos = [memento["text"] for memento in batch["mementos"][number].as_py()]
-                        found[trace_id] = (batch["reasoning"][number].as_py(), mementos)
+                        reasoning, mementos = (batch[name][number].as_py() for name in columns[1:])
+                        found[trace_id] = _Story(reasoning, mementos)
     return found

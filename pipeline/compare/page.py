@@ -9,11 +9,13 @@ from rich.text import Text
 
 from pipeline.compare.figures import Comparison, Domain
 from pipeline.compare.mementos import Pair
+from schemas.replies import Verdict
 
 _LABELS = {
     "passed_first": "pass in the first round",
     "passed_any": "pass in any round",
     "score_mean": "judge's points, mean",
+    **{f"points_{name}": f"  {name} of {most}" for name, most in Verdict.most_points().items()},
     "compression": "compression",
     "rounds_mean": "rounds per memento",
     "failed_checks": "failed checks",
@@ -26,10 +28,12 @@ def as_json(found: Comparison) -> dict[str, Any]:
     """The comparison for a program: figures by domain and name, each {"a", "b", "difference"}."""
     return {
         "traces": {"both": found.both, "only_a": found.only[0], "only_b": found.only[1]},
-        "same_blocks": found.same_blocks,
         "domains": {
             domain.name: {
                 "traces": domain.traces,
+                "same_blocks": domain.same_blocks,
+                "same_verdict": domain.same_verdict,
+                "correlation": domain.correlation,
                 "figures": {
                     f.name: {"a": f.before, "b": f.after, "difference": f.difference} for f in domain.figures
                 },
@@ -43,11 +47,10 @@ def as_json(found: Comparison) -> dict[str, Any]:
 def tables(found: Comparison) -> Group:
     """The comparison for a person."""
     counts = f"{_traces(found.both)} in both, {found.only[0]:,} only in A, {found.only[1]:,} only in B"
-    pairs = f"{found.same_blocks:,} blocks with the same span; the {len(found.pairs)} that differ most:"
     return Group(
         Text(counts),
-        *(_domain(domain) for domain in found.domains),
-        Text(pairs, style="bold"),
+        *(part for domain in found.domains for part in (_domain(domain), _agreement(domain))),
+        Text(f"the {len(found.pairs)} mementos of the same block that differ most:", style="bold"),
         *(_pair(pair) for pair in found.pairs),
     )
 
@@ -69,6 +72,16 @@ def _domain(domain: Domain) -> Table:
     return table
 
 
+def _agreement(domain: Domain) -> Text:
+    if domain.same_verdict is None:
+        return Text("no blocks with the same span\n")
+    blocks = f"{domain.same_blocks:,} blocks with the same span"
+    told = f"{blocks}: both pass or neither for {domain.same_verdict:.1%}"
+    if domain.correlation is not None:
+        told += f", points correlate by {domain.correlation:.2f}"
+    return Text(f"{told}\n")
+
+
 def _traces(number: int) -> str:
     return f"{number:,} trace{'s' * (number != 1)}"
 
@@ -84,12 +97,19 @@ def _told(name: str, value: float | None, *, signed: bool = False) -> str:
 
 def _pair(pair: Pair) -> Text:
     head = f"trace {pair.trace_id}, characters {pair.start:,} to {pair.end:,}: "
+    one, other = pair.mementos
     lines = [
         f"{head}{pair.scores[0]} and {pair.scores[1]} points",
         f"  block: {_line(pair.text[:_BEGINNING])}{' …' * (len(pair.text) > _BEGINNING)}",
-        f"  A: {_line(pair.mementos[0])}",
-        f"  B: {_line(pair.mementos[1])}",
+        *([f"  both: {_line(one)}"] if one == other else [f"  A: {_line(one)}", f"  B: {_line(other)}"]),
     ]
+    before, after = pair.points
+    differing = [f"{name} {before[name]} and {after[name]}" for name in before if before[name] != after[name]]
+    if differing:
+        lines.append(f"  points: {', '.join(differing)}")
+    for name, missing in zip("AB", pair.missing, strict=True):
+        if missing:
+            lines.append(f"  missing by {name}: {_line('; '.join(missing))}")
     return Text("\n".join(lines))
 
 

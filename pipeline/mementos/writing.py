@@ -48,7 +48,12 @@ async def write_mementos_shard(
     asking: Asking,
     on_trace: Callable[[], None],
 ) -> ShardResult:
-    """Mementos of all blocks of a shard. A trace with a block that got no valid memento is rejected."""
+    """Mementos of all blocks of a shard. A trace with a block that got no valid memento is rejected.
+
+    Counters: "mementos", "rounds"; "passed_first_round" and "passed" (in any round); "check.<name>" of the
+    findings of all rounds; "judged.first_round" and "judged.kept" of the mementos whose first and whose kept
+    round has a verdict; "points.first_round.<criterion>" and "points.kept.<criterion>" are sums over these.
+    """
     counters: Counter[str] = Counter()
     count = token_counter(tokenizer)
 
@@ -117,6 +122,10 @@ def _count(written: Sequence[list[Round]], config: MementosConfig, counters: Cou
         counters["rounds"] += len(rounds)
         counters["passed_first_round"] += rounds[0].passes(config.threshold)
         counters["passed"] += any(one.passes(config.threshold) for one in rounds)
+        for which, one in (("first_round", rounds[0]), ("kept", rounds[best_round(rounds)])):
+            if one.verdict is not None:
+                counters[f"judged.{which}"] += 1
+                counters.update({f"points.{which}.{name}": n for name, n in one.verdict.points.items()})
         for finding in (finding for one in rounds for finding in one.findings):
             counters[f"check.{finding.check}"] += 1
 

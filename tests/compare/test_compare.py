@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
@@ -12,6 +13,7 @@ from pipeline.outcomes import ShardResult
 from pipeline.records import records_shard
 from pipeline.stages import INGEST, STAGES
 from pipeline.store import RunFolder
+from schemas.replies import Verdict
 from tests.records.rows import BLOCKS, memento, row, table
 
 
@@ -47,7 +49,9 @@ def test_a_run_differs_in_nothing_from_itself(tmp_path):
     run = run_of(tmp_path / "a", pair("t0", 7, 9), pair("t1", 8, 8, domain="code"))
     same = found(run, run)
     assert same["traces"] == {"both": 2, "only_a": 0, "only_b": 0}
-    assert same["same_blocks"] == 4
+    assert same["domains"]["all"]["same_blocks"] == 4
+    assert same["domains"]["all"]["same_verdict"] == 1
+    assert same["domains"]["all"]["correlation"] == pytest.approx(1)
     assert same["mementos"] == []
     figures = [f for domain in same["domains"].values() for f in domain["figures"].values()]
     assert {f["difference"] for f in figures} == {0}
@@ -93,12 +97,57 @@ def test_the_biggest_differences_come_first_with_their_texts(tmp_path):
     assert found(a, b, "--top", 1)["mementos"] == pairs[:1]
 
 
+def judged(points: dict[str, int], *missing: str) -> dict[str, Any]:
+    """A memento of one round with the points of a rubric."""
+    one = memento("It is 42.", [sum(points.values())])
+    (kept,) = one["rounds"]
+    return {**one, "rounds": [{**kept, "rubric": points, "missing": list(missing)}]}
+
+
+def test_runs_are_compared_criterion_by_criterion(tmp_path):
+    full = Verdict.most_points()
+    less = {**full, "formulas": 1, "validation": 0}
+    a = run_of(tmp_path / "a", row("t0", mementos=[judged(full), judged(full)]))
+    b = run_of(tmp_path / "b", row("t0", mementos=[judged(full), judged(less, "a = b", "why")]))
+    compared = found(a, b)
+    figures = compared["domains"]["all"]["figures"]
+    assert figures["points_formulas"] == {"a": 3, "b": 2, "difference": -1}
+    assert figures["points_validation"] == {"a": 1, "b": 0.5, "difference": -0.5}
+    assert figures["points_values"]["difference"] == 0
+    (pair,) = compared["mementos"]
+    assert (pair["points"], pair["missing"]) == ([full, less], [[], ["a = b", "why"]])
+    shown = told(a, b).stdout
+    for piece in (
+        "both: It is 42.",
+        "points: formulas 3 and 1, validation 1 and 0",
+        "missing by B: a = b; why",
+    ):
+        assert piece in shown
+
+
+def test_agreement_is_counted_over_blocks_of_the_same_span(tmp_path):
+    a = run_of(tmp_path / "a", pair("t0", 9, 9), pair("t1", 9, 2), pair("t2", 9, 9, domain="code"))
+    b = run_of(tmp_path / "b", pair("t0", 8, 7), pair("t1", 9, 3), pair("t2", 9, 9, domain="code"))
+    domains = found(a, b)["domains"]
+    assert {name: domain["same_verdict"] for name, domain in domains.items()} == {
+        "all": pytest.approx(5 / 6),
+        "math": 0.75,
+        "code": 1,
+    }
+    correlation = np.corrcoef([9, 9, 9, 2], [8, 7, 9, 3])[0, 1]
+    assert domains["math"]["correlation"] == pytest.approx(correlation)
+    assert domains["code"]["correlation"] is None, "all have the same points"
+    assert f"both pass or neither for 75.0%, points correlate by {correlation:.2f}" in told(a, b).stdout
+
+
 def test_blocks_of_another_span_are_no_pair(tmp_path):
     whole = [[sentence for block in BLOCKS for sentence in block]]
     b = run_of(tmp_path / "b", row("t0", whole, [memento("It is 42.", [1])]))
     compared = found(run_of(tmp_path / "a", pair("t0", 9, 9)), b)
     assert compared["traces"]["both"] == 1
-    assert (compared["same_blocks"], compared["mementos"]) == (0, [])
+    everything = compared["domains"]["all"]
+    assert (everything["same_blocks"], compared["mementos"]) == (0, [])
+    assert (everything["same_verdict"], everything["correlation"]) == (None, None)
 
 
 def test_people_see_both_runs_and_no_markup_is_obeyed(tmp_path):

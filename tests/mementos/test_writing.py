@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -64,6 +65,33 @@ def written(model: Writer, **config: Any) -> ShardResult:
         return await write_mementos_shard(table, settings, "cl100k_base", asking, lambda: None)
 
     return asyncio.run(write())
+
+
+class Critic(Writer):
+    """Finds formulas and checks missing in the first round of each memento."""
+
+    async def ask(self, request: Request) -> Reply:
+        reply = await super().ask(request)
+        if isinstance(reply.value, Verdict) and "round 0" in request.label:
+            return replace(reply, value=reply.value.model_copy(update={"formulas": 1, "validation": 0}))
+        return reply
+
+
+def test_points_of_first_rounds_and_of_kept_ones_are_added_up_by_criterion():
+    counters = written(Critic()).counters
+    assert (counters["judged.first_round"], counters["judged.kept"]) == (2, 2)
+    first, kept = (
+        {name: counters[f"points.{which}.{name}"] for name in FULL_MARKS.points}
+        for which in ("first_round", "kept")
+    )
+    assert kept == {name: 2 * points for name, points in FULL_MARKS.points.items()}
+    assert first == {**kept, "formulas": 2, "validation": 0}
+
+
+def test_a_round_that_no_judge_saw_adds_no_points():
+    counters = written(Writer(memento=BLOCKS[0] * 2), max_rounds=1).counters
+    assert counters["judged.first_round"] == counters["judged.kept"] == 0
+    assert not [name for name in counters if name.startswith("points.")]
 
 
 def test_every_block_gets_a_memento_with_its_rounds():
