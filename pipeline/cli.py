@@ -10,6 +10,7 @@ from pipeline.commands.doctor import doctor
 from pipeline.commands.inspect import inspect
 from pipeline.commands.plan import plan
 from pipeline.commands.publish import publish
+from pipeline.commands.recheck import recheck
 from pipeline.commands.select import select
 from pipeline.commands.serve import serve
 from pipeline.commands.ui import ui
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="rich",
 )
-for command in (build, select, plan, doctor, inspect, compare, publish, deploy, serve, ui):
+for command in (build, select, plan, doctor, inspect, compare, recheck, publish, deploy, serve, ui):
     app.command()(with_plain_errors(command))
 
 

@@ -105,12 +105,12 @@ def _work(
             return asyncio.run(ask(None)), {}
         if served is None:
             raise ValueError(f"stage {stage.name} needs a model, and none is served")
-        return asyncio.run(_until_stopped(run, _with_model(stage, shard, run, build, served, ask)))
+        return asyncio.run(until_stopped(run, with_model(stage, shard, run, build, served, ask)))
     finally:
         progress.finish()
 
 
-async def _with_model(
+async def with_model(
     stage: Stage,
     shard: int,
     run: RunFolder,
@@ -118,6 +118,7 @@ async def _with_model(
     served: Served,
     ask: Callable[[Asking], Awaitable[ShardResult]],
 ) -> tuple[ShardResult, dict[str, Usage]]:
+    """What `ask` makes of a shard with a model at hand, and what that took; `run` keeps the replies."""
     with ReplyCache(run.replies(stage.name, shard)) as cache:
         async with Client(build.llm, served.endpoints, served.model, cache) as client:
             asking = Asking(
@@ -131,7 +132,7 @@ async def _with_model(
             return await ask(asking), client.usage
 
 
-async def _until_stopped(run: RunFolder, work: Awaitable[T]) -> T:
+async def until_stopped(run: RunFolder, work: Awaitable[T]) -> T:
     """The result of `work`, given up as soon as the run is told to stop."""
     task = asyncio.ensure_future(work)
     while not task.done():

@@ -89,6 +89,10 @@ class RunFolder:
         return self.root / "run.json"
 
     @property
+    def config_file(self) -> Path:
+        return self.root / "config.json"
+
+    @property
     def step_file(self) -> Path:
         return self.root / "progress" / "step.txt"
 

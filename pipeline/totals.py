@@ -100,7 +100,7 @@ def read_totals(run: RunFolder, build: BuildConfig, shards: int, *, seconds: flo
         passed=mementos["passed"],
         points={which: _mean_points(mementos, which) for which in ("first_round", "kept")},
         usage={purpose: dict(used) for purpose, used in usage.items()},
-        cost=_cost(build, usage),
+        cost=cost_of(build, usage),
         seconds=round(seconds, 3),
         stages=by_stage,
     )
@@ -139,7 +139,8 @@ def _added(counts: Any) -> dict[str, int]:
     return dict(added)
 
 
-def _cost(build: BuildConfig, usage: dict[str, Counter[str]]) -> float | None:
+def cost_of(build: BuildConfig, usage: dict[str, Counter[str]]) -> float | None:
+    """Price of the tokens of all purposes, paid now or before; None where no price is configured."""
     prompt = build.llm.price_per_million_prompt_tokens
     completion = build.llm.price_per_million_completion_tokens
     if prompt is None or completion is None:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -99,7 +100,7 @@ def summary(totals: dict[str, Any]) -> Table:
             f"({totals['block_tokens']:,} → {totals['memento_tokens']:,} tokens)",
         )
     for purpose, used in totals["usage"].items():
-        table.add_row(f"asked to {purpose}", _usage(used))
+        table.add_row(f"asked to {purpose}", usage_text(used))
     if totals["cost"] is not None:
         table.add_row("cost", f"{totals['cost']:,.2f}")
     table.add_row("time", f"{totals['seconds']:,.0f} s")
@@ -111,7 +112,8 @@ def _passed(totals: dict[str, Any]) -> str:
     return f" ({totals['passed_first_round']:,} passed in the first round, {totals['passed']:,} in any)"
 
 
-def _usage(used: dict[str, int]) -> str:
+def usage_text(used: Mapping[str, int]) -> str:
+    """Requests and tokens of one purpose, in words."""
     text = (
         f"{used['requests']:,} requests, {used['prompt_tokens']:,} prompt tokens "
         f"({used['cached_tokens']:,} cached), {used['completion_tokens']:,} generated"

@@ -11,13 +11,14 @@ from pipeline.commands import options
 from pipeline.commands.console import output
 from pipeline.config import MementosConfig
 from pipeline.inspect import find_run
+from pipeline.store import RunFolder
 
 _RUNS = Path("data/runs")
 
 
 def compare(
     run_a: Annotated[str, typer.Argument(help="A run folder, or its name under data/runs.")],
-    run_b: Annotated[str, typer.Argument(help="The run to compare it with.")],
+    run_b: Annotated[str, typer.Argument(help="The run, or recheck of a run, to compare it with.")],
     top: Annotated[int, typer.Option("--top", "-n", min=0, help="Most mementos to show.")] = 5,
     threshold: Annotated[
         int, typer.Option(min=0, max=10, help="Judge's points that pass, for both runs.")
@@ -40,7 +41,7 @@ def compare(
     from pipeline.compare import as_json as comparison_as_json
     from pipeline.compare import compare_runs, tables
 
-    before, after = find_run(run_a, _RUNS), find_run(run_b, _RUNS)
+    before, after = _found(run_a), _found(run_b)
     found = compare_runs(before, after, threshold=threshold, top=top)
     if as_json:
         told = {"a": str(before.root), "b": str(after.root), "threshold": threshold}
@@ -48,3 +49,11 @@ def compare(
         print()
     else:
         output().print(tables(found))
+
+
+def _found(name: str) -> RunFolder:
+    """The recheck or the run in a folder of that path, or of that name under data/runs. Raises NotThere."""
+    from pipeline.recheck.folder import is_recheck
+
+    rechecks = (RunFolder(root) for root in (Path(name), _RUNS / name))
+    return next(filter(is_recheck, rechecks), None) or find_run(name, _RUNS)

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
 
-from pipeline.inspect.traces import shards, stages_reached
-from pipeline.stages import STAGES
+from pipeline.inspect.traces import finished_shards
+from pipeline.recheck.folder import RECHECK_NAME, is_recheck, rechecked_shards
+from pipeline.records.records import RECORDS
 from pipeline.store import RunFolder
 from schemas.replies import Verdict
 
 CRITERIA = tuple(Verdict.most_points())
-_RECORDS = STAGES[-1].name
 # No texts: they are most of a shard's bytes and needed for a few mementos only.
 _COLUMNS = [
     "trace_id",
@@ -64,9 +65,13 @@ def mementos_of(run: RunFolder) -> pl.DataFrame:
     """One row per memento of the finished traces, without its text.
 
     start, end: the block's characters in the reasoning; block: its number; checks: those the kept memento
-    does not pass; a column of points for each of CRITERIA. Some 150 bytes stay in memory per memento.
+    does not pass; a column of points for each of CRITERIA. A recheck has judged kept rounds only: first_score
+    and rounds are null. Some 150 bytes stay in memory per memento.
     """
-    return pl.concat([_EMPTY, *(_of_shard(run, shard) for shard in _finished(run))])
+    table = pl.concat([_EMPTY, *map(_of_shard, _finished(run))])
+    if is_recheck(run):
+        return table.with_columns(pl.lit(None, pl.Int64).alias(name) for name in ("first_score", "rounds"))
+    return table
 
 
 def same_blocks(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
@@ -109,13 +114,16 @@ def _pair(row: dict[str, Any], old: "_Story", new: "_Story") -> Pair:
     )
 
 
-def _finished(run: RunFolder) -> Iterator[int]:
-    """Shards whose records follow from the stages before; what an older config left does not count."""
-    return (shard for shard in shards(run) if _RECORDS in stages_reached(run, shard))
+def _finished(run: RunFolder) -> Iterator[Path]:
+    """The files with the finished mementos of a run, or of a recheck."""
+    if is_recheck(run):
+        yield from (run.shard(RECHECK_NAME, shard) for shard in rechecked_shards(run))
+    else:
+        yield from (run.shard(RECORDS.name, shard) for shard in finished_shards(run))
 
 
-def _of_shard(run: RunFolder, shard: int) -> pl.DataFrame:
-    with pq.ParquetFile(run.shard(_RECORDS, shard)) as file:
+def _of_shard(path: Path) -> pl.DataFrame:
+    with pq.ParquetFile(path) as file:
         records = pl.from_arrow(file.read(columns=_COLUMNS))
     assert isinstance(records, pl.DataFrame)
     ends = pl.col("sentence_ends").list.gather(pl.col("block_ends") - 1)
@@ -149,8 +157,7 @@ class _Story:
 def _stories(run: RunFolder, ids: set[str]) -> dict[str, _Story]:
     columns = ["trace_id", "reasoning", "mementos"]
     found = {}
-    for shard in _finished(run) if ids else ():
-        path = run.shard(_RECORDS, shard)
+    for path in _finished(run) if ids else ():
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=256, columns=columns):
                 for number, trace_id in enumerate(batch["trace_id"].to_pylist()):

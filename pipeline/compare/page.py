@@ -47,10 +47,11 @@ def as_json(found: Comparison) -> dict[str, Any]:
 def tables(found: Comparison) -> Group:
     """The comparison for a person."""
     counts = f"{_traces(found.both)} in both, {found.only[0]:,} only in A, {found.only[1]:,} only in B"
+    pairs = "mementos of the same block that differ most:" if found.pairs else ""
     return Group(
         Text(counts),
         *(part for domain in found.domains for part in (_domain(domain), _agreement(domain))),
-        Text(f"the {len(found.pairs)} mementos of the same block that differ most:", style="bold"),
+        Text(pairs, style="bold"),
         *(_pair(pair) for pair in found.pairs),
     )
 

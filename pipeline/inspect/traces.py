@@ -85,6 +85,11 @@ def shards(run: RunFolder) -> Iterator[int]:
         yield shard
 
 
+def finished_shards(run: RunFolder) -> Iterator[int]:
+    """Shards whose records follow from the stages before; what an older config left does not count."""
+    return (shard for shard in shards(run) if _LAST in stages_reached(run, shard))
+
+
 def stages_reached(run: RunFolder, shard: int) -> list[str]:
     """Stages whose result for the shard follows from the one before; what an older run left beyond is not."""
     reached = [INGEST]

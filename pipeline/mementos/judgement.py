@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from schemas.replies import Verdict
 
@@ -21,6 +21,15 @@ class Judgement:
     def total(self) -> int:
         """Points of 10."""
         return sum(self.points.values())
+
+    def as_row(self) -> dict[str, Any]:
+        """Its fields in schemas.tables.ROUND."""
+        return {
+            "score": self.total,
+            "rubric": self.points,
+            "missing": self.missing,
+            "verdict_totals": self.verdict_totals,
+        }
 
     @property
     def shortfalls(self) -> list[tuple[str, int, int]]:

@@ -43,12 +43,12 @@ class Round:
         return {
             "text": self.text,
             "tokens": self.tokens,
-            "score": self.verdict.total if self.verdict else None,
-            "rubric": self.verdict.points if self.verdict else None,
-            "missing": self.verdict.missing if self.verdict else [],
-            "verdict_totals": self.verdict.verdict_totals if self.verdict else [],
+            **(self.verdict.as_row() if self.verdict else _NOT_JUDGED),
             "checks": [f.check for f in self.findings],
         }
+
+
+_NOT_JUDGED: dict[str, Any] = {"score": None, "rubric": None, "missing": [], "verdict_totals": []}
 
 
 async def write_memento(

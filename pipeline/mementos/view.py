@@ -7,6 +7,8 @@ from pipeline.config import MementosConfig
 from pipeline.llm.window import first_shown, shown_tokens
 from pipeline.pieces import offsets
 
+# What stands between the mementos of earlier blocks, where these are shown.
+MEMENTO_END = "\n\n"
 _WORDS_OF_BLOCK_START = 12
 
 

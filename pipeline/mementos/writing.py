@@ -10,7 +10,7 @@ from pipeline.config import BuildConfig, MementosConfig
 from pipeline.llm.asking import Asking, or_failed, together, what_replies_depend_on
 from pipeline.llm.templates import load_prompts
 from pipeline.mementos.refine import Round, best_round, write_memento
-from pipeline.mementos.view import BlockView
+from pipeline.mementos.view import MEMENTO_END, BlockView
 from pipeline.outcomes import Done, Outcome, Rejected, RejectReason, ShardResult, collect
 from pipeline.pieces import block_texts
 from pipeline.segmentation.tokens import token_counter
@@ -102,7 +102,7 @@ async def _write_trace(
             if not kept.valid:
                 # The trace is rejected for it; the blocks after it would be paid for in vain.
                 break
-            texts.append(kept.text + "\n\n")
+            texts.append(kept.text + MEMENTO_END)
             tokens.append(kept.tokens)
     else:
         trace = config.context == "trace"

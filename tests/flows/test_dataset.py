@@ -113,6 +113,19 @@ def test_building_twice_does_nothing_twice(build, tmp_path):
     assert {**second, "seconds": 0} == {**first, "seconds": 0}
 
 
+def test_a_finished_build_is_judged_again_by_the_config_it_was_built_with(build, prefect_server, tmp_path):
+    with StubLlm() as stub:
+        told = totals(build(stub.endpoint, SAMPLE, mementos__context="block", select__limit=4))
+        command = [sys.executable, "-m", "pipeline", "recheck", str(tmp_path / "run"), "--json"]
+        environment = prefect_server.environment
+        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    again = totals(done)
+    assert again["judged"]["done"] == told["done"] == 4
+    everything = again["domains"]["all"]
+    assert everything["same_verdict"] == everything["correlation"] == pytest.approx(1)
+    assert everything["figures"]["points_formulas"]["b"] == pytest.approx(told["points"]["kept"]["formulas"])
+
+
 def test_a_grown_source_adds_its_new_traces_and_releases_the_next_tag(build, tmp_path, monkeypatch):
     rows = sample_rows()
     with StubLlm() as stub, Hub() as hub:

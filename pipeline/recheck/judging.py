@@ -1,0 +1,108 @@
+"""The stage that judges kept mementos again: their texts stay, their points are new."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.config import BuildConfig, MementosConfig
+from pipeline.llm.asking import Asking, or_failed, together, what_replies_depend_on
+from pipeline.llm.templates import load_prompts
+from pipeline.mementos.judge import judge
+from pipeline.mementos.judgement import Judgement
+from pipeline.mementos.view import MEMENTO_END, BlockView
+from pipeline.outcomes import Done, Outcome, ShardResult, collect
+from pipeline.pieces import block_texts
+from pipeline.recheck.folder import RECHECK_NAME
+from pipeline.stage import Stage
+from schemas.tables import MEMENTOS
+
+
+def _depends_on(build: BuildConfig) -> Any:
+    return {
+        **build.mementos.model_dump(
+            mode="json", include={"context", "context_tokens", "max_tokens", "judges"}
+        ),
+        "llm": what_replies_depend_on(build.llm),
+        "prompts": load_prompts().digest("judge"),
+    }
+
+
+RECHECK = Stage(
+    name=RECHECK_NAME,
+    verb="judge mementos again",
+    reads=(
+        "trace_id",
+        "origin",
+        "problem",
+        "reasoning",
+        "sentence_ends",
+        "block_ends",
+        "block_tokens",
+        "mementos",
+    ),
+    adds=MEMENTOS,
+    config=_depends_on,
+    version=1,
+    asks=lambda build: True,
+    prompts=lambda build: load_prompts().labels("judge"),
+)
+
+
+async def recheck_shard(
+    rows: pa.Table, config: MementosConfig, asking: Asking, on_trace: Callable[[], None]
+) -> ShardResult:
+    """The rows with new points: each memento keeps its text and checks, and has the one round that was kept.
+
+    rows: of the records stage. Counters as the mementos stage has them, of kept rounds only: "mementos",
+    "judged.kept", "points.kept.<criterion>".
+    """
+    counters: Counter[str] = Counter()
+
+    async def judge_again(rank: int, row: dict[str, Any]) -> Outcome:
+        outcome = await or_failed(_judge_trace(rank, row, config, asking, counters))
+        on_trace()
+        asking.failures.saw(outcome)
+        return outcome
+
+    numbered = enumerate(rows.select(RECHECK.reads).to_pylist())
+    outcomes = await together(judge_again(*row) for row in numbered)
+    return collect(RECHECK.name, rows.drop_columns(["mementos", "response"]), MEMENTOS, outcomes, counters)
+
+
+async def _judge_trace(
+    rank: int, row: dict[str, Any], config: MementosConfig, asking: Asking, counters: Counter[str]
+) -> Outcome:
+    mementos = row["mementos"]
+    judgements = await together(
+        # By the number of the round that was kept: the same judge is asked what it was asked then.
+        judge(view, memento["text"], memento["best_round"], config, asking)
+        for view, memento in zip(_views(rank, row, config), mementos, strict=True)
+    )
+    counters["mementos"] += len(mementos)
+    for judgement in judgements:
+        counters["judged.kept"] += 1
+        counters.update({f"points.kept.{name}": n for name, n in judgement.points.items()})
+    return Done({"mementos": [_rejudged(*pair) for pair in zip(mementos, judgements, strict=True)]})
+
+
+def _views(rank: int, row: dict[str, Any], config: MementosConfig) -> list[BlockView]:
+    """What is shown of each block, as when its memento was written."""
+    blocks = block_texts(row["reasoning"], row["sentence_ends"], row["block_ends"])
+    before: list[str] = []
+    sizes: list[int] = []
+    if config.context == "trace":
+        before, sizes = blocks, row["block_tokens"]
+    elif config.context == "mementos":
+        before = [memento["text"] + MEMENTO_END for memento in row["mementos"]]
+        sizes = [memento["tokens"] for memento in row["mementos"]]
+    return [
+        BlockView(rank, row["trace_id"], n, row["problem"], before[:n], sizes[:n], block, tokens)
+        for n, (block, tokens) in enumerate(zip(blocks, row["block_tokens"], strict=True))
+    ]
+
+
+def _rejudged(memento: dict[str, Any], judgement: Judgement) -> dict[str, Any]:
+    kept = memento["rounds"][memento["best_round"]] | judgement.as_row()
+    return {**memento, "score": judgement.total, "best_round": 0, "rounds": [kept]}
