@@ -117,6 +117,17 @@ def _heading(case: Case) -> list[str]:
     ][:1]
 
 
+def _markup(case: Case) -> list[str]:
+    text = _FENCED.sub("", case.memento)
+    # What the block itself has is copied, as it should be.
+    lists, others = (
+        [line.strip() for line in pattern.findall(text) if line.strip() not in case.block]
+        for pattern in (_ITEM, _TABLE_OR_HTML)
+    )
+    found = others + (lists if len(lists) > 1 else [])
+    return [f"write plain sentences instead of a list, a table or HTML ({found[0][:60]!r})"] if found else []
+
+
 def _about_the_text(case: Case) -> list[str]:
     for found in _ABOUT.finditer(case.memento):
         # What the block itself speaks of ("this segment AB", "the model") is its subject.
@@ -142,6 +153,7 @@ MEMENTO_CHECKS = (
     Check("heading", Severity.FEEDBACK, _heading),
     Check("about_the_text", Severity.FEEDBACK, _about_the_text),
     Check("planning", Severity.NOTE, _planning),
+    Check("markup", Severity.NOTE, _markup),
 )
 
 _SHOWN = 5
@@ -152,6 +164,11 @@ _PLACEHOLDER = re.compile(
 )
 _FENCED = re.compile(r"(?s)```.*?(?:```|\Z)")
 _HEADING = re.compile(r"(?m)^ {0,3}(?:#{1,6} +\S.*|\*\*[^*\n]+\*\*:?[ \t]*)$")
+_ITEM = re.compile(r"(?m)^[ \t]*(?:[-*+•]|[0-9]{1,2}[.)])[ \t]+\S.*$")
+# Tags without attributes that nobody means as mathematics: a<b>c is a comparison.
+_TABLE_OR_HTML = re.compile(
+    r"(?m)^[ \t]*\|.*\|[ \t]*$|</?(?:br|em|strong|[uo]l|li|div|span|table|tr|t[dh]|su[bp])[ ]?/?>"
+)
 _TEXT = r"(?:block|memento|summary|reasoning|passage|excerpt|section|segment|text|trace)"
 _ABOUT = re.compile(
     rf"(?i)\b(?:(?:this|the (?:above|current|given|preceding|previous|provided)) {_TEXT}"

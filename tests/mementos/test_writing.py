@@ -3,6 +3,7 @@ from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from pipeline.config import MementosConfig
 from pipeline.llm.asking import Asking
@@ -11,8 +12,10 @@ from pipeline.llm.slots import Slots
 from pipeline.llm.templates import load_prompts
 from pipeline.mementos.writing import write_mementos_shard
 from pipeline.outcomes import ShardResult
+from pipeline.records.checks import Severity
 from schemas.replies import Verdict
 from schemas.tables import MEMENTOS
+from tests.records.test_checks import BLOCK, EXAMPLES, PROBLEM
 
 BLOCKS = (
     "First the apples: 12 of them, counted twice and found to be right. " * 5,
@@ -57,10 +60,10 @@ def row() -> dict[str, Any]:
     }
 
 
-def written(model: Writer, **config: Any) -> ShardResult:
+def written(model: Writer, trace: dict[str, Any] | None = None, **config: Any) -> ShardResult:
     async def write() -> ShardResult:
         asking = Asking(model, load_prompts(), None, 0, Slots(4))
-        table = pa.Table.from_pylist([row()])
+        table = pa.Table.from_pylist([trace or row()])
         settings = MementosConfig(**config)
         return await write_mementos_shard(table, settings, "cl100k_base", asking, lambda: None)
 
@@ -130,6 +133,17 @@ def test_a_block_without_a_valid_memento_rejects_its_trace_and_all_is_counted():
     assert result.rejected.column("reason").to_pylist() == ["no_valid_memento"]
     assert "block 0" in result.rejected.column("detail").to_pylist()[0]
     assert (result.counters["mementos"], result.counters["rounds"]) == (2, 4)
+
+
+@pytest.mark.parametrize(("check", "severity", "bad"), [example[:3] for example in EXAMPLES])
+def test_what_a_check_finds_is_counted_and_named_in_its_round(check: str, severity: Severity, bad: str):
+    checked = {**row(), "problem": PROBLEM, "reasoning": BLOCK, "sentence_ends": [len(BLOCK)]}
+    result = written(Writer(memento=bad), {**checked, "block_ends": [1], "block_tokens": [80]}, max_rounds=1)
+    assert result.counters[f"check.{check}"] == 1
+    if severity is not Severity.REJECT:
+        ((memento,),) = result.done.column("mementos").to_pylist()
+        assert memento["rounds"][0]["checks"] == [check]
+        assert result.counters["passed"] == (severity is Severity.NOTE)
 
 
 def test_no_block_after_a_hopeless_one_is_paid_for():

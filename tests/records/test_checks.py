@@ -63,6 +63,11 @@ EXAMPLES = [
     ),
     ("about_the_text", Severity.FEEDBACK, "Here is the summary: " + GOOD, GOOD, "begin with the result"),
     ("about_the_text", Severity.FEEDBACK, "Summary: " + GOOD, "Sum: " + GOOD, "instead of 'Summary:"),
+    ("markup", Severity.NOTE, f"- a = 4\n- b\n{GOOD}", f"- a = 4\n{GOOD}", "('- a = 4')"),
+    ("markup", Severity.NOTE, f"1. a = 4\n2) b\n{GOOD}", f"1 a\n2 b\n{GOOD}", "('1. a"),
+    ("markup", Severity.NOTE, f"| x | y |\n{GOOD}", f"|x| is |y|, so\n{GOOD}", "('| x | y |')"),
+    ("markup", Severity.NOTE, f"a<br>{GOOD}", f"a<b>c and x <sub y {GOOD}", "('<br>')"),
+    ("markup", Severity.NOTE, f"* a\n* b\n{GOOD}", f"```\n* a\n* b\n```\n{GOOD}", "('* a')"),
     ("planning", Severity.NOTE, GOOD + " Let me check.", GOOD + " Next: check.", "('Let me')"),
 ]
 
@@ -99,6 +104,7 @@ def test_every_check_has_an_example() -> None:
         ("The segment AB: this segment has length 5.", "Consider the segment AB of length 5."),
         ("The block slides; the block stops.", "A block of mass 2 slides down."),
         ("# count the ones\nn & 1", "# count the ones\nwe use n & 1"),
+        ("| a | b |\n- x\n- y", "The table:\n| a | b |\n- x\n  - y"),
     ],
 )
 def test_what_the_block_itself_speaks_of_is_its_subject(memento: str, block: str) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.records import RECORDS, parse, records_shard
-from pipeline.records.record_checks import Record, check_record, check_response
+from pipeline.records.record_checks import RECORD_CHECKS, Record, check_record, check_response
 from tests.records.rows import MEMENTOS, memento, row, table
 
 
@@ -74,6 +74,10 @@ def test_a_row_with_a_fault_is_rejected_by_the_name_of_the_check(
     assert rejected["detail"].startswith(f"{check}: ")
     assert detail in rejected["detail"]
     assert result.counters[f"check.{check}"] == 1
+
+
+def test_every_check_of_a_record_has_an_example() -> None:
+    assert {check.name for check in RECORD_CHECKS} == {name for name, _, _ in FAULTS}
 
 
 def test_findings_of_the_round_that_was_kept_are_counted() -> None:
