@@ -1,11 +1,12 @@
 """Files that are whole or not there: written beside their place, synced, then renamed."""
 
+import errno
 import hashlib
 import json
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,48 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 
+class WriteError(Exception):
+    """A file cannot be written, today or ever; the message says which, why and what to do."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raises WriteError where the body finds the disk of `path` full or not writable; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL and error.errno not in _NOT_WRITABLE:
+            raise
+        remedy = "free space" if error.errno in _FULL else "make the folder writable"
+        raise WriteError(
+            f"{path}: {os.strerror(error.errno)}\n"
+            f"  {remedy}, then run the same command again: what is done is kept"
+        ) from error
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; what is written there takes the place of `path` at the end.
 
     Nothing is left behind where the body raises. A reader sees the old file or the new one, never a part.
+    Raises WriteError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Threads here, and machines on shared storage, may write the same file at once.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
-        sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            sync(temporary)
+            temporary.replace(path)
+            sync(path.parent)
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
 
 
 def write_table(table: pa.Table, path: Path) -> None:

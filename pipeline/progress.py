@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from pipeline.config import BuildConfig
+from pipeline.files import writing
 from pipeline.stages import INGEST, STAGES, config_digests, current_manifest, stage_named
 from pipeline.store import Manifest, RunFolder
 
@@ -35,10 +36,11 @@ class ShardProgress:
 
     def _write(self) -> None:
         path = self.run.progress(self.stage, self.shard)
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps({"done": self.done}))
-        temporary.replace(path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps({"done": self.done}))
+            temporary.replace(path)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.files import file_digest, replacing, value_digest, write_json, write_table
+from pipeline.files import file_digest, replacing, value_digest, write_json, write_table, writing
 from pipeline.llm.model import Usage
 from pipeline.outcomes import ShardResult
 
@@ -182,18 +182,23 @@ class RunFolder:
                         path(stage, number).unlink(missing_ok=True)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Holds the run folder for this process; a second run on it is refused."""
-        self.root.mkdir(parents=True, exist_ok=True)
+    def lock(self, *, otherwise: str = ", or name another with --run-dir") -> Iterator[None]:
+        """Holds the run folder for this process; a second run on it is refused.
+
+        otherwise: what can be done besides waiting, for the message. Raises StoreError, WriteError.
+        """
         path = self.root / "lock"
-        with path.open("a+") as file:
+        with writing(path):
+            self.root.mkdir(parents=True, exist_ok=True)
+            opened = path.open("a+")
+        with opened as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 file.seek(0)
                 raise StoreError(
                     f"{self.root}: another run (process {file.read().strip() or 'unknown'}) is working on "
-                    "this folder; wait for it, or name another with --run-dir"
+                    f"this folder; wait for it{otherwise}"
                 ) from error
             # What a killed run was writing; nobody else writes here now.
             for leftover in self.root.glob("**/.*.tmp"):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import BuildConfig
-from pipeline.files import file_digest, sync, value_digest, write_json
+from pipeline.files import file_digest, sync, value_digest, write_json, writing
 from pipeline.publish.card import CardFacts, card_settings, write_card
 from pipeline.publish.rows import CONFIGURATIONS, Configuration, Made
 from pipeline.publish.shards import write_files
@@ -61,7 +61,8 @@ def publish(
         return _published(run, record, changed=False)
     _remove_leftovers(run)
     unfinished = run.root / f".publish.{os.getpid()}.new"
-    rows = _write_folder(run, shards, config, made, unfinished)
+    with writing(unfinished):
+        rows = _write_folder(run, shards, config, made, unfinished)
     # Only what is on the disk may be recorded as being there.
     for path in (*unfinished.rglob("*"), unfinished):
         sync(path)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config import BuildConfig
 from pipeline.failing import FailureWatch, lost_traces
-from pipeline.files import value_digest
+from pipeline.files import value_digest, writing
 from pipeline.inspect.traces import finished_shards
 from pipeline.llm.asking import Asking
 from pipeline.llm.serving import Served, Starting, model_name, starting
@@ -51,7 +51,7 @@ def recheck(
     traces done, in total). Raises StoreError where nothing is finished or another process has the run;
     EndpointRefused, EndpointUnavailable, EngineError, TooManyFailures where the model does not judge.
     """
-    with run.lock():
+    with run.lock(otherwise=""):
         chosen = _chosen(run, limit)
         config = config_digest(RECHECK.config(build))
         folder = recheck_folder(run, model_name(build.llm), config)
@@ -106,8 +106,9 @@ class _Work:
         if not left:
             return
         home = rechecks_of(self.run)
-        home.root.mkdir(exist_ok=True)
-        allow_start(home)
+        with writing(home.root):
+            home.root.mkdir(exist_ok=True)
+            allow_start(home)
         with starting(self.build.llm, self.folder.root / "engine.log", self.tell) as model:
             served = model.ready()
             with ThreadPoolExecutor(self.build.shards_at_once) as pool:
