@@ -195,9 +195,14 @@ class LlmConfig(Section):
         tuple[Annotated[str, Field(pattern=r"^https?://[^\s@]+$")], ...],
         Field(description="OpenAI-compatible base URLs ending in /v1; empty starts a vLLM server."),
     ] = ()
-    api_key_env: Annotated[str, Field(description="Environment variable that holds the endpoints' key.")] = (
-        "OPENAI_API_KEY"
-    )
+    api_key_env: Annotated[
+        # A key itself, which many write here by mistake, would end up in every record of the run.
+        str,
+        Field(
+            pattern=r"^[A-Z_][A-Z0-9_]*$",
+            description="Name of the environment variable, in capitals, that holds the endpoints' key.",
+        ),
+    ] = "OPENAI_API_KEY"
     max_in_flight: Annotated[int, Field(ge=1, description="Requests that one shard keeps open at once.")] = 24
     constraints: Annotated[
         Literal["auto", "structured_outputs", "response_format", "none"],

@@ -80,12 +80,17 @@ def _messages(file: str, error: ValidationError, overridden: Sequence[str]) -> I
         elif mistake["type"] == "missing":
             yield f"{where}: key '{key}' is missing"
         else:
-            found = _CREDENTIALS.sub("//…@", repr(mistake["input"]))
-            yield f"{where}: {key}: {mistake['msg']} (found {found})"
+            yield f"{where}: {key}: {mistake['msg']}{_found(key, mistake['input'])}"
 
 
-# An address with name and password in it is refused, and told without them.
-_CREDENTIALS = re.compile(r"//[^/\s]*@")
+def _found(key: str, value: Any) -> str:
+    if key == "llm.api_key_env":
+        return " (not shown: it may be the key itself)"
+    return f" (found {_CREDENTIALS.sub('//…@', repr(value))})"
+
+
+# An address with name and password in it is refused, and told without them, whatever is in the password.
+_CREDENTIALS = re.compile(r"//.*@", re.DOTALL)
 
 
 def known_keys(model: type[BaseModel], prefix: str = "") -> Iterable[str]:

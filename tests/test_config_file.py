@@ -103,6 +103,24 @@ def test_what_would_fail_in_the_middle_of_a_run_is_refused_before_it(config, ove
         load_config(config, [override])
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "llm.endpoints=['http://me:hunter2@host/v1']",
+        "llm.endpoints=['http://me:a/b-hunter2@host/v1']",
+        "llm.endpoints=['http://me:a hunter2@x@host/v1']",
+        "llm.endpoints=http://me:hunter2@host/v1",
+        "llm.api_key_env=sk-hunter2",
+        "llm.api_key_env=hf_hunter2",
+    ],
+)
+def test_a_secret_in_the_config_is_refused_and_not_repeated(config, override):
+    with pytest.raises(ConfigError) as refused:
+        load_config(config, [override])
+    assert "hunter2" not in str(refused.value)
+    assert str(refused.value).startswith("command line: llm.")
+
+
 def test_every_key_is_described():
     missing = [
         key

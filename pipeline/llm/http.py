@@ -2,6 +2,7 @@
 
 import json
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -75,13 +76,14 @@ async def _content(response: aiohttp.ClientResponse) -> Any:
 
 def _said(content: bytes, response: aiohttp.ClientResponse) -> str:
     """Code and message of an error's body, or what HTTP calls it."""
-    try:
+    body: Any = None
+    with suppress(ValueError):
         body = json.loads(content)
-    except ValueError:
-        body = {}
+    # Google wraps the error in a list; FastAPI says `detail`.
+    body = body[0] if isinstance(body, list) and body else body
     body = body if isinstance(body, dict) else {}
     inner = body.get("error", body)
     inner = inner if isinstance(inner, dict) else {"message": inner}
-    parts = [str(inner[name]) for name in ("code", "message") if inner.get(name)]
+    parts = [str(inner[name]) for name in ("code", "message", "detail") if inner.get(name)]
     code_is_status = parts and parts[0] == str(response.status)
     return ": ".join(parts[1:] if code_is_status else parts) or response.reason or "no reason given"

@@ -18,9 +18,13 @@ CONTEXT = re.compile(
     re.IGNORECASE,
 )
 UNSUPPORTED = re.compile(
-    r"unsupported|not supported|does not support|not allowed|unknown|unrecognized|invalid schema"
+    r"unsupported|not supported|does not support|not allowed|unknown|unrecognized|invalid schema|unavailable"
     r"|extra (inputs|fields)|not permitted",
     re.IGNORECASE,
+)
+# Google's way to say 401 is a 400.
+WRONG_KEY = re.compile(
+    r"api.?key (is )?(not valid|invalid|expired)|(invalid|incorrect) api.?key", re.IGNORECASE
 )
 # What a request can do without; max_tokens is then sent under its newer name.
 OPTIONAL_FIELDS = (
@@ -89,9 +93,9 @@ def _of_status(error: StatusError, asked: Asked) -> Trouble:
         wait = _retry_after(error.retry_after)
         told = "" if wait is None else f", asks to wait {wait:.0f} s"
         return Passing(f"{status} {said}{told}", wait, rate_limited=status == 429)
-    if status == 401:
+    if status == 401 or (status == 400 and WRONG_KEY.search(said)):
         return EndpointRefused(
-            f"{where} does not accept the key (401: {said})",
+            f"{where} does not accept the key ({status}: {said})",
             f"put a valid key into the environment variable {asked.key_env}",
         )
     if status == 403:

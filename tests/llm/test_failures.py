@@ -4,6 +4,7 @@ import asyncio
 import base64
 import itertools
 import logging
+import re
 import socket
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from pipeline.config import LlmConfig
 from pipeline.llm.client import Client
 from pipeline.llm.model import (
+    Choices,
     ContextTooLong,
     EndpointRefused,
     EndpointUnavailable,
@@ -89,13 +91,25 @@ def test_a_rate_limit_beyond_the_deadline_is_not_waited_for() -> None:
         ask(stub.endpoint, question(), deadline_seconds=5)
 
 
-def test_endless_server_errors_end_at_the_deadline() -> None:
-    with (
-        StubLlm(rates={"server_error": 1.0}) as stub,
-        pytest.raises(EndpointUnavailable, match="500 Internal server error"),
-    ):
-        ask(stub.endpoint, question(), deadline_seconds=1)
+@pytest.mark.parametrize(
+    ("fault", "reads"),
+    [
+        ("server_error", "500 Internal server error"),
+        ("unavailable", "503 Loading"),
+        ("rate_limit", "429 Too many requests"),
+        ("hang", "no reply in time"),
+        ("reset", "(?i)not enough data|connection reset|closed"),
+        ("invalid_json", "Expecting value"),
+    ],
+)
+def test_an_endless_passing_fault_ends_at_the_deadline_with_its_name(fault: str, reads: str) -> None:
+    with StubLlm(rates={fault: 1.0}) as stub, pytest.raises(EndpointUnavailable) as failure:
+        ask(stub.endpoint, question(), deadline_seconds=1, request_timeout_seconds=0.2)
     assert len(stub.requests) >= 2
+    told, remedy = str(failure.value).split("\n")
+    assert told.startswith(f"{LABEL}: no endpoint answered in time ({stub.endpoint}: ")
+    assert re.search(reads, told)
+    assert remedy == "  see that a server runs there, or correct llm.endpoints"
 
 
 def test_nobody_at_the_endpoint_ends_at_the_deadline() -> None:
@@ -165,6 +179,17 @@ def test_an_unusable_reply_is_asked_again_and_then_kept_for_inspection(
     assert str(failure.value).startswith(f"{LABEL}: {reads}")
     assert str(failure.value).endswith("in each of 3 replies")
     assert len(failure.value.replies) == len(stub.requests) == 3
+
+
+@pytest.mark.parametrize("text", ["A1 B2", "A1 B2 C3 D0", "1 2 3"])
+def test_a_row_with_a_wrong_number_of_scores_is_asked_again_and_then_told(text: str) -> None:
+    row = Choices(("A", "B", "C"), DIGIT.options)
+    with StubLlm(answer=lambda body: text) as stub, pytest.raises(ReplyError) as failure:
+        ask(stub.endpoint, question(row), max_attempts=2)
+    assert str(failure.value).startswith(
+        f"{LABEL}: a reply without one of 0, 1, 2, 3 for each of ('A', 'B', 'C')"
+    )
+    assert failure.value.replies == [text] * len(stub.requests) == [text] * 2
 
 
 def test_a_second_attempt_has_another_seed_and_is_not_greedy() -> None:
@@ -297,30 +322,6 @@ def test_the_key_reaches_the_server_and_no_message_or_log(
 def test_a_prompt_beyond_the_window_is_told_apart_from_a_bad_request() -> None:
     with StubLlm(max_model_len=300) as stub, pytest.raises(ContextTooLong, match=LABEL):
         ask(stub.endpoint, question(content="word " * 400))
-
-
-def test_a_field_that_the_endpoint_does_not_know_is_left_out() -> None:
-    import json
-
-    from aiohttp import web
-
-    class Picky(StubLlm):
-        """Speaks like a newer OpenAI model: another name for max_tokens, no logprobs."""
-
-        async def _respond(
-            self, request: web.Request, body: dict[str, object], fault: str | None
-        ) -> web.StreamResponse:
-            for name in ("max_tokens", "logprobs", "temperature"):
-                if name in body:
-                    message = f"Unsupported parameter: '{name}' is not supported with this model."
-                    return web.json_response({"error": {"message": message}}, status=400)
-            assert json.dumps(body)
-            return await super()._respond(request, body, fault)
-
-    with Picky(owned_by="somebody", answer=lambda body: "2") as stub:
-        first, second = ask(stub.endpoint, question(DIGIT), question(DIGIT, seed=8))
-    assert first.text == second.text == "2"
-    assert stub.requests[-1].body["max_completion_tokens"] == 64
 
 
 def test_a_storm_of_faults_loses_no_request() -> None:
