@@ -4,8 +4,8 @@
     python -m benchmarks.score_forms --model FOLDER --arguments "--max-model-len 8192"
     python -m benchmarks.score_forms --model NAME --endpoint http://gpu1:8000/v1
 
-Forms: one boundary per question, several, whatever the rules are not sure of (hybrid), and a mark at every
-boundary of one prompt that is only read, never continued. Prints a Markdown table.
+Forms: one boundary per question, several, what the rules are not sure of (hybrid), and one prompt per trace
+that is only read (prefill). Prints a Markdown table.
 """
 
 import asyncio
@@ -21,7 +21,6 @@ import typer
 from rich.console import Console
 
 from benchmarks.detectors import agreement, gold, ruled, sample
-from benchmarks.prefill_scores import prefill_scores
 from pipeline.config import EngineConfig, LlmConfig, ScoreConfig, SplitConfig
 from pipeline.llm.asking import Asking
 from pipeline.llm.cache import ReplyCache
@@ -41,6 +40,8 @@ FORMS: tuple[tuple[str, ScoreConfig, bool], ...] = (
     ("four per question, expected", ScoreConfig(detector="llm", window=4), True),
     ("eight per question, expected", ScoreConfig(detector="llm", window=8), True),
     ("hybrid, four per question, expected", ScoreConfig(detector="hybrid", window=4), True),
+    ("prefill", ScoreConfig(detector="llm", form="prefill"), True),
+    ("hybrid, prefill", ScoreConfig(detector="hybrid", form="prefill"), True),
 )
 COLUMNS = ("half", "form", "boundaries", "pearson", "spearman", "precision", "recall", "F1", "best F1")
 
@@ -86,7 +87,7 @@ async def _measure(
     rows = _gold_rows(numbers)
     measured = _measured(boundaries, "rules", ruled(numbers), Usage())
     for name, config, probable in FORMS:
-        with ReplyCache(kept / f"{config.detector}-{config.window}.jsonl") as cache:
+        with ReplyCache(kept / f"{config.detector}-{config.form}-{config.window}.jsonl") as cache:
             async with Client(llm, served.endpoints, served.model, cache) as client:
                 asked: Model = client if probable else WithoutProbabilities(client)
                 window = await client.context_window()
@@ -95,11 +96,7 @@ async def _measure(
                 done = (await score_shard(rows, config, asking, lambda: None)).done
                 usage = client.usage["score"]
         say(f"{name}: {usage}")
-        measured += _measured(boundaries, name, _scores(done.to_pylist(), "boundary_scores"), usage)
-    for name, of_rules in (("one prefill, marks all 1", False), ("one prefill, marks of the rules", True)):
-        scores, usage = await prefill_scores(rows.to_pylist(), served, marks_of_rules=of_rules)
-        say(f"{name}: {usage}")
-        measured += _measured(boundaries, name, _scores(scores, "boundary_scores"), usage)
+        measured += _measured(boundaries, name, _scores(done.to_pylist()), usage)
     return measured
 
 
@@ -118,12 +115,12 @@ def _gold_rows(numbers: list[int]) -> pa.Table:
     return split_shard(pa.Table.from_pylist(kept), SplitConfig()).done
 
 
-def _scores(rows: list[dict[str, Any]], column: str) -> pl.DataFrame:
+def _scores(rows: list[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(
         [
             {"trace": int(row["trace_id"]), "offset": end, "score": score}
             for row in rows
-            for end, score in zip(row["sentence_ends"], row[column], strict=False)
+            for end, score in zip(row["sentence_ends"], row["boundary_scores"], strict=False)
         ],
         schema={"trace": pl.Int64, "offset": pl.Int64, "score": pl.Float64},
     )

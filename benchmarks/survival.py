@@ -111,7 +111,9 @@ def _storm(root: Path, seed: int) -> dict[str, float]:
 
 def _start(endpoint: str, run_dir: Path, *more: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "pipeline", "build", "--config", "flows/configs/sample.yaml", "--json"]
-    command += ["--endpoint", endpoint, "--model", "stub", "--run-dir", str(run_dir), *more]
+    command += ["--endpoint", endpoint, "--model", "stub", "--run-dir", str(run_dir)]
+    # The form with the most requests: more moments to be killed at.
+    command += ["--set", "score.form=window", *more]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

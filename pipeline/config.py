@@ -115,6 +115,10 @@ class ScoreConfig(Section):
     context_tokens: Annotated[
         int, Field(ge=64, description="Most tokens of reasoning before the boundary that the model sees.")
     ] = 16_384
+    form: Annotated[
+        Literal["window", "prefill"],
+        Field(description="Questions about boundaries, or one prompt per trace that is only read (vLLM)."),
+    ] = "window"
     window: Annotated[
         int, Field(ge=1, le=16, description="Boundaries per question; 1 asks for each alone, at more cost.")
     ] = 4

@@ -29,6 +29,7 @@ class Stored:
     attempts: int
     usage: Usage
     probabilities: dict[str, float] | None
+    uncertainties: list[float] | None = None
 
 
 def request_key(request: Request, model: str, extra_body: Mapping[str, Any]) -> str:

@@ -108,6 +108,7 @@ class Client:
             usage=self._count(request, FROM_DISK + self._paid_before(key)),
             probabilities=stored.probabilities,
             value=reading.value,
+            uncertainties=stored.uncertainties,
         )
 
     async def _answer(self, key: str, request: Request) -> Reply:
@@ -141,6 +142,7 @@ class Client:
                 usage=spent,
                 probabilities=reading.probabilities,
                 value=reading.value,
+                uncertainties=reading.uncertainties,
             )
         raise ReplyError(request.label, reason, replies)
 
@@ -205,4 +207,6 @@ class Client:
 
 
 def _to_store(reply: Reply) -> Stored:
-    return Stored(reply.text, reply.model, reply.attempts, reply.usage, reply.probabilities)
+    return Stored(
+        reply.text, reply.model, reply.attempts, reply.usage, reply.probabilities, reply.uncertainties
+    )

@@ -43,7 +43,18 @@ class Text:
     forbidden: tuple[str, ...] = ()
 
 
-Constraint = Choice | Choices | JsonReply | Text
+@dataclass(frozen=True)
+class Uncertainty:
+    """No reply is wanted, but how unsure the model is of what follows at places of the last message.
+
+    text: that message; places: offsets in its characters, ascending, each before its end.
+    """
+
+    text: str
+    places: tuple[int, ...]
+
+
+Constraint = Choice | Choices | JsonReply | Text | Uncertainty
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,7 @@ class Reply:
 
     probabilities: for a Choice, the probability of each option at the first token, renormalised over the
     options; for Choices, of each option under its label ("A2"); None where the endpoint gives no logprobs.
-    value: for a JsonReply, the validated object.
+    value: for a JsonReply, the validated object. uncertainties: for Uncertainty, nats at each place.
     """
 
     text: str
@@ -109,6 +120,7 @@ class Reply:
     usage: Usage
     probabilities: dict[str, float] | None = None
     value: BaseModel | None = None
+    uncertainties: list[float] | None = None
 
 
 class ModelError(Exception):

@@ -55,6 +55,11 @@ class Prompts:
         asked = self.questions[question].render(**values)
         return Message("system", self.system.text), Message("user", shown + asked)
 
+    def unasked(self, *, problem: str, reasoning: str) -> tuple[Message, ...]:
+        """The chat that shows some reasoning, with which its last message ends, and asks nothing."""
+        shown = self.trace.render(problem=problem, reasoning=reasoning)
+        return Message("system", self.system.text), Message("user", shown)
+
     def labels(self, *questions: str) -> list[str]:
         """Labels of the templates in these questions, e.g. ["system@1", "trace@1", "score@2"]."""
         return [t.label for t in self._used(*questions)]

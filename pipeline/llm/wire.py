@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from pipeline.llm.choices import choice_shares, row_pattern, row_shares, row_text
-from pipeline.llm.model import Choice, Choices, Constraint, JsonReply, Request, Text, Usage
+from pipeline.llm.model import Choice, Choices, Constraint, JsonReply, Request, Text, Uncertainty, Usage
+from pipeline.llm.uncertainty import TOP, uncertainties
 
 JsonObject = dict[str, Any]
 Style = Literal["structured_outputs", "response_format", "none"]
@@ -45,6 +46,7 @@ class Reading:
     text: str
     probabilities: dict[str, float] | None = None
     value: BaseModel | None = None
+    uncertainties: list[float] | None = None
 
 
 def body(request: Request, attempt: int, model: str, style: Style, extra_body: JsonObject) -> JsonObject:
@@ -74,6 +76,8 @@ def identity(constraint: Constraint) -> JsonObject:
             return {"json": _json_schema(schema)}
         case Text(forbidden):
             return {"forbidden": list(forbidden)}
+        case Uncertainty(_, places):
+            return {"places": list(places)}
 
 
 def usage(completion: JsonObject) -> Usage:
@@ -88,6 +92,11 @@ def usage(completion: JsonObject) -> Usage:
 
 def read(constraint: Constraint, completion: JsonObject) -> Reading:
     """What a chat completion says. Raises Unusable where that does not satisfy the constraint."""
+    if isinstance(constraint, Uncertainty):
+        try:
+            return Reading("", uncertainties=uncertainties(constraint, completion))
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            raise Unusable(f"an answer with {error}", str(completion.get("choices"))[:1000]) from None
     try:
         choice = completion["choices"][0]
         text = choice["message"]["content"] or ""
@@ -132,6 +141,8 @@ def validated(constraint: Constraint, text: str) -> Reading:
             if fault := _text_fault(stripped, forbidden):
                 raise Unusable(fault, text)
             return Reading(stripped)
+        case Uncertainty():
+            return Reading(stripped)
 
 
 def _count(told: Any, *path: str) -> int:
@@ -162,6 +173,8 @@ def _constrained(constraint: Constraint, style: Style) -> JsonObject:
             if isinstance(constraint, Choices):
                 return logprobs | {"structured_outputs": {"regex": row_pattern(constraint)}}
             return logprobs | {"structured_outputs": {"choice": list(options)}}
+        case Uncertainty():
+            return {"prompt_logprobs": TOP, "return_token_ids": True}
         case JsonReply(schema) if style == "structured_outputs":
             return {"structured_outputs": {"json": _json_schema(schema)}}
         case JsonReply(schema) if style == "response_format":

@@ -8,9 +8,10 @@ from pipeline.config import BuildConfig
 from pipeline.llm.templates import Prompts
 from pipeline.mementos.view import BlockView
 from pipeline.pieces import block_texts
+from pipeline.segmentation.prefill import Stretch, stretches
 from pipeline.segmentation.scoring import shown_limit
 from pipeline.segmentation.tokens import TokenCounter
-from pipeline.segmentation.windows import Places
+from pipeline.segmentation.windows import QUOTED_CHARACTERS, Places
 
 # Blocks of the released data have 1,150 tokens, their mementos 194; whole traces go from 10,900 to 1,850
 # (design section 2, from arXiv 2604.09852 and the card of microsoft/OpenMementos).
@@ -80,6 +81,8 @@ class PromptSizes:
         config = self.build.score
         places = Places.of(trace)
         limit = shown_limit(trace["problem"], self.window, config)
+        if config.form == "prefill":
+            return self._prefill(trace["problem"], places, stretches(places, limit) if asked else [])
         windows = places.windows(asked, config.window, limit)
         questions = [places.question(window, config.window, limit) for window in windows]
         words = self.count([self._question(question.name, question.values) for question in questions])
@@ -90,6 +93,18 @@ class PromptSizes:
             shown = places.token_offsets[window[-1] + 1] - places.token_offsets[question.start] + tail
             generated = 1 if config.window == 1 else _TOKENS_PER_LABEL * len(window) + 1
             total += prefix.load(question.start, shown, shown, size, generated=generated)
+        return total
+
+    def _prefill(self, problem: str, places: Places, parts: Sequence[Stretch]) -> Load:
+        """Prompts that are only read; with prompt_logprobs, vLLM takes nothing of them from its cache."""
+        _, head = self._head(problem)
+        total = Load()
+        for part in parts:
+            last = places.ends[part.end - 1]
+            (tail,) = self.count([places.reasoning[last : last + QUOTED_CHARACTERS]])
+            shown = places.token_offsets[part.end] - places.token_offsets[part.start] + tail
+            prompt = head + shown + _CHAT_TOKENS_AFTER
+            total += Load(1, prompt, prompt, 1)
         return total
 
     def mementos(

@@ -14,6 +14,7 @@ from pipeline.llm.templates import load_prompts
 from pipeline.llm.window import SHORTEST, fitting, shown_tokens
 from pipeline.outcomes import Done, Outcome, ShardResult, collect
 from pipeline.segmentation.cues import Cue, score_boundaries
+from pipeline.segmentation.prefill import Stretch, prefill_request, scores_by_rank, stretches
 from pipeline.segmentation.windows import QUOTED_CHARACTERS, Places, labels
 from pipeline.stage import Stage
 from schemas.replies import BOUNDARY_SCORES
@@ -24,8 +25,10 @@ MODEL_REASON = "model"
 _TOKENS_PER_PLACE = 6
 
 
-def _prompt(config: ScoreConfig) -> str:
-    return "score" if config.window == 1 else "score_window"
+def _questions(config: ScoreConfig) -> list[str]:
+    if config.form == "prefill":
+        return []
+    return ["score" if config.window == 1 else "score_window"]
 
 
 def _depends_on(build: BuildConfig) -> Any:
@@ -34,7 +37,7 @@ def _depends_on(build: BuildConfig) -> Any:
     return {
         **build.score.model_dump(mode="json"),
         "llm": what_replies_depend_on(build.llm),
-        "prompts": load_prompts().digest(_prompt(build.score)),
+        "prompts": load_prompts().digest(*_questions(build.score)),
     }
 
 
@@ -47,7 +50,7 @@ SCORE = Stage(
     version=2,
     asks=lambda build: build.score.detector != "cues",
     prompts=lambda build: (
-        load_prompts().labels(_prompt(build.score)) if build.score.detector != "cues" else []
+        load_prompts().labels(*_questions(build.score)) if build.score.detector != "cues" else []
     ),
 )
 
@@ -121,14 +124,43 @@ async def _score_trace(
         if asking is None:
             raise ValueError(f'score.detector "{config.detector}" needs a model')
         limit = shown_limit(row["problem"], asking.window, config)
-        windows = places.windows(asked, config.window, limit)
-        answers = await together(
-            _ask(rank, row, places, window, config.window, limit, asking) for window in windows
-        )
-        for boundary, score in zip(asked, chain.from_iterable(answers), strict=True):
+        if config.form == "prefill":
+            read = await _read(rank, row, places, limit, asking)
+            answers = [read[boundary] for boundary in asked]
+        else:
+            answers = await _ask_all(rank, row, places, asked, config.window, limit, asking)
+        for boundary, score in zip(asked, answers, strict=True):
             scores[boundary] = score
             reasons[boundary] = MODEL_REASON
     return Done({"boundary_scores": scores, "boundary_reasons": reasons})
+
+
+async def _read(rank: int, row: dict[str, Any], places: Places, limit: int, asking: Asking) -> list[float]:
+    """Scores of all boundaries, from prompts that the model only reads."""
+
+    async def of_stretch(stretch: Stretch) -> list[float]:
+        reply = await asking.ask(lambda: prefill_request(row, places, stretch, asking), rank)
+        return reply.uncertainties or []
+
+    async def uncertainties(limit: int) -> list[float]:
+        found = await together(map(of_stretch, stretches(places, limit)))
+        return list(chain.from_iterable(found))
+
+    return scores_by_rank(await fitting(limit, uncertainties))
+
+
+async def _ask_all(
+    rank: int,
+    row: dict[str, Any],
+    places: Places,
+    asked: Sequence[int],
+    size: int,
+    limit: int,
+    asking: Asking,
+) -> list[float]:
+    windows = places.windows(asked, size, limit)
+    answers = await together(_ask(rank, row, places, window, size, limit, asking) for window in windows)
+    return list(chain.from_iterable(answers))
 
 
 async def _ask(

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 from pipeline.config import BuildConfig
 from pipeline.llm.asking import Asking
-from pipeline.llm.model import Choice, Choices, JsonReply, Reply, Request, Usage
+from pipeline.llm.model import Choice, Choices, JsonReply, Reply, Request, Uncertainty, Usage
 from pipeline.llm.slots import Slots
 from pipeline.llm.templates import load_prompts
 from pipeline.mementos.writing import write_mementos_shard
@@ -47,6 +47,8 @@ class CountingModel:
                 return Reply(" ".join(label + options[1] for label in labels), "m", 1, Usage())
             case JsonReply():
                 return Reply(FULL_MARKS.model_dump_json(), "m", 1, Usage(), value=FULL_MARKS)
+            case Uncertainty(_, places):
+                return Reply("", "m", 1, Usage(), uncertainties=[1.0] * len(places))
         return Reply("The sum is found and checked.", "m", 1, Usage())
 
     def _count(self, request: Request) -> Load:
@@ -93,6 +95,18 @@ def test_planned_score_questions_are_those_that_the_stage_asks(tmp_path, detecto
     assert plan.boundaries_asked / window <= told.requests <= plan.boundaries_asked
     assert told.prompt_tokens == pytest.approx(seen.prompt_tokens, rel=0.01)
     assert told.computed_tokens == pytest.approx(seen.computed_tokens, rel=0.05)
+
+
+@pytest.mark.parametrize("context_tokens", [16_384, 400])
+def test_planned_prompts_that_are_only_read_are_those_of_the_stage(tmp_path, context_tokens):
+    score = {"detector": "llm", "form": "prefill", "context_tokens": context_tokens}
+    build = sample_build(score=score)
+    told = planned(build, tmp_path).loads["score"]
+    model = CountingModel()
+    asyncio.run(score_shard(split_rows(tmp_path), build.score, model.asking(), lambda: None))
+    seen = model.loads["score"]
+    assert told.requests == seen.requests
+    assert told.computed_tokens == told.prompt_tokens == pytest.approx(seen.prompt_tokens, rel=0.01)
 
 
 @pytest.mark.parametrize("context", ["trace", "block", "mementos"])

@@ -49,6 +49,8 @@ def build_command(
 ) -> list[str]:
     command = [sys.executable, "-m", "pipeline", "build", "--config", "flows/configs/sample.yaml", "--json"]
     command += ["--endpoint", endpoint, "--model", "stub", "--run-dir", str(run_dir)]
+    # The form with the most requests: more moments to be interrupted at.
+    command += ["--set", "score.form=window"]
     for source in sources:
         command += ["--source", str(source)]
     for key, value in overrides.items():

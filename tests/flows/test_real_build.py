@@ -30,7 +30,7 @@ def test_traces_become_mementos_with_the_real_engine(tmp_path):
     # A model of 135M may give no usable memento for a block; then its trace is failed, and nothing is hidden.
     assert told["done"] + told["failed"] == 2
     assert told["done"] > 0, (tmp_path / "err").read_text()
-    assert told["usage"]["score"]["cached_tokens"] > 0
+    assert told["usage"]["judge"]["cached_tokens"] > 0
     sources = {
         row["problem"]: row
         for shard in run.glob("ingest/*.parquet")

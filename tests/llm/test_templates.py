@@ -3,6 +3,7 @@ import pytest
 
 from pipeline.llm.templates import load_prompts
 from schemas.openmementos import SPECIAL_TOKENS
+from schemas.replies import Verdict
 
 BLOCK = {"block_start": "First we", "words": 40}
 ASKED = {
@@ -54,3 +55,18 @@ def test_labels_name_every_template_that_is_used(prompts):
 def test_prompts_hold_no_special_tokens(prompts):
     texts = [prompts.system.text, prompts.trace.text, *(q.text for q in prompts.questions.values())]
     assert not [token for token in SPECIAL_TOKENS for text in texts if token in text]
+
+
+def test_a_refinement_can_be_told_of_every_criterion_of_the_rubric() -> None:
+    shortfalls = [(name, 0, most) for name, most in Verdict.most_points().items()]
+    (_, asked) = load_prompts().messages(
+        "refine",
+        problem="x?",
+        reasoning="x = 3.",
+        block_start="",
+        memento="x is 3.",
+        feedback=[],
+        shortfalls=shortfalls,
+        words=40,
+    )
+    assert asked.content.count("\n- ") == len(shortfalls)

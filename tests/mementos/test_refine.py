@@ -99,16 +99,16 @@ def test_a_refinement_is_told_which_points_were_lost_even_if_nothing_is_named():
     model = ScriptedModel(["x is even.", "x = 42, even."], [verdict(7), verdict(9)])
     rounds(model)
     assert told(model) == [
-        "validation: 0 of 1 points",
-        "only_confirmed: 0 of 1 points",
-        "result_first: 0 of 1 points",
+        "checks and their outcome are not told",
+        "something is not in the reasoning, or a guess is told as a fact",
+        "the result does not come first",
     ]
 
 
 def test_what_is_asked_for_fits_what_may_be_answered():
     model = ScriptedModel(["x = 42."], [verdict(9)])
     rounds(model, max_tokens=30)
-    assert "at most 15 words" in model.asked[0].messages[1].content
+    assert "about 15 words" in model.asked[0].messages[1].content
     assert model.asked[0].max_tokens == 30
 
 

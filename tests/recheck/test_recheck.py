@@ -126,7 +126,7 @@ def test_only_the_judge_is_asked_and_once_per_memento(run: Path) -> None:
     assert len(stub.requests) == len(mementos)
     assert list(done["usage"]) == ["judge"]
     assert done["usage"]["judge"]["requests"] == len(mementos)
-    assert all("Judge it." in seen.body["messages"][-1]["content"] for seen in stub.requests)
+    assert all("Judge it strictly" in seen.body["messages"][-1]["content"] for seen in stub.requests)
 
 
 @pytest.mark.parametrize("context", ["trace", "mementos", "block"])

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from tests.servers import stub_replies
 from tests.servers.background import Background
-from tests.servers.stub_prefix_cache import Counter, PrefixCache
+from tests.servers.stub_prefix_cache import Counter, PrefixCache, chat_ml
 
 JsonObject = dict[str, Any]
 REFUSAL = "I'm sorry, but I can't assist with that."
@@ -220,6 +220,8 @@ class StubLlm(Background):
         }
         reply = {"id": "chatcmpl-stub", "object": "chat.completion", "created": 0, "model": self.model}
         reply |= {"choices": [choice], "usage": usage}
+        if wanted_logprobs := body.get("prompt_logprobs"):
+            reply |= stub_replies.prompt_logprobs(chat_ml(body["messages"]), wanted_logprobs)
         if fault in MALFORMED:
             _put(reply, *MALFORMED[fault])
         return web.json_response(reply)

@@ -10,6 +10,12 @@ BLOCK_TOKENS = 16
 CHARACTERS_PER_TOKEN = 4
 
 
+def chat_ml(messages: list[dict[str, Any]]) -> str:
+    """The prompt of a chat, up to where the model's turn begins."""
+    turns = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages)
+    return turns + "<|im_start|>assistant\n"
+
+
 class PrefixCache:
     """Remembers every full 16-token block behind its prefix, as vLLM does; never forgets one.
 
@@ -33,8 +39,7 @@ class PrefixCache:
 
         At least one token is always computed, and only whole blocks are found.
         """
-        turns = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in messages)
-        prompt = turns + "<|im_start|>assistant\n"
+        prompt = chat_ml(messages)
         if not self._keeps:
             return self.count(prompt), 0
         if self._encoding is None:

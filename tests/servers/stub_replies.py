@@ -5,6 +5,7 @@ import json
 import math
 import random
 import re
+import zlib
 from typing import Any
 
 JsonObject = dict[str, Any]
@@ -41,6 +42,26 @@ def choice(options: list[str], chance: random.Random) -> tuple[str, JsonObject]:
     ranked = sorted(options, key=lambda option: -weights[option])
     top = [{"token": o, "logprob": math.log(weights[o] / total), "bytes": None} for o in ranked]
     return ranked[0], {"content": [{**top[0], "top_logprobs": top}]}
+
+
+def prompt_logprobs(prompt: str, wanted: int) -> JsonObject:
+    """What vLLM adds to a completion for `prompt_logprobs` and `return_token_ids`.
+
+    The tokens are pieces of four characters; how sure they are comes from their text and what stands before.
+    """
+    pieces = [prompt[at : at + 4] for at in range(0, len(prompt), 4)]
+    told: list[JsonObject | None] = [None]
+    before = pieces[0]
+    for number, piece in enumerate(pieces[1:], 1):
+        sure = (zlib.crc32((before + piece).encode()) % 997 + 1) / 1000
+        others = {str(-n): _candidate(f"~{n}", (1 - sure) / 2**n) for n in range(1, wanted)}
+        told.append({str(number): _candidate(piece, sure), **others})
+        before = piece
+    return {"prompt_token_ids": list(range(len(pieces))), "prompt_logprobs": told}
+
+
+def _candidate(token: str, share: float) -> JsonObject:
+    return {"logprob": math.log(share), "rank": 1, "decoded_token": token}
 
 
 def instance(schema: JsonObject, chance: random.Random, root: JsonObject | None = None) -> Any:
