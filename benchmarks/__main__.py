@@ -1,27 +1,56 @@
-"""Runs every benchmark, prints its figures, and writes them to benchmarks/results.json."""
+"""Runs benchmarks, prints their figures, and writes them to benchmarks/results.json.
 
+python -m benchmarks                      # all of them, half an hour; `make bench`
+python -m benchmarks text partition       # some; the others' figures stay
+"""
+
+import json
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
-from benchmarks import detectors, economy, partition, text
+import typer
+
+from benchmarks import build_speed, detectors, economy, engine, partition, scale, survival, text
 from pipeline.files import write_json
 
 RESULTS = Path(__file__).with_name("results.json")
+ROOMS: dict[str, Callable[[], dict[str, float]]] = {
+    "text": text.run,
+    "partition": partition.run,
+    "detectors": detectors.run,
+    "economy": economy.run,
+    "build_speed": build_speed.run,
+    "survival": survival.run,
+    "scale": scale.run,
+    "engine": engine.run,
+}
 
 
-def main() -> None:
-    figures: dict[str, dict[str, float]] = {}
-    rooms = {"text": text, "partition": partition, "detectors": detectors, "economy": economy}
-    for name, room in rooms.items():
-        print(name)
-        figures[name] = room.run()
+def main(
+    rooms: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(ROOMS)}; all by default.")] = None,
+) -> None:
+    """Runs benchmarks and writes their figures."""
+    if unknown := set(rooms or ()) - ROOMS.keys():
+        raise typer.BadParameter(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(ROOMS)}")
+    told = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+    figures = told.get("figures", {})
+    for name in rooms or ROOMS:
+        print(name, flush=True)
+        figures[name] = ROOMS[name]()
         for what, value in figures[name].items():
-            print(f"{value:12.2f}  {what}")
-    machine = {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
-    write_json({"machine": machine, "figures": figures}, RESULTS)
+            print(f"{value:12.2f}  {what}", flush=True)
+        machine = {
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+        }
+        # After each: the last ones take long.
+        write_json({"machine": machine, "figures": figures}, RESULTS)
     print(f"written to {RESULTS}")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

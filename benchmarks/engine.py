@@ -100,8 +100,9 @@ async def metrics(session: aiohttp.ClientSession, engine: str) -> dict[str, floa
     return told
 
 
-def run(llm: LlmConfig, limit: int | None) -> dict[str, float]:
+def run(model: str = "bundled", limit: int | None = None) -> dict[str, float]:
     """Seconds, tokens and queue of a build; seconds of its requests at once; the ratio."""
+    llm = LlmConfig(model=model)
     with served(llm) as engine, Recorder(engine.endpoints[0]) as recorder:
         _build(f"http://127.0.0.1:{recorder.port}/v1", engine.model, limit)
         told = asyncio.run(_metrics(engine.endpoints[0]))
@@ -110,7 +111,7 @@ def run(llm: LlmConfig, limit: int | None) -> dict[str, float]:
         told_at_once = asyncio.run(_metrics(engine.endpoints[0]))
     seconds = recorder.last - recorder.first
     _draw(recorder.queue)
-    busy = [running for at, running, _ in recorder.queue if at <= seconds]
+    inside = [running + waiting for at, running, waiting in recorder.queue if at <= seconds]
     figures = {
         "requests": float(len(recorder.bodies)),
         "build, seconds": seconds,
@@ -120,8 +121,8 @@ def run(llm: LlmConfig, limit: int | None) -> dict[str, float]:
         figures |= {f"build, {name}": told[name], f"at once, {name}": told_at_once[name]}
     return figures | {
         "build, throughput of the engine's": at_once / seconds,
-        "build, share of looks with nothing running": sum(n == 0 for n in busy) / len(busy),
-        "build, running on average": sum(busy) / len(busy),
+        "build, share of looks with nothing in the engine": sum(n == 0 for n in inside) / len(inside),
+        "build, requests in the engine on average": sum(inside) / len(inside),
     }
 
 
@@ -183,7 +184,7 @@ def main(
     limit: Annotated[int | None, typer.Option(help="Traces of the sample; all by default.")] = None,
 ) -> None:
     """Prints the figures and draws the engine's queue."""
-    for name, value in run(LlmConfig(model=model), limit).items():
+    for name, value in run(model, limit).items():
         print(f"{value:12.2f}  {name}")
     print(f"drawn: {PICTURE}")
 
