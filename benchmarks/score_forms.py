@@ -131,10 +131,12 @@ def _measured(
 ) -> list[dict[str, Any]]:
     judged = boundaries.join(scores.select("trace", "offset", "score"), on=("trace", "offset"))
     halves = (("tuning", judged.filter(half="tuning")), ("reporting", judged.filter(half="reporting")))
+    # Two forms may read the same replies: what was paid for them counts for both.
+    prompt = usage.prompt_tokens + usage.paid_before_prompt_tokens
     cost = {
-        "requests": usage.requests,
-        "computed": usage.prompt_tokens - usage.cached_tokens,
-        "generated": usage.completion_tokens,
+        "requests": usage.requests + usage.replies_from_disk,
+        "computed": prompt - usage.cached_tokens - usage.paid_before_cached_tokens,
+        "generated": usage.completion_tokens + usage.paid_before_completion_tokens,
     }
     return [
         {"half": half, "form": form, **agreement(part), "best F1": _best_f1(part), **cost}

@@ -1,6 +1,7 @@
 """A build's config from a YAML file and overrides; errors name the key, and the one that was meant."""
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,18 +18,22 @@ class ConfigError(Exception):
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> BuildConfig:
-    """The config in a YAML file, with overrides of the form `section.key=value` (value read as YAML).
+    """The config in a YAML or JSON file, with overrides `section.key=value`, whose values are read as YAML.
 
     Raises ConfigError naming file, key, what is wrong and, for an unknown key, the nearest known one.
     """
+    # What a run keeps is JSON: YAML would read some of its numbers (1e-05) as text.
+    read = json.loads if path.suffix == ".json" else yaml.safe_load
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; configs that come along are in flows/configs/") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        raise ConfigError(
+            f"{path}: not valid {'JSON' if path.suffix == '.json' else 'YAML'}: {error}"
+        ) from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
     for override in overrides:

@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.config import BuildConfig
 from pipeline.config_file import ConfigError, known_keys, load_config
+from pipeline.files import write_json
 
 CONFIGS = sorted((Path(__file__).parents[1] / "flows" / "configs").glob("*.yaml"))
 
@@ -140,3 +141,10 @@ def _field(key: str):
 
 def _is_section(annotation) -> bool:
     return isinstance(annotation, type) and hasattr(annotation, "model_fields")
+
+
+def test_a_config_that_a_run_keeps_reads_back_as_it_was(tmp_path):
+    build = BuildConfig(name="small", llm={"extra_body": {"min_p": 0.00001}})
+    kept = tmp_path / "config.json"
+    write_json(build.model_dump(mode="json"), kept)
+    assert load_config(kept) == build

@@ -45,7 +45,7 @@ def publish(
         if not as_json:
             output().print(_changes(planned))
 
-    with folder.lock():
+    with folder.lock(otherwise=""):
         done = release(folder, to, private=private, tag=tag, dry_run=dry_run, tell=console.print, show=show)
     if as_json:
         json.dump(done.as_json(), sys.stdout, indent=2)

@@ -98,7 +98,8 @@ def recheck(
         json.dump(told, sys.stdout, indent=2, ensure_ascii=False)
         print()
     else:
-        output().print(Text("\n".join(_head(told))), tables(found), Text("\n".join(_end(told))), sep="\n")
+        compared = [tables(found)] if done.done else []
+        output().print(Text("\n".join(_head(told))), *compared, Text("\n".join(_end(told))), sep="\n")
     if done.failed:
         console.print(
             f"{done.failed} traces failed (see {done.folder.root / 'failed'}); "

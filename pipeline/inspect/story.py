@@ -66,6 +66,8 @@ def find_run(name: str, runs: Path) -> RunFolder:
     for root in (Path(name), runs / name):
         if (root / INGEST).is_dir():
             return RunFolder(root)
+    if Path(name).parent.name == "rechecks":
+        raise NotThere(f"{name}: a recheck; name its run, or see both with `openmementos compare`")
     if (Path(name)).is_dir():
         raise NotThere(f"{name}: no run folder, nothing was read into it; begin with `openmementos build`")
     there = sorted(path.name for path in runs.glob("*") if (path / INGEST).is_dir())

@@ -33,7 +33,8 @@ class Client:
         self._config = config
         self._model = model
         self._cache = cache
-        self._key = os.environ.get(config.api_key_env) or "none"
+        # A key from a file that is mounted ends with a line.
+        self._key = os.environ.get(config.api_key_env, "").strip() or "none"
         self._urls = tuple(endpoints)
         self._slots = asyncio.Semaphore(config.max_in_flight)
         self._asking: dict[str, asyncio.Task[Reply]] = {}

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
-import orjson
 
 
 @dataclass(eq=False)
@@ -48,18 +47,21 @@ class Api:
             # How many requests are open is the client's to say, and so is how long they may take.
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=None),
-            # Looking for proxies, aiohttp reads the disk at every request: not where there are none.
-            trust_env=bool(urllib.request.getproxies()),
         )
+        # Not trust_env, with which aiohttp looks for a netrc file at every request and prefers it to the key.
+        host = parts.hostname or ""
+        bypassed = urllib.request.proxy_bypass(host)
+        self._proxy = None if bypassed else urllib.request.getproxies().get(parts.scheme)
 
     async def get(self, path: str) -> Any:
         """The JSON that is there."""
-        async with self._session.get(self._base + path) as response:
+        async with self._session.get(self._base + path, proxy=self._proxy) as response:
             return await _content(response)
 
     async def post(self, path: str, body: dict[str, Any]) -> Any:
         """The JSON that answers a body."""
-        async with self._session.post(self._base + path, data=orjson.dumps(body)) as response:
+        data = json.dumps(body).encode()
+        async with self._session.post(self._base + path, data=data, proxy=self._proxy) as response:
             return await _content(response)
 
     async def close(self) -> None:

@@ -158,7 +158,7 @@ class RequestRefused(ModelError):
     detail: str
 
     def __str__(self) -> str:
-        remedy = "where all are, check llm.extra_body and llm.constraints against what it takes"
+        remedy = "where all are, check llm.extra_body, llm.constraints and score.form against what it takes"
         return f"{self.label}: refused by {self.detail}; {remedy}"
 
 

@@ -112,7 +112,7 @@ def _of_status(error: StatusError, asked: Asked) -> Trouble:
         return ContextTooLong(asked.label, said)
     if UNSUPPORTED.search(said):
         for name in OPTIONAL_FIELDS:
-            if name in said and name not in asked.without:
+            if re.search(rf"(?<![\w-]){name}(?![\w-])", said) and name not in asked.without:
                 return Without(name)
     return RequestRefused(asked.label, f"{where}: {status} {said}")
 

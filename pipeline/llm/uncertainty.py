@@ -37,7 +37,7 @@ def uncertainties(constraint: Uncertainty, completion: Mapping[str, Any]) -> lis
         while token < len(starts) and starts[token] < place:
             token += 1
         if token == len(starts):
-            raise ValueError(f"no token after character {place} of the prompt")
+            raise ValueError(f"tokens that do not spell the prompt up to its character {place}")
         found.append(_entropy([float(one["logprob"]) for one in candidates[token].values()]))
     return found
 
@@ -51,17 +51,20 @@ def _starts(spelled: Sequence[str], text: str) -> list[int]:
     if before < 0:
         raise ValueError("tokens that do not spell the prompt's beginning")
     starts: list[int] = []
-    passed, at = 0, 0
+    passed, at, missed = 0, 0, 0
     for token in spelled:
         if passed < before or not token or _PART_OF_CHARACTER in token:
             starts.append(_NOWHERE)
         elif (start := text.find(token, at, at + len(token) + _LONGEST_GAP)) >= 0:
             starts.append(start)
-            at = start + len(token)
-        elif at + _LONGEST_GAP >= len(text.rstrip()):
-            break  # what the chat template puts after the text
+            at, missed = start + len(token), 0
         else:
-            raise ValueError(f"tokens that do not spell the prompt from character {at} on")
+            # A tokenizer may spell a character in another form; what comes after it is found again. The rest
+            # is what the chat template puts after the text.
+            starts.append(_NOWHERE)
+            missed += len(token)
+            if missed > _LONGEST_GAP:
+                break
         passed += len(token)
     return starts
 

@@ -25,4 +25,10 @@ def url_fault(url: str) -> str | None:
         return "does not begin with http:// or https://"
     if not parts.hostname:
         return "names no host"
+    try:
+        parts.hostname.encode("idna")
+    except UnicodeError:
+        return "names no host that there can be"
+    if parts.query or parts.fragment:
+        return "has something after its path"
     return None if port_fits else "names port 0"

@@ -25,22 +25,23 @@ class Stretch:
 
 
 def stretches(places: Places, limit: int) -> list[Stretch]:
-    """All boundaries of a trace in stretches of at most `limit` tokens, of which half is repeated as context.
+    """All boundaries of a trace in stretches of at most `limit` tokens, up to half of them seen before.
 
-    A sentence that is longer than that is shown whole.
+    Only a stretch of a single sentence may be longer.
     """
     found: list[Stretch] = []
     boundaries = len(places.sentences) - 1
     offsets, done, start = places.token_offsets, 0, 0
     while done < boundaries:
+        while start < done and (
+            offsets[done] - offsets[start] > limit // 2 or offsets[done + 1] - offsets[start] > limit
+        ):
+            start += 1
         end = done + 1
         while end < boundaries and offsets[end + 1] - offsets[start] <= limit:
             end += 1
         found.append(Stretch(start, end, range(done, end)))
         done = end
-        while start < end and offsets[end] - offsets[start] > limit // 2:
-            start += 1
-        start = min(start, end - 1)
     return found
 
 

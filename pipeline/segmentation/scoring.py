@@ -35,7 +35,7 @@ def _depends_on(build: BuildConfig) -> Any:
     if build.score.detector == "cues":
         return {"detector": "cues"}
     return {
-        **build.score.model_dump(mode="json"),
+        **build.score.model_dump(mode="json", exclude={"window"} if build.score.form == "prefill" else None),
         "llm": what_replies_depend_on(build.llm),
         "prompts": load_prompts().digest(*_questions(build.score)),
     }
@@ -106,7 +106,8 @@ def window_request(
 def shown_limit(problem: str, window: int | None, config: ScoreConfig) -> int:
     """Most tokens of reasoning that a question about a boundary shows; window: tokens the model can see."""
     # What follows the last boundary, and a quarter of that to point at each.
-    around = (len(problem) + QUOTED_CHARACTERS * (1 + config.window // 4)) // 3
+    quoted = config.window // 4 if config.form == "window" else 0
+    around = (len(problem) + QUOTED_CHARACTERS * (1 + quoted)) // 3
     return shown_tokens(window, config.context_tokens, around=around)
 
 

@@ -1,6 +1,7 @@
 """What the client promises where nothing goes wrong."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -166,3 +167,28 @@ def _window(owned_by: str = "vllm", context_window: int | None = None) -> int | 
 
     with StubLlm(max_model_len=32_768, owned_by=owned_by) as stub:
         return asyncio.run(run(stub.endpoint))
+
+
+def test_whatever_yaml_can_hold_in_extra_body_reaches_the_server() -> None:
+    with StubLlm() as stub:
+        ask(stub.endpoint, question(), extra_body={"logit_bias": {50256: -100}, "top_k": 2**70})
+    assert stub.requests[0].body["logit_bias"] == {"50256": -100}
+
+
+def test_the_line_end_of_a_mounted_key_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-mounted\n")
+    with StubLlm(api_key="sk-mounted") as stub:
+        ask(stub.endpoint, question())
+    assert stub.totals.requests == 1
+
+
+def test_neither_a_netrc_file_nor_a_proxy_that_is_bypassed_gets_in_the_way(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".netrc").write_text("default login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with StubLlm() as stub:
+        ask(stub.endpoint, question(), deadline_seconds=5)
+    assert stub.requests[0].authorization.startswith("Bearer ")

@@ -286,7 +286,7 @@ def test_one_request_that_is_refused_leaves_the_others_alone(fault: str) -> None
         refused, answered = asyncio.run(both(stub.endpoint))
     assert isinstance(refused, RequestRefused)
     assert refused.label == LABEL
-    assert "check llm.extra_body and llm.constraints" in str(refused)
+    assert "check llm.extra_body, llm.constraints and score.form" in str(refused)
     assert stub.endpoint in refused.detail
     assert not isinstance(answered, Exception)
 

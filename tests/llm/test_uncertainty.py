@@ -42,10 +42,17 @@ def test_a_character_that_several_tokens_share_is_passed_over():
         ({}, "only vLLM gives"),
         ({"prompt_logprobs": [None], "prompt_token_ids": []}, "only vLLM gives"),
         (completion(None, "Another", " prompt"), "spell the prompt's beginning"),
-        (completion(None, TEXT[:22], " something else altogether"), "do not spell the prompt from"),
-        (completion(None, TEXT), "no token after character"),
+        (completion(None, TEXT[:22], " something else altogether"), "do not spell the prompt up to"),
+        (completion(None, TEXT), "do not spell the prompt up to"),
     ],
 )
 def test_tokens_that_are_not_the_prompts_are_refused(told: dict[str, Any], reads: str):
     with pytest.raises(ValueError, match=reads):
         uncertainties(Uncertainty(TEXT * 3, (TEXT.index(" and"),)), told)
+
+
+def test_a_character_that_the_tokenizer_spells_in_another_form_is_passed_over():
+    text = "Problem: 5 \u2126 of it. We get 4."
+    told = completion(None, "Problem:", " 5", " \u03a9", " of it.", " We", " get 4.", sure={5: 1.0})
+    (nats,) = uncertainties(Uncertainty(text, (text.index(" We"),)), told)
+    assert nats == pytest.approx(0.0, abs=1e-4)

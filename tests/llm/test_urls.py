@@ -36,6 +36,8 @@ def test_a_base_url_has_no_fault(url: str) -> None:
     ("url", "fault"),
     [
         ("", "does not begin with http:// or https://"),
+        ("http://exa..mple/v1", "names no host that there can be"),
+        ("http://host/v1?api-version=1", "has something after its path"),
         ("localhost:8000/v1", "does not begin with http:// or https://"),
         ("host/v1", "does not begin with http:// or https://"),
         ("ftp://host/v1", "does not begin with http:// or https://"),

@@ -48,8 +48,7 @@ def test_every_boundary_is_in_exactly_one_stretch_that_shows_it(tokens: list[int
     assert [boundary for part in parts for boundary in part.boundaries] == list(range(len(tokens) - 1))
     for part in parts:
         assert part.start <= part.boundaries.start < part.end <= len(tokens)
-        shown = sum(tokens[part.start : part.end])
-        assert shown <= limit or part.end - part.start <= 2 or len(part.boundaries) == 1
+        assert sum(tokens[part.start : part.end]) <= limit or part.end - part.start == 1
 
 
 @given(st.lists(st.floats(0, 12), min_size=1, max_size=50))
