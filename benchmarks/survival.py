@@ -91,10 +91,12 @@ def _storm(root: Path, seed: int) -> dict[str, float]:
         process = _start(stub.endpoint, run_dir, "--set", "llm.request_timeout_seconds=3")
         while stub.totals.requests < REPLIES_BEFORE_DEATH and process.poll() is None:
             time.sleep(0.05)
+        assert process.poll() is None, "the run ended before its endpoint died"
     faults = stub.totals.faults
     # The same port, as an engine that was restarted has it.
     with StubLlm(rates=STORM, fault_seed=seed + 1, record=False, port=stub.port) as second:
         assert process.wait() in (0, 3), "the storm stopped the run"
+        assert second.totals.requests, "nothing was asked after the death"
         faults += second.totals.faults
         told = _totals(run_dir)
     ended = told["done"] + told["not_chosen"] + sum(told["rejected"].values()) + told["failed"]
