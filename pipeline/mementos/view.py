@@ -51,4 +51,8 @@ class BlockView:
 
     def start_words(self, reasoning: str) -> str:
         """How the block begins, for a question to name it by; empty where it is all that is shown."""
-        return "" if reasoning == self.block else " ".join(self.block.split()[:_WORDS_OF_BLOCK_START])
+        return (
+            ""
+            if reasoning == self.block
+            else " ".join(self.block.split(None, _WORDS_OF_BLOCK_START)[:_WORDS_OF_BLOCK_START])
+        )
