@@ -280,8 +280,10 @@ def test_a_killed_run_resumes_to_the_same_bytes(build, prefect_server, tmp_path)
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=lambda stop: stop.name)
 def test_an_interrupted_run_ends_at_once_and_goes_on_later(build, prefect_server, tmp_path, stop):
     run = tmp_path / "run"
+    # So many questions that scoring takes seconds: it must not be over when the signal comes.
+    settings = {"score__window": 1}
     with StubLlm(latency_seconds=0.5) as stub, (tmp_path / "err").open("w") as err:
-        command = build_command(stub.endpoint, (SAMPLE,), run, {})
+        command = build_command(stub.endpoint, (SAMPLE,), run, settings)
         process = subprocess.Popen(command, env=prefect_server.environment, cwd=ROOT, stdout=err, stderr=err)
         wait_for_replies(run, "score", process)
         process.send_signal(stop)
@@ -290,7 +292,7 @@ def test_an_interrupted_run_ends_at_once_and_goes_on_later(build, prefect_server
         assert "run the same command to go on" in (tmp_path / "err").read_text()
         assert not run.joinpath("publish").exists()
     with StubLlm() as stub:
-        told = totals(build(stub.endpoint, SAMPLE))
+        told = totals(build(stub.endpoint, SAMPLE, **settings))
     assert (told["done"], told["failed"]) == (18, 0)
     assert told["usage"]["score"]["replies_from_disk"] > 0
 
