@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from pipeline.compare.mementos import CRITERIA, Pair, differing_most, mementos_of, same_blocks
+from pipeline.recheck.folder import is_recheck_of
 from pipeline.store import RunFolder
 
 
@@ -26,15 +27,16 @@ class Figure:
 class Domain:
     """Figures over the common traces of one domain, or of all.
 
-    same_blocks: pairs of mementos whose blocks have the same span. Over these, same_verdict is the share of
-    pairs of which both mementos pass or neither does, correlation that of the judge's points (Pearson); None
-    where there is no pair, or no variance.
+    same_blocks: pairs of mementos whose blocks have the same span. Over these, same_text is the share of
+    pairs of one text, same_verdict that of pairs of which both mementos pass or neither does, correlation
+    that of the judge's points (Pearson); None where there is no pair, or no variance.
     """
 
     name: str
     traces: int
     figures: tuple[Figure, ...]
     same_blocks: int
+    same_text: float | None
     same_verdict: float | None
     correlation: float | None
 
@@ -44,12 +46,14 @@ class Comparison:
     """Two runs, A before and B after. both: finished traces in both; only: those of A alone, of B alone.
 
     domains: all first, then those with most traces. pairs: mementos of the same block that differ most.
+    outdated: one is a recheck of the other, which has been built again since with other blocks or mementos.
     """
 
     both: int
     only: tuple[int, int]
     domains: tuple[Domain, ...]
     pairs: list[Pair]
+    outdated: bool
 
 
 def compare_runs(before: RunFolder, after: RunFolder, *, threshold: int, top: int) -> Comparison:
@@ -63,6 +67,7 @@ def compare_runs(before: RunFolder, after: RunFolder, *, threshold: int, top: in
     old, new = (table.drop("domain").join(domains, on="trace_id") for table in (old, new))
     sizes = domains.group_by("domain").len().sort("len", "domain", descending=[True, False])
     same = same_blocks(old, new)
+    same_text = (same["text"] == same["text_after"]).all() and same.height == old.height == new.height
     return Comparison(
         domains.height,
         (only[0], only[1]),
@@ -74,6 +79,7 @@ def compare_runs(before: RunFolder, after: RunFolder, *, threshold: int, top: in
             ),
         ),
         differing_most(before, after, same, top),
+        outdated=not same_text and (is_recheck_of(before, after) or is_recheck_of(after, before)),
     )
 
 
@@ -86,6 +92,7 @@ def _domain(name: str, traces: int, tables: Sequence[pl.DataFrame], threshold: i
         traces,
         _figures(old, new, threshold),
         same.height,
+        _mean(same["text"] == same["text_after"]),
         _mean(passes == passes_after),
         # NaN, where all have the same points, is no number.
         correlation if correlation == correlation else None,

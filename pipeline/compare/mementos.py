@@ -15,14 +15,14 @@ from pipeline.store import RunFolder
 from schemas.replies import Verdict
 
 CRITERIA = tuple(Verdict.most_points())
-# No texts: they are most of a shard's bytes and needed for a few mementos only.
+# Of the texts the mementos' only, and none stays: they are needed for a few pairs.
 _COLUMNS = [
     "trace_id",
     "domain",
     "sentence_ends",
     "block_ends",
     "block_tokens",
-    *(f"mementos.list.element.{name}" for name in ("tokens", "score", "best_round")),
+    *(f"mementos.list.element.{name}" for name in ("text", "tokens", "score", "best_round")),
     *(f"mementos.list.element.rounds.list.element.{name}" for name in ("score", "rubric", "checks")),
 ]
 _EMPTY = pl.DataFrame(
@@ -33,6 +33,7 @@ _EMPTY = pl.DataFrame(
         "end": pl.Int64,
         "block": pl.Int64,
         "block_tokens": pl.Int64,
+        "text": pl.UInt64,
         "tokens": pl.Int64,
         "score": pl.Int64,
         "first_score": pl.Int64,
@@ -62,11 +63,11 @@ class Pair:
 
 
 def mementos_of(run: RunFolder) -> pl.DataFrame:
-    """One row per memento of the finished traces, without its text.
+    """One row per memento of the finished traces.
 
-    start, end: the block's characters in the reasoning; block: its number; checks: those the kept memento
-    does not pass; a column of points for each of CRITERIA. A recheck has judged kept rounds only: first_score
-    and rounds are null. Some 150 bytes stay in memory per memento.
+    start, end: the block's characters in the reasoning; block: its number; text: a hash of it; checks: those
+    the kept memento does not pass; a column of points for each of CRITERIA. A recheck has judged kept rounds
+    only: first_score and rounds are null. Some 150 bytes stay in memory per memento.
     """
     table = pl.concat([_EMPTY, *map(_of_shard, _finished(run))])
     if is_recheck(run):
@@ -136,6 +137,7 @@ def _of_shard(path: Path) -> pl.DataFrame:
         .with_columns(
             start=pl.col("end").shift(1, fill_value=0).over("trace_id"),
             block=pl.int_range(pl.len()).over("trace_id"),
+            text=pl.col("text").hash(),
             first_score=rounds.first().struct.field("score"),
             checks=kept.field("checks"),
             rounds=rounds.len(),

@@ -22,6 +22,10 @@ _LABELS = {
 }
 _SHARES = ("passed_first", "passed_any")
 _BEGINNING = 120
+_OUTDATED = (
+    "the run has been built again since it was rechecked, and has other mementos now: what differs below is "
+    "not the judge alone. Run `openmementos recheck` once more."
+)
 
 
 def as_json(found: Comparison) -> dict[str, Any]:
@@ -32,6 +36,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
             domain.name: {
                 "traces": domain.traces,
                 "same_blocks": domain.same_blocks,
+                "same_text": domain.same_text,
                 "same_verdict": domain.same_verdict,
                 "correlation": domain.correlation,
                 "figures": {
@@ -41,6 +46,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
             for domain in found.domains
         },
         "mementos": [asdict(pair) for pair in found.pairs],
+        "outdated": found.outdated,
     }
 
 
@@ -50,6 +56,7 @@ def tables(found: Comparison) -> Group:
     pairs = "mementos of the same block that differ most:" if found.pairs else ""
     return Group(
         Text(counts),
+        *([Text(_OUTDATED, style="bold red")] if found.outdated else []),
         *(part for domain in found.domains for part in (_domain(domain), _agreement(domain))),
         Text(pairs, style="bold"),
         *(_pair(pair) for pair in found.pairs),
@@ -74,10 +81,12 @@ def _domain(domain: Domain) -> Table:
 
 
 def _agreement(domain: Domain) -> Text:
-    if domain.same_verdict is None:
+    if domain.same_text is None or domain.same_verdict is None:
         return Text("no blocks with the same span\n")
     blocks = f"{domain.same_blocks:,} blocks with the same span"
-    told = f"{blocks}: both pass or neither for {domain.same_verdict:.1%}"
+    told = (
+        f"{blocks}: one text for {domain.same_text:.1%}, both pass or neither for {domain.same_verdict:.1%}"
+    )
     if domain.correlation is not None:
         told += f", points correlate by {domain.correlation:.2f}"
     return Text(f"{told}\n")

@@ -25,6 +25,11 @@ def is_recheck(run: RunFolder) -> bool:
     return (run.root / RECHECK_NAME).is_dir()
 
 
+def is_recheck_of(folder: RunFolder, run: RunFolder) -> bool:
+    """Whether the folder is that of a recheck of this run."""
+    return is_recheck(folder) and folder.root.resolve().parent == rechecks_of(run).root.resolve()
+
+
 def rechecked_shards(folder: RunFolder) -> Iterator[int]:
     """Numbers of the shards that a recheck has finished, ascending."""
     for manifest in sorted((folder.root / RECHECK_NAME).glob("shard-*.json")):

@@ -140,6 +140,22 @@ def test_agreement_is_counted_over_blocks_of_the_same_span(tmp_path):
     assert f"both pass or neither for 75.0%, points correlate by {correlation:.2f}" in told(a, b).stdout
 
 
+def test_a_recheck_of_a_run_that_was_built_again_is_told(tmp_path):
+    run = run_of(tmp_path / "a", pair("t0", 9, 9), pair("t1", 9, 9))
+    folder = RunFolder(run / "rechecks" / "judge-1")
+    rows = RunFolder(run).read(STAGES[-1].name, 0)
+    result = ShardResult(rows, schemas.tables.REJECTED.empty_table(), schemas.tables.FAILED.empty_table())
+    facts: dict[str, Any] = {"config": "c", "version": 1, "usage": {}, "seconds": 0.1}
+    folder.write("recheck", 0, result, rows_in=2, input="records", **facts)
+    compared = found(run, folder.root)
+    assert (compared["outdated"], compared["domains"]["all"]["same_text"]) == (False, 1)
+    run_of(run, pair("t0", 9, 9, "It is so."), pair("t1", 9, 9))
+    compared = found(folder.root, run)
+    assert (compared["outdated"], compared["domains"]["all"]["same_text"]) == (True, 0.75)
+    assert "has been built again since it was rechecked" in " ".join(told(run, folder.root).stdout.split())
+    assert not found(run, run_of(tmp_path / "b", pair("t0", 9, 9)))["outdated"], "two runs may differ"
+
+
 def test_blocks_of_another_span_are_no_pair(tmp_path):
     whole = [[sentence for block in BLOCKS for sentence in block]]
     b = run_of(tmp_path / "b", row("t0", whole, [memento("It is 42.", [1])]))
