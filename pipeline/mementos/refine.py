@@ -73,7 +73,9 @@ async def write_memento(
             reply.text, view.block, view.problem, memento_tokens=tokens, block_tokens=view.block_tokens
         )
         refused = any(f.severity is Severity.REJECT for f in findings)
-        verdict = None if refused else await judge(view, reply.text, number, config, asking)
+        # A small model may hand its memento back as it was; what is known of it is not paid for again.
+        judged = next((one.verdict for one in rounds if one.text == reply.text), None)
+        verdict = None if refused else judged or await judge(view, reply.text, number, config, asking)
         rounds.append(Round(reply.text, tokens, findings, verdict))
         if rounds[-1].passes(config.threshold):
             break

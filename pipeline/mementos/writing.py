@@ -35,7 +35,7 @@ MEMENTOS = Stage(
     reads=("trace_id", "origin", "problem", "reasoning", "sentence_ends", "block_ends", "block_tokens"),
     adds=MEMENTO_COLUMNS,
     config=_depends_on,
-    version=3,
+    version=4,
     asks=lambda build: True,
     prompts=lambda build: load_prompts().labels(*QUESTIONS),
 )

@@ -74,6 +74,13 @@ def test_a_memento_that_does_not_pass_is_refined_with_what_is_missing():
     assert done[best_round(done)].text == "x = 42, even."
 
 
+def test_a_memento_handed_back_as_it_was_is_not_judged_again():
+    model = ScriptedModel(["x is even."] * 2 + ["x = 42."], [verdict(5, "x = 42"), verdict(9)])
+    done = rounds(model, max_rounds=3)
+    assert model.purposes == ["compress", "judge", "refine", "refine", "judge"]
+    assert [one.verdict and one.verdict.total for one in done] == [5, 5, 9]
+
+
 def test_the_best_round_is_kept_even_if_it_is_not_the_last():
     model = ScriptedModel(["x = 42.", "worse."], [verdict(7, "evenness"), verdict(3)])
     done = rounds(model)

@@ -77,7 +77,7 @@ class Critic(Writer):
         reply = await super().ask(request)
         if isinstance(reply.value, Verdict) and "round 0" in request.label:
             return replace(reply, value=reply.value.model_copy(update={"formulas": 1, "validation": 0}))
-        return reply
+        return replace(reply, text=f"{reply.text} Counted.") if request.purpose == "refine" else reply
 
 
 def test_points_of_first_rounds_and_of_kept_ones_are_added_up_by_criterion():
