@@ -29,7 +29,7 @@ check: setup ## Lint, format and type checks.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: setup ## Measure for half an hour; writes benchmarks/results.json and prints it.
+bench: setup ## Measure for an hour; writes benchmarks/results.json and prints it.
 	$(BIN)/python -m benchmarks
 
 ui: setup ## Start Prefect's server and UI on http://127.0.0.1:4200.

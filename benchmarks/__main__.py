@@ -1,6 +1,6 @@
 """Runs benchmarks, prints their figures, and writes them to benchmarks/results.json.
 
-python -m benchmarks                      # all of them, half an hour; `make bench`
+python -m benchmarks                      # all of them, an hour; `make bench`
 python -m benchmarks text partition       # some; the others' figures stay
 """
 

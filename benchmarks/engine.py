@@ -1,7 +1,7 @@
 """What a build makes of the real engine: its throughput beside the same requests sent all at once.
 
-    python -m benchmarks.engine                    # bundled model, the whole sample: a quarter of an hour
-    python -m benchmarks.engine --limit 8
+    python -m benchmarks.engine                    # bundled model: half an hour
+    python -m benchmarks.engine --limit 8 --source data/sample/traces.jsonl
 
 A proxy in front of the engine keeps every request of the build and when it was open; then the engine, its
 cache emptied by a restart, gets the same requests at once. The engine's own /metrics tell tokens and queue.
@@ -26,6 +26,7 @@ from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
+from benchmarks.text import SOURCES
 from pipeline.config import LlmConfig
 from pipeline.llm.serving import Served, starting
 from tests.servers.background import Background
@@ -33,6 +34,8 @@ from tests.servers.background import Background
 ROOT = Path(__file__).parents[1]
 PICTURE = Path(__file__).with_name("engine-queue.png")
 LOOK_SECONDS = 0.5
+# A build of few traces is mostly its end, when the last mementos are judged and refined one after the other.
+TRACES = 12
 COUNTERS = ("prompt_tokens_total", "prefix_cache_hits_total", "generation_tokens_total")
 
 
@@ -100,11 +103,15 @@ async def metrics(session: aiohttp.ClientSession, engine: str) -> dict[str, floa
     return told
 
 
-def run(model: str = "bundled", limit: int | None = None) -> dict[str, float]:
-    """Seconds, tokens and queue of a build; seconds of its requests at once; the ratio."""
+def run(model: str = "bundled", limit: int = TRACES, source: Path | None = None) -> dict[str, float]:
+    """Seconds, tokens and queue of a build; seconds of its requests at once; the ratio.
+
+    source: the real traces where they lie beside the project, else the sample.
+    """
+    source = source or next(path for path in SOURCES if path.exists())
     llm = LlmConfig(model=model)
     with served(llm) as engine, Recorder(engine.endpoints[0]) as recorder:
-        _build(f"http://127.0.0.1:{recorder.port}/v1", engine.model, limit)
+        _build(f"http://127.0.0.1:{recorder.port}/v1", engine.model, source, limit)
         told = asyncio.run(_metrics(engine.endpoints[0]))
     with served(llm) as engine:
         at_once = asyncio.run(_at_once(engine.endpoints[0], recorder.bodies))
@@ -113,6 +120,7 @@ def run(model: str = "bundled", limit: int | None = None) -> dict[str, float]:
     _draw(recorder.queue)
     inside = [running + waiting for at, running, waiting in recorder.queue if at <= seconds]
     figures = {
+        f"traces of {source.name}": float(limit),
         "requests": float(len(recorder.bodies)),
         "build, seconds": seconds,
         "at once, seconds": at_once,
@@ -135,11 +143,11 @@ def served(llm: LlmConfig) -> Iterator[Served]:
             yield coming.ready()
 
 
-def _build(endpoint: str, model: str, limit: int | None) -> None:
+def _build(endpoint: str, model: str, source: Path, limit: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pipeline", "build", "--config", "flows/configs/sample.yaml"]
         command += ["--endpoint", endpoint, "--model", model, "--run-dir", f"{folder}/run"]
-        command += ["--limit", str(limit)] if limit else []
+        command += ["--source", str(source.resolve()), "--limit", str(limit)]
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         done = subprocess.run(command, cwd=ROOT, env={**clean, "PREFECT_HOME": f"{folder}/prefect"})
         if done.returncode not in (0, 3):
@@ -181,10 +189,11 @@ def _draw(queue: list[tuple[float, float, float]]) -> None:
 
 def main(
     model: Annotated[str, typer.Option(help="Model that the engine serves.")] = "bundled",
-    limit: Annotated[int | None, typer.Option(help="Traces of the sample; all by default.")] = None,
+    limit: Annotated[int, typer.Option(help="Traces to build, by chance and the same every time.")] = TRACES,
+    source: Annotated[Path | None, typer.Option(help="Where they come from.")] = None,
 ) -> None:
     """Prints the figures and draws the engine's queue."""
-    for name, value in run(model, limit).items():
+    for name, value in run(model, limit, source).items():
         print(f"{value:12.2f}  {name}")
     print(f"drawn: {PICTURE}")
 
