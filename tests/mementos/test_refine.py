@@ -106,9 +106,9 @@ def test_a_refinement_is_told_which_points_were_lost_even_if_nothing_is_named():
     model = ScriptedModel(["x is even.", "x = 42, even."], [verdict(7), verdict(9)])
     rounds(model)
     assert told(model) == [
-        "checks and their outcome are not told",
-        "something is not in the reasoning, or a guess is told as a fact",
-        "the result does not come first",
+        "tell what was checked and how it came out",
+        "leave out what the reasoning does not establish, and call a guess a guess",
+        "begin with what was found",
     ]
 
 
