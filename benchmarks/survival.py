@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Annotated, Any
+from unittest.mock import patch
 
 import typer
 
@@ -41,8 +42,8 @@ REPLIES_BEFORE_DEATH = 100
 def run(kills: int = 20, seed: int = 0) -> dict[str, float]:
     """Counts of what was survived. Raises AssertionError where a byte differs or a trace is lost."""
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["PREFECT_HOME"] = str(Path(folder, "prefect"))
-        with prefect_for_a_run():
+        home = patch.dict(os.environ, PREFECT_HOME=str(Path(folder, "prefect")))
+        with home, prefect_for_a_run():
             return _kills(Path(folder), kills, random.Random(seed)) | _storm(Path(folder), seed)
 
 
