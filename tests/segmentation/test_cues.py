@@ -4,9 +4,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.segmentation import cues
+from pipeline.segmentation import rules
 from pipeline.segmentation.cues import Cue, score_boundaries
 
+TABLES = [
+    rules.LAST_CHARACTER_VETOES,
+    rules.ANNOUNCEMENTS,
+    rules.DOUBTS,
+    rules.BEGINNING_VETOES,
+    rules.STEPS,
+    rules.GUESSES,
+    rules.INTENTS,
+    rules.AIMS,
+    rules.OPENINGS,
+    rules.LAST_CHARACTERS,
+    rules.ENDINGS,
+    rules.CONCLUSIONS,
+]
 PLAIN = "The two triangles have a common side.\n\n"
 
 
@@ -132,19 +146,9 @@ def test_an_announcement_before_a_full_stop_is_not_the_clause_before_the_boundar
 
 
 def test_rules_have_sensible_scores_and_one_decision_per_name() -> None:
-    tables = [
-        cues.LAST_CHARACTER_VETOES,
-        cues.ENDING_VETOES,
-        cues.BEGINNING_VETOES,
-        cues.PAIR_VETOES,
-        cues.AIMS,
-        cues.OPENINGS,
-        cues.ENDINGS,
-        cues.CONCLUSIONS,
-    ]
-    rules = list(itertools.chain.from_iterable(tables))
-    assert all(0 <= rule.score <= 3 for rule in rules)
-    assert len({rule.name for rule in rules}) == len({(rule.name, rule.score) for rule in rules})
+    every = list(itertools.chain.from_iterable(TABLES))
+    assert all(0 <= rule.score <= 3 for rule in every)
+    assert len({rule.name for rule in every}) == len({(rule.name, rule.score) for rule in every})
 
 
 def test_long_sentences_are_read_at_their_edges_only() -> None:
