@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from pipeline.segmentation import rules
-from pipeline.segmentation.rule_tables import Behind, Rule, Table
+from pipeline.segmentation.rule_tables import Behind, Rule, deciding
 
 
 class Cue(NamedTuple):
@@ -48,30 +48,26 @@ def _cue_of(rule: Rule) -> Cue:
     return Cue(rule.score, rule.name, rule.sure)
 
 
-def _veto(rule: Rule) -> Opening:
-    cue = _cue_of(rule)
-    return Opening((cue, cue), (cue, cue))
-
-
 def _opening(rule: Rule) -> Opening:
-    plain, best = _cue_of(rule), Cue(min(3, rule.score + 0.5), rule.name, rule.sure)
+    cue, best = _cue_of(rule), Cue(min(3, rule.score + 0.5), rule.name, rule.sure)
+    if rule in rules.BEGINNING_VETOES:
+        return Opening((cue, cue), (cue, cue))
     if rule.score < 2:
-        return Opening((_SAME_PARAGRAPH, _SAME_PARAGRAPH), (plain, best))
+        return Opening((_SAME_PARAGRAPH, _SAME_PARAGRAPH), (cue, best))
     within, better = (Cue(rule.score + more, rule.name, rules.ASK) for more in (-1.5, -1))
-    return Opening((within, better), (plain, best))
+    return Opening((within, better), (cue, best))
 
 
 _SAME_PARAGRAPH = Cue(0.5, "same_paragraph", rules.SURE)
 _PARAGRAPH = Cue(1.5, "paragraph", rules.ASK)
-_LAST_CHARACTER_VETOES = Table(rules.LAST_CHARACTER_VETOES, _cue_of)
-_LAST_CHARACTERS = Table(rules.LAST_CHARACTERS, _cue_of)
-_CLAUSE_VETOES = Table((Behind(rules.INTERJECTIONS, rules.ANNOUNCEMENTS), *rules.DOUBTS), _cue_of)
-_PAIR_VETOES = Table((*rules.STEPS, Behind(rules.INTERJECTIONS, rules.GUESSES)), _cue_of)
-_BEGINNING_VETOES = Table(rules.BEGINNING_VETOES, _veto)
+_last_character_veto = deciding(rules.LAST_CHARACTER_VETOES, _cue_of)
+_last_character = deciding(rules.LAST_CHARACTERS, _cue_of)
+_clause_veto = deciding((Behind(rules.INTERJECTIONS, rules.ANNOUNCEMENTS), *rules.DOUBTS), _cue_of)
+_step_veto = deciding((*rules.STEPS, Behind(rules.INTERJECTIONS, rules.GUESSES)), _cue_of)
 _AIMS = Behind(rules.INTERJECTIONS, (Behind(rules.WHAT_I_DO, rules.INTENTS), *rules.AIMS))
-_OPENINGS = Table((_AIMS, *rules.OPENINGS), _opening)
-_CONCLUSIONS = Table(rules.CONCLUSIONS, _cue_of)
-_ENDINGS = Table(rules.ENDINGS, _cue_of)
+_opening_of = deciding((*rules.BEGINNING_VETOES, _AIMS, *rules.OPENINGS), _opening)
+_conclusion = deciding(rules.CONCLUSIONS, _cue_of)
+_ending = deciding(rules.ENDINGS, _cue_of)
 
 _READ = 200
 _READ_OF_END = 30
@@ -83,10 +79,10 @@ def _cue(before: str, after: str) -> Cue:
     if veto:
         return veto
     clause, begin = _last_clause(content), after[:_READ]
-    veto = _CLAUSE_VETOES.first(clause) or _pair_veto(before, begin)
+    veto = _clause_veto(clause) or _pair_veto(before, begin)
     if veto:
         return veto
-    opening = _BEGINNING_VETOES.first(begin) or _OPENINGS.first(begin)
+    opening = _opening_of(begin)
     paragraph_ends = "\n" in before[len(content) :]
     if opening is None:
         return ending or _result(clause) or _PARAGRAPH if paragraph_ends else _SAME_PARAGRAPH
@@ -99,16 +95,16 @@ def _cue(before: str, after: str) -> Cue:
 @cache
 def _by_last_character(character: str) -> tuple[Cue | None, Cue | None]:
     """The veto of the last character before a boundary, and how it says that the clause ends."""
-    return _LAST_CHARACTER_VETOES.first(character), _LAST_CHARACTERS.first(character)
+    return _last_character_veto(character), _last_character(character)
 
 
 def _result(clause: str) -> Cue | None:
-    return _CONCLUSIONS.first(clause) or _ENDINGS.first(clause[-_READ_OF_END:])
+    return _conclusion(clause) or _ending(clause[-_READ_OF_END:])
 
 
 def _pair_veto(before: str, after: str) -> Cue | None:
-    cue = _PAIR_VETOES.first(after)
-    return cue if cue and cue is _PAIR_VETOES.first(before[:_READ]) else None
+    cue = _step_veto(after)
+    return cue if cue and cue is _step_veto(before[:_READ]) else None
 
 
 def _last_clause(content: str) -> str:

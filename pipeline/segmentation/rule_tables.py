@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 Verdict = TypeVar("Verdict")
 
@@ -22,21 +22,24 @@ class Behind(NamedTuple):
     rules: "tuple[Rule | Behind, ...]"
 
 
-class Table(Generic[Verdict]):
-    """Rules as one pattern; of those that hold the first decides.
+def deciding(
+    rules: Iterable[Rule | Behind], verdict: Callable[[Rule], Verdict]
+) -> Callable[[str], Verdict | None]:
+    """A function from a text to the verdict of the first rule that holds; to None where none holds.
 
-    verdict: what a rule decides, made once per rule.
+    All rules are tried as one pattern. verdict: what a rule decides, made once per rule.
     """
+    found: list[Rule] = []
+    pattern = _told_by_first_letter(_alternatives(rules, found))
+    match = re.compile(pattern, re.DOTALL).match
+    # Groups are counted from 1.
+    verdicts: list[Verdict | None] = [None, *map(verdict, found)]
 
-    def __init__(self, rules: Iterable[Rule | Behind], verdict: Callable[[Rule], Verdict]) -> None:
-        found: list[Rule] = []
-        self.match = re.compile(_told_by_first_letter(_alternatives(rules, found)), re.DOTALL).match
-        self.verdicts = [verdict(rule) for rule in found]
+    def first(text: str) -> Verdict | None:
+        held = match(text)
+        return verdicts[held.lastindex or 0] if held else None
 
-    def first(self, text: str) -> Verdict | None:
-        """What the first rule that holds decides; None where none holds."""
-        found = self.match(text)
-        return self.verdicts[found.lastindex - 1] if found and found.lastindex else None
+    return first
 
 
 def _alternatives(rules: Iterable[Rule | Behind], found: list[Rule]) -> str:
@@ -56,7 +59,6 @@ def _alternatives(rules: Iterable[Rule | Behind], found: list[Rule]) -> str:
 
 
 _ANY_CASE = re.compile(r"\(\?i:((?:[^()]|\([^()]*\))+)\)")
-_WORTH_IT = 4
 
 
 def _told_by_first_letter(pattern: str) -> str:
@@ -67,7 +69,7 @@ def _told_by_first_letter(pattern: str) -> str:
 def _with_first_letters(words: re.Match[str]) -> str:
     # Also cut within inner groups, which gives letters too many, never too few.
     alternatives = words[1].split("|")
-    if len(alternatives) < _WORTH_IT or not all(re.match(r"[a-z][^?*{]", word) for word in alternatives):
+    if not all(re.match(r"[a-z][^?*{]", word) for word in alternatives):
         return words[0]
     letters = "".join(sorted({word[0] for word in alternatives}))
     return f"(?i:(?=[{letters}])(?:{words[1]}))"

@@ -8,11 +8,12 @@ _OH = r"(?i:wait|hmm+|okay|ok|alright|oh|ah|but|so(?! far)|and|well|now|no|actua
 INTERJECTIONS = rf"(?:{_OH}\b[,.…!\s—-]*+)*+"
 _I = r"(?i:let me|let's|let us|i'll|i will|i should|i need to|i have to|we (?:should|need to))"
 WHAT_I_DO = rf"{_I}(?: (?:just|also|now|quickly|actually|first|try to|try and))*+ "
-_RECAP = r"(?i:(?:to )?(?:recap|summarize)|so far\b)"
+_RECAP = r"(?i:to recap|to summarize|recap|summarize|so far\b)"
 _VERIFY = r"(?i:double|verify|check|confirm|re-?check)"
 _DIFFERENT = r".{0,30}\b(?i:another|different(?:ly)?|alternative(?:ly)?|better|simpler|else|instead)\b"
 _CASE = r"\W*(?:Case|Scenario|Option|Approach|Method) ?(?:\d+|[A-Z])\b"
 _NO_OPENING = r"(?!,? (?:far|let|to|now|(?:the|my) (?:final )?answer)\b)"
+_HENCE = r"(?i:so,? |thus,? |therefore,? |hence,? )?"
 _ASKS = "What|How|Why|Is|Are|Does|Do|Can|Could|Should|Would"
 _CONTENT = r"(?:works|matches|correct|right|valid|impossible|good|fine|consistent|expected)"
 _TO_LAST_GAP, _TO_LAST_WORD = r"(?>(?:.* )?)", r"(?>.*\b(?=\w))"
@@ -68,18 +69,14 @@ AIMS = (
 # The begin of the sentence after: what else opens something new, the clearest first.
 OPENINGS = (
     Rule("heading", 3, SURE, r"#{1,6} |\*\*[^*\n]{1,80}\*\*\s*\n"),
-    Rule("check", 2, ASK, r"(?i:(?:quick |sanity |double[ -]|cross[ -])?(?:check|verify|verification)\b)"),
-    Rule(
-        "answer", 2, ASK, r"(?i:(?:so|thus|therefore|hence),? )?(?i:(?:the |my )?answer\b.{0,20}(?: is\b|:))"
-    ),
-    Rule(
-        "work_begins", 2, ASK, r"(?i:(?:the |final )*(?:code|implementation|algorithm|table|proof|solution):)"
-    ),
+    Rule("check", 2, ASK, r"(?i:quick |sanity |double[ -]|cross[ -])?(?i:check|verify|verification)\b"),
+    Rule("answer", 2, ASK, rf"{_HENCE}(?i:the |my )?(?i:answer)\b.{{0,20}}(?i: is\b|:)"),
+    Rule("work_begins", 2, ASK, r"(?i:the |final )*(?i:code|implementation|algorithm|table|proof|solution):"),
     Rule("new_question", 2, ASK, rf"(?:{_ASKS})\b(?! (?:that|this|it)\b)[^.!?\n]{{8,}}\?"),
     Rule("case_split", 2, SURE, _CASE),
     Rule("step_heading", 2, ASK, r"\W*(?i:step|part|phase|stage) ?\d"),
-    Rule("next_stage", 2, SURE, r"(?i:(?:(?:okay|alright|now),? )?(?:moving on|finally,))"),
-    Rule("stage", 2, ASK, r"(?i:(?:so )?now|next|first|second|third|lastly)\b"),
+    Rule("next_stage", 2, SURE, r"(?i:okay,? |alright,? |now,? )?(?i:moving on|finally,)"),
+    Rule("stage", 2, ASK, r"(?i:so now|now|next|first|second|third|lastly)\b"),
     Rule("definition", 1.5, ASK, r"(?i:let (?!me|us)|define|denote)\b"),
     Rule("doubt", 1.5, ASK, r"(?i:but wait|wait|hold on|hmm+|actually|however|oh|no|okay|alright|ok)\b"),
     Rule("parallel", 1.5, ASK, r"(?i:similarly|likewise|again|same|also)\b"),
