@@ -1,11 +1,15 @@
 """Python functions as machine code, kept on disk for the next process, running without the GIL."""
 
+import hashlib
+import inspect
 import warnings
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core.types import unliteral
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Made = TypeVar("Made")
@@ -14,13 +18,22 @@ Made = TypeVar("Made")
 def compiled(function: Function) -> Function:
     """`function`, compiled for the types of its first call; kept beside its file.
 
-    Where that folder cannot be written it is kept in the user's cache folder, and where neither can,
-    it is compiled again by every process, and a warning says so.
+    It is compiled again after a change of any file in its folder, where the functions lie that it
+    calls. Where that folder cannot be written it is kept in the user's cache folder, and where neither
+    can, it is compiled again by every process, and a warning says so.
     """
-    return cast(
-        Function,
-        _kept(lambda keep: numba.njit(cache=keep, nogil=True, error_model="numpy")(function)),
-    )
+    made = _kept(lambda keep: numba.njit(cache=keep, nogil=True, error_model="numpy")(function))
+    _keep_until_changed(made, Path(inspect.getfile(function)).parent)
+    return cast(Function, made)
+
+
+def part(function: Function) -> Function:
+    """`function`, compiled with the `compiled` one that calls it and kept within that one."""
+    made = numba.njit(nogil=True, error_model="numpy")(function)
+    template = made.get_call_template
+    # numba would compile it once for every value of a constant argument.
+    made.get_call_template = lambda args, kws: template(tuple(map(unliteral, args)), kws)
+    return cast(Function, made)
 
 
 @cache
@@ -36,8 +49,24 @@ def _kept(make: Callable[[bool], Made]) -> Made:
         if "no locator available" not in str(error):
             raise
         warnings.warn(
-            "the cut into blocks is compiled anew, which takes seconds in every process, as neither the "
-            "package's folder nor the user's cache can be written: set NUMBA_CACHE_DIR to a folder that can",
+            "the cut into sentences and blocks is compiled anew, which takes seconds in every process, as "
+            "neither the package's folder nor the user's cache can be written: set NUMBA_CACHE_DIR to a "
+            "folder that can",
             stacklevel=3,
         )
         return make(False)
+
+
+def _keep_until_changed(made: Any, folder: Path) -> None:
+    """numba asks whether the file of a function has changed, not those of the functions that it calls."""
+    kept = getattr(made._cache, "_cache_file", None)
+    if kept is not None:
+        kept._source_stamp = _stamp(folder)
+
+
+@cache
+def _stamp(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,5 +1,9 @@
 """Compiled functions run where their code can be kept on disk and where it cannot."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from numba.core.caching import CacheImpl
 
@@ -18,3 +22,22 @@ def test_where_no_folder_can_be_written_functions_still_run_and_a_warning_says_w
         assert compiled(doubled)(2.0) == 4.0
     with pytest.warns(UserWarning, match="set NUMBA_CACHE_DIR"):
         callback.__wrapped__(doubled, "float64(float64)")  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+def test_a_change_in_a_file_whose_functions_are_called_compiles_anew(tmp_path: Path) -> None:
+    (tmp_path / "caller.py").write_text(
+        "from called import answer\nfrom pipeline.segmentation.compiled import compiled\n"
+        "@compiled\ndef ask():\n    return answer()\n"
+        "if __name__ == '__main__':\n    print(ask(), sum(ask.stats.cache_hits.values()))\n"
+    )
+
+    def run(answer: int) -> str:
+        (tmp_path / "called.py").write_text(
+            f"from pipeline.segmentation.compiled import part\n@part\ndef answer():\n    return {answer}\n"
+        )
+        return subprocess.run(
+            [sys.executable, tmp_path / "caller.py"], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    assert [run(1), run(1), run(2)] == ["1 0", "1 1", "2 0"]
