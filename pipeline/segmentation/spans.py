@@ -1,10 +1,12 @@
 """Spans that are never cut: math, code in backticks, fenced code, docstrings."""
 
-from bisect import bisect_right
-from collections import deque
 from enum import IntEnum
-from itertools import pairwise
 from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.segmentation.characters import DIGIT, SPACE, Rows, Text, is_in
+from pipeline.segmentation.compiled import part
 
 
 class Gap(IntEnum):
@@ -15,27 +17,31 @@ class Gap(IntEnum):
     PARAGRAPH = 2
 
 
-class Cut(NamedTuple):
-    end: int
-    """Where the next piece begins, in characters."""
-    gap: Gap
+# What opens and closes a span. Tildes are of as many kinds as there are lengths of them.
+INLINE, SPACED_INLINE, DISPLAY, BRACKETED, PARENTHESISED, DOCSTRING, OTHER_DOCSTRING = range(7)
+BACKTICKS = 7  # and two more of them
+TILDES = 10
 
 
-class _Opened(NamedTuple):
-    at: int
-    cuts_before: int
+def _record(fields: str) -> np.dtype[np.void]:
+    return np.dtype([(name, np.int64) for name in fields.split()])
 
 
-class _Paragraph(NamedTuple):
-    at: int
-    """Of the blank line before it."""
-    prose: bool
+CUT = _record("end gap")
+"""Where the next piece begins, in characters, and the `Gap` before it."""
+_OPENED = _record("kind at cuts_before")
+"""cuts_before: how many cuts there were."""
+_ENVIRONMENT = _record("name name_end at cuts_before")
+_PARAGRAPH = _record("at prose")
+"""at: of the blank line before it; prose: whether it begins as prose does, 0 or 1."""
+_STATE = _record(
+    """cuts opened first_environment environments paragraphs
+    fence_mark fence_length fence_at fence_cuts_before"""
+)
+"""How many rows there are of each kind, and the open fence: which mark it is, 0 for none, and how many."""
 
 
-_TEXT_END = _Paragraph(0, prose=True)
-
-
-class OpenSpans:
+class Spans(NamedTuple):
     """The spans open at one point of a scan; one that closes takes back the cuts inside it.
 
     What is opened and never closed is no span: `$`, `\\(` and backticks close in their paragraph, `$$`
@@ -45,127 +51,230 @@ class OpenSpans:
     to two paragraphs of prose.
     """
 
-    def __init__(self, cuts: list[Cut]) -> None:
-        self._cuts = cuts
-        self._open: dict[str, _Opened] = {}
-        self._environments: deque[tuple[str, _Opened]] = deque(maxlen=_DEEPEST_NESTING)
-        self._fence: tuple[str, _Opened] | None = None
-        self._paragraphs: list[_Paragraph] = []  # that begin in the open fence
+    cuts: Rows
+    opened: Rows
+    """By where they opened, each kind at most once."""
+    environments: Rows
+    """A ring: the innermost ones, as many as it has places."""
+    paragraphs: Rows
+    """That begin in the open fence."""
+    state: Rows
+    """One row."""
 
-    def toggle(self, mark: str, at: int) -> None:
-        """A mark that opens and closes alike."""
-        if not self._close(mark):
-            self._start(mark, at)
 
-    def dollar(self, at: int, before: str, after: str) -> None:
-        """A single `$` and what stands around it: two characters before, one after.
+@part
+def no_spans(length: int) -> Spans:
+    """None open, for a text of `length` characters.
 
-        "costs $5 and $6" opens twice and closes never. One with a space within ("$ x $") closes only at
-        one like it, and does not open behind a number ("5 $ and").
-        """
-        spaced_before, spaced_after = before[-1:].isspace(), after.isspace()
-        if not spaced_before and not after.isdigit() and self._close("$"):
+    There is room for a cut at every character, which no text fills; the system gives memory for the rows
+    that are written. Tildes of so many lengths do not fit in the text.
+    """
+    return Spans(
+        np.empty(length + 1, dtype=CUT),
+        np.empty(TILDES + int(np.sqrt(2.0 * length)) + 1, dtype=_OPENED),
+        np.empty(_DEEPEST_NESTING, dtype=_ENVIRONMENT),
+        np.empty(length // 2 + 1, dtype=_PARAGRAPH),
+        np.zeros(1, dtype=_STATE),
+    )
+
+
+@part
+def add_cut(spans: Spans, end: int, gap: int) -> None:
+    now = spans.state[0]
+    spans.cuts[now.cuts].end = end
+    spans.cuts[now.cuts].gap = gap
+    now.cuts += 1
+
+
+@part
+def toggle(spans: Spans, kind: int, at: int) -> None:
+    """A mark that opens and closes alike."""
+    if not close_span(spans, kind):
+        open_span(spans, kind, at)
+
+
+@part
+def dollar(spans: Spans, text: Text, at: int) -> None:
+    """A single `$`, by what stands around it: two characters before, one after.
+
+    "costs $5 and $6" opens twice and closes never. One with a space within ("$ x $") closes only at
+    one like it, and does not open behind a number ("5 $ and").
+    """
+    end = len(text)
+    spaced_before = at > 0 and is_in(text, at - 1, end, SPACE)
+    if not spaced_before and not is_in(text, at + 1, end, DIGIT) and close_span(spans, INLINE):
+        return
+    if spaced_before and close_span(spans, SPACED_INLINE):
+        return
+    if not is_in(text, at + 1, end, SPACE):
+        open_span(spans, INLINE, at)
+    elif spaced_before and not (at > 1 and is_in(text, at - 2, end, DIGIT)):
+        open_span(spans, SPACED_INLINE, at)
+
+
+@part
+def open_span(spans: Spans, kind: int, at: int) -> None:
+    """Opens a span; of its kind only the last one is open."""
+    now = spans.state[0]
+    place = _place(spans, kind)
+    if place < now.opened:
+        for later in range(place + 1, now.opened):
+            spans.opened[later - 1] = spans.opened[later]
+        now.opened -= 1
+    row = spans.opened[now.opened]
+    row.kind, row.at, row.cuts_before = kind, at, now.cuts
+    now.opened += 1
+
+
+@part
+def close_span(spans: Spans, kind: int) -> bool:
+    """Whether a span of the kind was open; it is kept whole."""
+    place = _place(spans, kind)
+    if place == spans.state[0].opened:
+        return False
+    _keep_whole(spans, spans.opened[place].at, spans.opened[place].cuts_before)
+    return True
+
+
+@part
+def _place(spans: Spans, kind: int) -> int:
+    """Of the open span of the kind; behind all spans where there is none."""
+    place = 0
+    while place < spans.state[0].opened and spans.opened[place].kind != kind:
+        place += 1
+    return place
+
+
+@part
+def begin_environment(spans: Spans, name: int, name_end: int, at: int) -> None:
+    r"""A `\begin{name`, whose name stands from `name` to `name_end`."""
+    now = spans.state[0]
+    row = spans.environments[now.environments % _DEEPEST_NESTING]
+    row.name, row.name_end, row.at, row.cuts_before = name, name_end, at, now.cuts
+    now.environments += 1
+    now.first_environment = max(now.first_environment, now.environments - _DEEPEST_NESTING)
+
+
+@part
+def end_environment(spans: Spans, text: Text, name: int, name_end: int) -> None:
+    r"""A `\end{name`. An environment inside that was never ended is passed over."""
+    now = spans.state[0]
+    for place in range(now.environments - 1, now.first_environment - 1, -1):
+        row = spans.environments[place % _DEEPEST_NESTING]
+        if _are_equal(text, row.name, row.name_end, name, name_end):
+            _keep_whole(spans, row.at, row.cuts_before)
             return
-        if spaced_before and self._close(_SPACED_DOLLAR):
+
+
+@part
+def _are_equal(text: Text, start: int, end: int, other: int, other_end: int) -> bool:
+    if end - start != other_end - other:
+        return False
+    while start < end and text[start].code == text[other].code:
+        start, other = start + 1, other + 1
+    return start == end
+
+
+@part
+def fence(spans: Spans, mark: int, length: int, names_language: bool, at: int) -> None:
+    """A line of three or more backticks or tildes; whether anything stands behind them."""
+    now = spans.state[0]
+    now.opened = 0
+    now.first_environment = now.environments
+    if now.fence_mark:
+        if mark != now.fence_mark or length < now.fence_length:
+            return  # a line of the code
+        now.fence_mark = 0
+        if not names_language:
+            now.cuts = now.fence_cuts_before
             return
-        if not spaced_after:
-            self._start("$", at)
-        elif spaced_before and not before[0].isdigit():
-            self._start(_SPACED_DOLLAR, at)
-
-    def command(self, command: str, at: int) -> None:
-        r"""One of `\(`, `\)`, `\[`, `\]`, `\begin{name`, `\end{name`; any other does nothing."""
-        command, _, name = command.partition("{")
-        match command:
-            case r"\(" | r"\[":
-                self._start(command, at)
-            case r"\)":
-                self._close(r"\(")
-            case r"\]":
-                self._close(r"\[")
-            case r"\begin":
-                self._environments.append((name, _Opened(at, len(self._cuts))))
-            case r"\end":
-                self._end(name)
-
-    def fence(self, marks: str, info: str, at: int) -> None:
-        """A line of three or more backticks or tildes; `info` is what stands behind them."""
-        self._open.clear()
-        self._environments.clear()
-        if self._fence:
-            opened_with, opened = self._fence
-            if marks[0] != opened_with[0] or len(marks) < len(opened_with):
-                return  # a line of the code
-            self._fence = None
-            if not info:
-                del self._cuts[opened.cuts_before :]
-                return
-            # Only an opening fence names a language, so the one before it was never closed. The
-            # paragraph that this one begins, or that announces it, is none of its code.
-            if self._paragraphs:
-                self._paragraphs[-1] = self._paragraphs[-1]._replace(prose=True)
-            self._keep_code(opened)
-        self._fence = (marks, _Opened(at, len(self._cuts)))
-        self._paragraphs.clear()
-
-    def paragraph_ends(self, at: int, *, prose: bool) -> None:
-        """A blank line at `at`; whether prose follows, which a long formula does not hold."""
-        if self._fence:
-            self._paragraphs.append(_Paragraph(at, prose))
-        earliest = at - (_LONGEST_WITH_PROSE if prose else _LONGEST_DISPLAY)
-        # A lost `$$` would pair with the start of the next formula.
-        stay = _STAY if prose else (*_STAY, "$$")
-        self._open = {
-            mark: opened for mark, opened in self._open.items() if mark in stay and opened.at >= earliest
-        }
-        while self._environments and self._environments[0][1].at < earliest:
-            self._environments.popleft()
-
-    def text_ends(self) -> None:
-        if self._fence:
-            self._keep_code(self._fence[1])
-
-    def _start(self, mark: str, at: int) -> None:
-        self._open[mark] = _Opened(at, len(self._cuts))
-
-    def _close(self, mark: str) -> bool:
-        opened = self._open.pop(mark, None)
-        if opened is None:
-            return False
-        self._keep_whole(opened)
-        return True
-
-    def _end(self, name: str) -> None:
-        # One that was never ended is passed over.
-        for began, opened in reversed(self._environments):
-            if began == name:
-                self._keep_whole(opened)
-                return
-
-    def _keep_whole(self, opened: _Opened) -> None:
-        del self._cuts[opened.cuts_before :]
-        # What was opened inside the span belonged to it.
-        self._open = {mark: other for mark, other in self._open.items() if other.at < opened.at}
-        while self._environments and self._environments[-1][1].at >= opened.at:
-            self._environments.pop()
-
-    def _keep_code(self, opened: _Opened) -> None:
-        """Keeps what an unclosed fence holds, up to the next fence at most.
-
-        A model that stops inside its code leaves the fence open, one that forgets the fence goes on in
-        prose. A single paragraph of prose stands in a docstring, too.
-        """
-        for this, following in pairwise((*self._paragraphs, _TEXT_END)):
-            if (this.prose and following.prose) or this.at - opened.at > _LONGEST_DISPLAY:
-                stays = bisect_right(self._cuts, this.at, key=lambda cut: cut.end)
-                del self._cuts[opened.cuts_before : stays]
-                return
-        del self._cuts[opened.cuts_before :]
+        # Only an opening fence names a language, so the one before it was never closed. The
+        # paragraph that this one begins, or that announces it, is none of its code.
+        if now.paragraphs:
+            spans.paragraphs[now.paragraphs - 1].prose = 1
+        _keep_code(spans)
+    now.fence_mark, now.fence_length = mark, length
+    now.fence_at, now.fence_cuts_before = at, now.cuts
+    now.paragraphs = 0
 
 
-# Marks that may stay open over a blank line.
-_STAY = (r"\[", '"""', "'''")
-_SPACED_DOLLAR = "$ "
+@part
+def paragraph_ends(spans: Spans, at: int, prose: bool) -> None:
+    """A blank line at `at`; whether prose follows, which a long formula does not hold."""
+    now = spans.state[0]
+    if now.fence_mark:
+        row = spans.paragraphs[now.paragraphs]
+        row.at, row.prose = at, int(prose)
+        now.paragraphs += 1
+    earliest = at - (_LONGEST_WITH_PROSE if prose else _LONGEST_DISPLAY)
+    count = 0
+    for place in range(now.opened):
+        row = spans.opened[place]
+        if _may_stay(row.kind, prose) and row.at >= earliest:
+            spans.opened[count] = row
+            count += 1
+    now.opened = count
+    while (
+        now.first_environment < now.environments
+        and spans.environments[now.first_environment % _DEEPEST_NESTING].at < earliest
+    ):
+        now.first_environment += 1
+
+
+@part
+def _may_stay(kind: int, prose: bool) -> bool:
+    """Whether it may stay open over a blank line."""
+    if kind == DISPLAY:
+        return not prose  # a lost one would pair with the start of the next formula
+    return kind in (BRACKETED, DOCSTRING, OTHER_DOCSTRING)
+
+
+@part
+def text_ends(spans: Spans) -> None:
+    if spans.state[0].fence_mark:
+        _keep_code(spans)
+
+
+@part
+def _keep_whole(spans: Spans, at: int, cuts_before: int) -> None:
+    """Takes back the cuts since `at`; what was opened inside the span belonged to it."""
+    now = spans.state[0]
+    now.cuts = cuts_before
+    while now.opened and spans.opened[now.opened - 1].at >= at:
+        now.opened -= 1
+    while (
+        now.first_environment < now.environments
+        and spans.environments[(now.environments - 1) % _DEEPEST_NESTING].at >= at
+    ):
+        now.environments -= 1
+
+
+@part
+def _keep_code(spans: Spans) -> None:
+    """Keeps what an unclosed fence holds, up to the next fence at most.
+
+    A model that stops inside its code leaves the fence open, one that forgets the fence goes on in
+    prose. A single paragraph of prose stands in a docstring, too.
+    """
+    now = spans.state[0]
+    stays = now.cuts
+    for place in range(now.paragraphs):
+        this = spans.paragraphs[place]
+        ends_text = place + 1 == now.paragraphs
+        if (
+            this.prose and (ends_text or spans.paragraphs[place + 1].prose)
+        ) or this.at - now.fence_at > _LONGEST_DISPLAY:
+            stays = now.fence_cuts_before
+            while stays < now.cuts and spans.cuts[stays].end <= this.at:
+                stays += 1
+            break
+    count = now.fence_cuts_before
+    for place in range(stays, now.cuts):
+        spans.cuts[count] = spans.cuts[place]
+        count += 1
+    now.cuts = count
+
+
 _LONGEST_DISPLAY = 20_000
 _LONGEST_WITH_PROSE = 2_000
 # Bounds the search for the begin of an environment, so that time stays linear.
