@@ -26,25 +26,28 @@ def best_partition(
     scores = np.zeros((32, n + 1))
     squares = np.full((32, n + 1), -1, dtype=np.int64)
     untraced = np.empty((0, 0), dtype=np.int32)
+    largest_gain = gain.max()
     sweep(gain, ends, first, last, 0.0, n, scores[0], squares[0], untraced)
-    sweep(gain, ends, first, last, np.inf, n, scores[1], squares[1], untraced)
-    prices[0], prices[1] = 0.0, np.inf
-    order = [0, 1]  # rows by rising price
+    score_rounding = ROUNDING * scores[0].max()
     most = n
     while squares[0, most] < 0:
         most -= 1
-    score_rounding = ROUNDING * scores[0].max()
-    best = -np.inf
-    for k in range(1, most + 1):
-        for row in (0, 1):
-            if squares[row, k] >= 0:
-                value = objective(k, scores[row, k], squares[row, k], total, weight)
-                best = max(best, value)
-    largest_gain = gain.max()
+    best = _best_value(scores[0], squares[0], most, total, weight, objective)
+    # More than the most score with even sizes cannot be had of as many blocks.
+    bar = best - ROUNDING * (largest_gain + abs(best))
+    while True:
+        even = float(total) * total / most * (1 - ROUNDING)
+        if objective(most, scores[0, most] + score_rounding, even, total, weight) >= bar:
+            break
+        most -= 1
+    sweep(gain, ends, first, last, np.inf, most, scores[1], squares[1], untraced)
+    best = max(best, _best_value(scores[1], squares[1], most, total, weight, objective))
+    prices[0], prices[1] = 0.0, np.inf
+    order = [0, 1]  # rows by rising price
 
     while True:
         bar = best - ROUNDING * (largest_gain + abs(best))
-        highest, price, place, alive = -np.inf, 0.0, -1, 0
+        most_hope, price, place, alive = -1.0, 0.0, -1, 0
         for k in range(1, most + 1):
             if squares[0, k] < 0:
                 continue
@@ -65,8 +68,10 @@ def best_partition(
                 )
                 if bound >= bar:
                     alive = k
-                    if bound > highest:
-                        highest, price, place = bound, slope, at
+                    # A sweep takes time by its largest k, so the large ones are settled early.
+                    hope = (bound - bar) * k
+                    if hope > most_hope:
+                        most_hope, price, place = hope, slope, at
         if place < 0:
             break
         row = len(order)
@@ -78,10 +83,7 @@ def best_partition(
         prices[row] = price
         order.insert(place, row)
         most = alive
-        for k in range(1, most + 1):
-            if squares[row, k] >= 0:
-                value = objective(k, scores[row, k], squares[row, k], total, weight)
-                best = max(best, value)
+        best = max(best, _best_value(scores[row], squares[row], most, total, weight, objective))
 
     blocks, row = _winner(scores, squares, len(order), total, weight, objective, bar)
     came_from = np.empty((blocks + 1, n + 1), dtype=np.int32)
@@ -92,6 +94,17 @@ def best_partition(
         block_ends[k - 1] = end
         end = came_from[k, end]
     return block_ends
+
+
+@compiled
+def _best_value(
+    scores: Floats, squares: Ints, most: int, total: int, weight: float, objective: Objective
+) -> float:
+    best = -np.inf
+    for k in range(1, most + 1):
+        if squares[k] >= 0:
+            best = max(best, objective(k, scores[k], squares[k], total, weight))
+    return best
 
 
 @compiled
@@ -197,10 +210,16 @@ def sweep(
             while start < i and (first[start] <= i or first[start] > last[start]):
                 if square[start] >= 0 and first[start] <= last[start]:
                     at = here
+                    token = ends[start]
+                    own = square[start] + token * token
                     while tail > head:
                         old = queue[tail - 1]
-                        at = _takeover(score, square, ends, price, old, start, here, last)
-                        if at > max(takes_over[tail - 1], here):
+                        rise = score[start] - score[old]
+                        base = own - square[old] - ends[old] ** 2
+                        step = 2 * (token - ends[old])
+                        at = max(takes_over[tail - 1], here)
+                        if not _better(rise, base - step * at, price):
+                            at = _takeover(rise, base, step, price, at, ends[last[old]] + 1)
                             break
                         tail -= 1
                         at = here
@@ -225,27 +244,21 @@ def sweep(
 
 
 @compiled
-def _takeover(
-    score: Floats, square: Ints, ends: Ints, price: float, old: int, new: int, here: int, last: Ints
-) -> int:
-    """First token from `here` on where a block that ends there is better started at `new`.
+def _takeover(rise: float, base: int, step: int, price: float, here: int, beyond: int) -> int:
+    """First token after `here`, where it is not, from which a later start is better than an earlier one.
 
-    Where that is nowhere, the first token where no block from `old` can end.
+    At a token its score is higher by `rise` and its squares larger by base - step · token. Where it is
+    better nowhere before `beyond`, that.
     """
-    rise = score[new] - score[old]
-    base = square[new] + ends[new] ** 2 - square[old] - ends[old] ** 2
-    step = 2 * (ends[new] - ends[old])  # the squares differ by base - step · token
-    beyond = int(ends[last[old]]) + 1
-    if _better(rise, base - step * here, price):
-        return here
     if not _better(rise, base - step * (beyond - 1), price):
         return beyond
-    most = 0 if price == np.inf or price == 0.0 else int(np.floor(rise / price))
-    while not _better(rise, most, price):
-        most -= 1
-    while _better(rise, most + 1, price):
-        most += 1
-    return int(-((most - base) // step))
+    worth = rise / price if rise != 0 else 0.0
+    at = min(max(int((base - worth) / step), here + 1), beyond - 1)
+    while _better(rise, base - step * (at - 1), price):
+        at -= 1
+    while not _better(rise, base - step * at, price):
+        at += 1
+    return at
 
 
 @compiled

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,10 +76,15 @@ def partition(
     Finding the best. The answer (S', Q') to a price p is a point of the hull, and no point lies
     above the line S = S' + p·(Q - Q'). So between neighbouring answers all points lie in the
     triangle of the two and the crossing of their lines; f is convex, so its value at the crossing
-    bounds whatever hides there. While some bound reaches the best value known, the highest is
+    bounds whatever hides there. While some bound reaches the best value known, one of them is
     looked into, with the slope of the triangle's base as the price: that yields a new vertex or
-    shows the base to be an edge of the hull, so it ends. All K share the sweeps, and a K whose
-    bounds are all below the best is never looked at again.
+    shows the base to be an edge of the hull, so it ends, whichever is taken. All K share the
+    sweeps, and a K whose bounds are all below the best is never looked at again.
+
+    Most K are not looked at twice. The price 0 gives the most S that K blocks can have, and no
+    sizes have less Q than even ones, L²/K. Since f rises with S and falls with Q, f of these two
+    bounds all partitions into K blocks, and the largest K of a sweep is the largest whose bound
+    reaches the best value known.
 
     Token sums are exact integers and all else is IEEE double precision in a fixed order, so the
     same input gives the same blocks on every machine.
@@ -86,24 +92,28 @@ def partition(
     sizes = _sizes(tokens)
     cut_scores = _cut_scores(scores, len(sizes))
     _check_limits(min_tokens, max_tokens, weight)
-    ends = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(sizes)))
-    gain = np.concatenate((np.zeros(1), cut_scores, np.zeros(1)))
+    ends = np.zeros(len(sizes) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=ends[1:])
+    gain = np.zeros(len(sizes) + 1)
+    gain[1:-1] = cut_scores
     total = int(ends[-1])
     most = max(total, min_tokens) if max_tokens is None else max_tokens
     first, last = allowed_ends(ends, min_tokens, most)
-    block_ends = best_partition(gain, ends, first, last, float(weight), callback(objective, SIGNATURE))
-    lengths = np.diff(ends[block_ends], prepend=0)
+    found = best_partition(gain, ends, first, last, float(weight), callback(objective, SIGNATURE))
+    # A dozen numbers: plain Python is faster with them than numpy.
+    block_ends: list[int] = found.tolist()
+    lengths = [end - start for start, end in pairwise((0, *ends[found].tolist()))]
     return Partition(
-        block_ends=block_ends.tolist(),
+        block_ends=block_ends,
         objective=objective(
             len(block_ends),
-            math.fsum(gain[block_ends]),
-            float((lengths * lengths).sum()),
+            math.fsum(gain[found].tolist()),
+            float(sum(length * length for length in lengths)),
             total,
             float(weight),
         ),
-        oversized=np.flatnonzero(lengths > most).tolist(),
-        undersized=np.flatnonzero(lengths < min_tokens).tolist(),
+        oversized=[number for number, length in enumerate(lengths) if length > most],
+        undersized=[number for number, length in enumerate(lengths) if length < min_tokens],
     )
 
 
