@@ -25,13 +25,15 @@ def special_token_in(text: str) -> str | None:
     No text of a trace and no memento may hold one: a consumer's tokenizer would read it as structure.
     Code and formulas such as `a <|> b` or `<|x|>` are none. Time is linear in the text.
     """
-    found = _SPECIAL.search(text)
-    return found.group() if found else None
+    found = [match for pattern in _SPECIAL if (match := pattern.search(text))]
+    return min(found, key=re.Match.start).group() if found else None
 
 
-# Markers are written <|word|>, by DeepSeek with wide bars, and by some older templates as listed.
-_SPECIAL = re.compile(
-    r"<\|[A-Za-z_]{3,}[0-9]*\|>|<｜[^\s<｜]+｜>|</?think>|</?tool_(?:call|response)>|\[/?INST\]|<</?SYS>>"
+# Markers are written <|word|>, by DeepSeek with wide bars, and by some older templates as listed. In two
+# patterns, as one that begins with a certain character is looked for eight times as fast as one of several.
+_SPECIAL = (
+    re.compile(r"<(?:\|[A-Za-z_]{3,}[0-9]*\|>|｜[^\s<｜]+｜>|/?think>|/?tool_(?:call|response)>|</?SYS>>)"),
+    re.compile(r"\[/?INST\]"),
 )
 
 DEFAULT = pa.schema(

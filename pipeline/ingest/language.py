@@ -12,11 +12,14 @@ def why_not_english(text: str) -> str | None:
     foreign = len(_OTHER_SCRIPTS.findall(_beyond_ascii(text)))
     if foreign > _MOST_FOREIGN * len(text):
         return f"{foreign} of {len(text)} characters are letters of another script"
+    pieces = _sample(text).lower().split()
+    common = sum(map(_COMMON.__contains__, pieces))
+    if common >= _FEWEST_COMMON * len(pieces):
+        return None
     # Formulas and code are not made of letters alone, so they count neither for nor against.
-    words = list(filter(str.isalpha, _sample(text).lower().split()))
-    common = sum(map(_COMMON.__contains__, words))
-    if len(words) >= _ENOUGH_WORDS and common < _FEWEST_COMMON * len(words):
-        return f"{common} of {len(words)} words are common English words"
+    words = sum(map(str.isalpha, pieces))
+    if words >= _ENOUGH_WORDS and common < _FEWEST_COMMON * words:
+        return f"{common} of {words} words are common English words"
     return None
 
 

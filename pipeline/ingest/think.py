@@ -19,7 +19,8 @@ def split_thought(response: str) -> Thought | Rejected:
     A response that only lacks the opening mark is reasoning from its start: the chat template of
     DeepSeek-R1 puts that mark into the prompt.
     """
-    opened, closed = response.count(THINK_START), response.count(THINK_END)
+    opened, parts = response.count(THINK_START), response.split(THINK_END)
+    closed = len(parts) - 1
     if not opened and not closed:
         return Rejected(RejectReason.NO_REASONING, f"neither {THINK_START} nor {THINK_END}")
     if not closed:
@@ -28,7 +29,7 @@ def split_thought(response: str) -> Thought | Rejected:
         return Rejected(
             RejectReason.SEVERAL_THINK_PARTS, f"{opened} times {THINK_START}, {closed} times {THINK_END}"
         )
-    before, _, answer = response.partition(THINK_END)
+    before, answer = parts
     if THINK_START in answer:
         return Rejected(RejectReason.SEVERAL_THINK_PARTS, f"{THINK_START} after {THINK_END}")
     if not opened:
