@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from pipeline.pieces import block_texts
@@ -23,7 +24,7 @@ class Record:
     mementos: Sequence[str]
     memento_tokens: Sequence[int]
 
-    @property
+    @cached_property
     def blocks(self) -> list[str]:
         return block_texts(self.reasoning, self.sentence_ends, self.block_ends)
 
