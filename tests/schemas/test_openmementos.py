@@ -52,3 +52,8 @@ def test_code_and_formulas_that_look_alike_are_none(text: str) -> None:
 @given(st.text("<|>｜ a"), st.sampled_from(MARKERS))
 def test_the_first_marker_of_a_text_is_named(before: str, marker: str) -> None:
     assert special_token_in(f"{before} {marker}[INST]") == (special_token_in(before) or marker)
+
+
+def test_the_first_of_several_tokens_is_named_whatever_it_begins_with() -> None:
+    assert special_token_in("a [INST] b <think> c") == "[INST]"
+    assert special_token_in("a <think> b [INST] c") == "<think>"
