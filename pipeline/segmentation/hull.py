@@ -35,7 +35,7 @@ def best_partition(
     best = _best_value(scores[0], squares[0], most, total, weight, objective)
     # More than the most score with even sizes cannot be had of as many blocks.
     bar = best - ROUNDING * (largest_gain + abs(best))
-    while True:
+    while most > 1:
         even = float(total) * total / most * (1 - ROUNDING)
         if objective(most, scores[0, most] + score_rounding, even, total, weight) >= bar:
             break
@@ -158,11 +158,13 @@ def _bound(
     if above_high <= rounding:
         return -np.inf, 0.0
     slope = rise / run
+    if not low_price < slope < high_price:
+        return -np.inf, 0.0
     corner_score = high_score + above_high
     corner_squares = float(high_squares)
     if high_price < np.inf:
         above_low = high_price * run - rise
-        if above_low <= rounding or not low_price < slope < high_price:
+        if above_low <= rounding:
             return -np.inf, 0.0
         step = above_high / (high_price - low_price)
         corner_score += high_price * step

@@ -14,6 +14,7 @@ from pipeline.segmentation.limits import Ints, allowed_ends
 from pipeline.segmentation.objective import SIGNATURE, Objective, paper_objective
 
 MOST_TOKENS = 2**26  # the squares of block sizes are then exact also as float64
+MOST_SCORE = 1e100  # no sum of scores is then infinite
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def partition(
 ) -> Partition:
     """Blocks that maximise score per block minus `weight` times the spread of block sizes; exactly.
 
-    scores: n-1 boundary scores (0 to 3; any number from 0 on works), the first standing between
+    scores: n-1 boundary scores (0 to 3; any number from 0 to `MOST_SCORE` works), the first standing between
     the first two sentences; tokens: n sentence sizes in tokens; objective: by default, for K
     blocks, (sum of the scores of the K-1 cuts)/K - weight · (population standard deviation of the
     block sizes)/(their mean), source: arXiv 2604.09852, section 3, stage 3.
@@ -56,7 +57,7 @@ def partition(
     then every cut as early as possible.
 
     Raises ValueError where lengths disagree, there is no sentence, a value is negative or not
-    finite, the limits cross, or there are more than `MOST_TOKENS` tokens.
+    finite, the limits cross, a score is over `MOST_SCORE`, or there are more than `MOST_TOKENS` tokens.
 
     Why hull points suffice. The total L of the tokens is given, so for a fixed K the mean is L/K
     and the objective is f(S, Q) = S/K - weight · √(K·Q/L² - 1), where S is the sum of the cut
@@ -138,10 +139,10 @@ def _cut_scores(scores: Sequence[float], sentences: int) -> NDArray[np.float64]:
             f"give one per boundary between two sentences, {sentences - 1}"
         )
     values = np.asarray(scores, dtype=np.float64)
-    wrong = ~(np.isfinite(values) & (values >= 0))
+    wrong = ~((values >= 0) & (values <= MOST_SCORE))
     if wrong.any():
         at = int(np.argmax(wrong))
-        raise ValueError(f"scores[{at}] is {values[at]}: a score is a finite number from 0 on")
+        raise ValueError(f"scores[{at}] is {values[at]}: a score is a number from 0 to {MOST_SCORE:g}")
     return values
 
 

@@ -214,6 +214,12 @@ def test_under_a_huge_weight_only_even_blocks_remain() -> None:
     assert partition([3.0, 3.0], [300, 301, 299], weight=1e300).block_ends == [3]
 
 
+@pytest.mark.parametrize("scale", [5e-324, 1e-310, 1e-290, 1e99])
+def test_scores_of_any_size_come_to_an_end(scale: float) -> None:
+    found = partition([scale * (at % 7) for at in range(799)], [60 + at % 50 for at in range(800)])
+    assert found.block_ends[-1] == 800
+
+
 def test_the_same_blocks_come_of_doubled_scores_and_weight() -> None:
     scores, tokens = [1.3, 2.7, 0.2, 3.0, 1.1, 2.2], [210, 333, 120, 480, 90, 260, 205]
     once = partition(scores, tokens, min_tokens=100, weight=0.5)
@@ -249,6 +255,7 @@ def test_another_objective_is_maximised_as_exactly(case: Case, least: int, weigh
         ([1.0, -0.5], [5, 5, 5], {}, r"scores\[1\] is -0.5"),
         ([math.nan], [5, 5], {}, r"scores\[0\] is nan"),
         ([math.inf], [5, 5], {}, r"scores\[0\] is inf"),
+        ([1e308], [5, 5], {}, r"scores\[0\] is 1e\+308.* to 1e\+100"),
         ([1.0], [5, -5], {}, r"tokens\[1\] is -5"),
         ([1.0], [5, 5.5], {}, "whole numbers"),
         ([1.0], [5, math.nan], {}, "whole numbers"),
