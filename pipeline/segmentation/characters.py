@@ -13,7 +13,7 @@ Rows = NDArray[Any]
 """An array of records, whose fields are read and set by name."""
 Text = Rows
 """A row for each character: its `code`, and the `sets` that it is in, a bit each."""
-_CHARACTER = np.dtype([("code", np.uint32), ("sets", np.uint32)])
+_CHARACTER = np.dtype((np.record, [("code", np.uint32), ("sets", np.uint32)]))
 
 # As Python's `str` and `re` have them, for every character of Unicode.
 SPACE = 1 << 0

@@ -20,16 +20,23 @@ def compiled(function: Function) -> Function:
 
     It is compiled again after a change of any file in its folder, where the functions lie that it
     calls. Where that folder cannot be written it is kept in the user's cache folder, and where neither
-    can, it is compiled again by every process, and a warning says so.
+    can, it is compiled again by every process, and a warning says so. With NUMBA_DISABLE_JIT=1 it stays
+    as it is, for a debugger.
     """
-    made = _kept(lambda keep: numba.njit(cache=keep, nogil=True, error_model="numpy")(function))
-    _keep_until_changed(made, Path(inspect.getfile(function)).parent)
-    return cast(Function, made)
+    # numba asks whether the file of a function has changed, not those of the functions that it calls. It
+    # names what it keeps by the function, and so each state of the folder has files of its own.
+    function.__qualname__ += f"-{_digest(Path(inspect.getfile(function)).parent)}"
+    return cast(
+        Function,
+        _kept(lambda keep: numba.njit(cache=keep, nogil=True, error_model="numpy")(function)),
+    )
 
 
 def part(function: Function) -> Function:
     """`function`, compiled with the `compiled` one that calls it and kept within that one."""
     made = numba.njit(nogil=True, error_model="numpy")(function)
+    if made is function:  # NUMBA_DISABLE_JIT
+        return function
     template = made.get_call_template
     # numba would compile it once for every value of a constant argument.
     made.get_call_template = lambda args, kws: template(tuple(map(unliteral, args)), kws)
@@ -52,21 +59,17 @@ def _kept(make: Callable[[bool], Made]) -> Made:
             "the cut into sentences and blocks is compiled anew, which takes seconds in every process, as "
             "neither the package's folder nor the user's cache can be written: set NUMBA_CACHE_DIR to a "
             "folder that can",
-            stacklevel=3,
+            stacklevel=1,  # one place, so that it is told once
         )
         return make(False)
 
 
-def _keep_until_changed(made: Any, folder: Path) -> None:
-    """numba asks whether the file of a function has changed, not those of the functions that it calls."""
-    kept = getattr(made._cache, "_cache_file", None)
-    if kept is not None:
-        kept._source_stamp = _stamp(folder)
-
-
 @cache
-def _stamp(folder: Path) -> str:
+def _digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(folder.glob("*.py")):
         digest.update(file.read_bytes())
-    return digest.hexdigest()
+    return digest.hexdigest()[:_DIGITS]
+
+
+_DIGITS = 12

@@ -24,7 +24,7 @@ TILDES = 10
 
 
 def _record(fields: str) -> np.dtype[np.void]:
-    return np.dtype([(name, np.int64) for name in fields.split()])
+    return np.dtype((np.record, [(name, np.int64) for name in fields.split()]))
 
 
 CUT = _record("end gap")

@@ -347,6 +347,16 @@ def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
     assert misses == ["1\n", "0\n"]
 
 
+def test_uncompiled_code_cuts_alike() -> None:
+    text = "".join(MARKS) * 3 + "".join(PATHOLOGICAL)
+    program = "import sys; from pipeline.segmentation.sentences import split; print(split(sys.argv[1]))"
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    told = subprocess.run(
+        [sys.executable, "-c", program, text], env=environment, check=True, capture_output=True, text=True
+    )
+    assert told.stdout.strip() == str(split(text))
+
+
 @pytest.mark.skipif(not REAL_TRACES.exists(), reason="real traces are not part of the project")
 def test_real_traces_have_at_most_half_the_boundaries_of_plain_sentence_splitting() -> None:
     import pyarrow.parquet as pq
