@@ -112,5 +112,5 @@ _MOST_DIGITS = 3
 _LONGEST_NUMBERING = 4
 # Characters before the full stop.
 _LOOKED_AT = 12
-# No abbreviation above has so many letters, and most words at the end of a sentence have.
+# No abbreviation of `words.py` has so many letters, and most words at the end of a sentence have.
 _LONGEST_WORD = 7

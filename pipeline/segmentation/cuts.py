@@ -54,8 +54,8 @@ def candidate_cuts(text: Text) -> Rows:
     """Every place where a sentence may end, in order, the last the end of the text.
 
     No cut lies inside code (fenced, indented, in backticks), a docstring, math, a table row, an
-    abbreviation, a number, a URL, a dotted name or the brackets of a call. One scan finds the marks
-    and the ends; no text is read twice, so time is linear.
+    abbreviation, a number, a URL, a dotted name or the brackets of a call. One scan finds the marks;
+    a line is looked over once where it begins, a full stop 200 characters around it, so time is linear.
     """
     length = len(text)
     spans = no_spans(length)
