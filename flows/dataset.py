@@ -24,6 +24,7 @@ from pipeline.publish import publish
 from pipeline.publish.release import release
 from pipeline.publish.release_plan import check_target
 from pipeline.run_stage import allow_start, request_stop, run_stage
+from pipeline.segmentation.first_call import make_ready
 from pipeline.stages import STAGES, needs_model
 from pipeline.store import RunFolder
 from pipeline.totals import Totals, read_totals
@@ -68,6 +69,8 @@ def _build(build: BuildConfig, run: RunFolder) -> Totals:
         model = None
         if needs_model(run, build, shards):
             model = stack.enter_context(starting(build.llm, run.root / "engine.log", run.tell))
+        # While the engine loads, where one does.
+        make_ready(run.tell)
         runner = stack.enter_context(task_runner(build))
         stack.enter_context(_stopping_all(run))
         _process(run, build, shards, runner, model)

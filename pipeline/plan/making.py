@@ -17,6 +17,7 @@ from pipeline.plan.prompt_sizes import Load, PromptSizes
 from pipeline.run_stage import run_stage
 from pipeline.segmentation.cues import score_boundaries
 from pipeline.segmentation.cutting import partition_shard
+from pipeline.segmentation.first_call import make_ready
 from pipeline.segmentation.scoring import asked_boundaries
 from pipeline.segmentation.splitting import SPLIT
 from pipeline.segmentation.tokens import token_counter
@@ -78,7 +79,7 @@ def make_plan(build: BuildConfig, run: RunFolder, on_progress: Progress) -> Plan
     """The plan of a build; its traces are read and split into the run folder, where the build finds them.
 
     on_progress(step, done, in total; 0 where unknown). One shard at a time is in memory.
-    Raises SourceError, StoreError.
+    Raises SourceError, StoreError, CompileError.
     """
     plan = Plan(name=build.name, folder=str(run.root), detector=build.score.detector)
     sizes = PromptSizes(build, load_prompts(), token_counter(build.split.tokenizer), known_window(build))
@@ -90,6 +91,7 @@ def make_plan(build: BuildConfig, run: RunFolder, on_progress: Progress) -> Plan
             plan.traces_in += ingested.rows_in
             plan.traces_chosen += ingested.rows_out
             plan.rejected.update(ingested.rejected)
+        make_ready(lambda step: on_progress(step, 0, 0))
         done, total = 0, plan.traces_chosen
         for shard in range(shards):
             manifest = run_stage(SPLIT.name, shard, run, build, None)

@@ -32,6 +32,17 @@ def compiled(function: Function) -> Function:
     )
 
 
+def kept_in(function: Any) -> tuple[str, bool]:
+    """The folder where the machine code of a `compiled` function is kept, and whether it is there already.
+
+    "" where none can be kept, or none is made (NUMBA_DISABLE_JIT).
+    """
+    folder = function.stats.cache_path if hasattr(function, "stats") else None
+    if not folder:
+        return "", False
+    return folder, any(Path(folder).glob(f"*{function.__qualname__}*.nbc"))
+
+
 def part(function: Function) -> Function:
     """`function`, compiled with the `compiled` one that calls it and kept within that one."""
     made = numba.njit(nogil=True, error_model="numpy")(function)

@@ -32,7 +32,7 @@ def score_boundaries(sentences: Sequence[str]) -> list[Cue]:
     return [_cue(before, after) for before, after in pairwise(sentences)]
 
 
-class Opening(NamedTuple):
+class Begin(NamedTuple):
     """What a rule about the begin of a sentence decides, by what comes before it.
 
     Each a pair: without and with a result that the clause before reached.
@@ -48,14 +48,14 @@ def _cue_of(rule: Rule) -> Cue:
     return Cue(rule.score, rule.name, rule.sure)
 
 
-def _opening(rule: Rule) -> Opening:
+def _opening(rule: Rule) -> Begin:
     cue, best = _cue_of(rule), Cue(min(3, rule.score + 0.5), rule.name, rule.sure)
     if rule in rules.BEGINNING_VETOES:
-        return Opening((cue, cue), (cue, cue))
+        return Begin((cue, cue), (cue, cue))
     if rule.score < 2:
-        return Opening((_SAME_PARAGRAPH, _SAME_PARAGRAPH), (cue, best))
+        return Begin((_SAME_PARAGRAPH, _SAME_PARAGRAPH), (cue, best))
     within, better = (Cue(rule.score + more, rule.name, rules.ASK) for more in (-1.5, -1))
-    return Opening((within, better), (cue, best))
+    return Begin((within, better), (cue, best))
 
 
 _SAME_PARAGRAPH = Cue(0.5, "same_paragraph", rules.SURE)

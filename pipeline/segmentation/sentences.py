@@ -19,11 +19,11 @@ def split(reasoning: str) -> list[int]:
     """
     if not reasoning:
         return []
-    ends: list[int] = _ends(codes_of(reasoning), character_sets()).tolist()
+    ends: list[int] = sentence_ends(codes_of(reasoning), character_sets()).tolist()
     return ends
 
 
 @compiled
-def _ends(codes: Codes, sets: NDArray[np.uint32]) -> NDArray[np.int64]:
+def sentence_ends(codes: Codes, sets: NDArray[np.uint32]) -> NDArray[np.int64]:
     text = rows(codes, sets)
     return merge(text, candidate_cuts(text))

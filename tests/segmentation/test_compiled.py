@@ -1,5 +1,6 @@
 """Compiled functions run where their code can be kept on disk and where it cannot."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,27 @@ def test_where_no_folder_can_be_written_functions_still_run_and_a_warning_says_w
         assert compiled(doubled)(2.0) == 4.0
     with pytest.warns(UserWarning, match="set NUMBA_CACHE_DIR"):
         callback.__wrapped__(doubled, "float64(float64)")  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+def test_the_first_call_on_a_machine_is_told_and_code_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", "from pipeline.segmentation.first_call import *; make_ready(print)"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+            check=False,
+        )
+
+    assert run().stdout.startswith("compiling the splitter")
+    assert run().stdout == ""
+    for index in tmp_path.rglob("*.nbi"):
+        index.write_bytes(b"")
+    broken = run()
+    assert broken.returncode == 1
+    assert "CompileError" in broken.stderr
+    assert "delete the files *.nbi and *.nbc" in broken.stderr
 
 
 @pytest.mark.slow

@@ -1,0 +1,32 @@
+"""Machine code made or read before it is needed, so that somebody hears what the wait is for."""
+
+import pickle
+from collections.abc import Callable
+
+from pipeline.segmentation import hull, sentences
+from pipeline.segmentation.compiled import kept_in
+from pipeline.segmentation.partition import partition
+
+
+class CompileError(Exception):
+    """Machine code that cannot be kept, or that is kept and cannot be read; the message has the remedy."""
+
+
+def make_ready(tell: Callable[[str], None]) -> None:
+    """The splitter and the search for blocks as machine code; a fifth of a second where it is kept.
+
+    tell: hears of it where it must be compiled. Raises CompileError.
+    """
+    folder, kept = kept_in(sentences.sentence_ends)
+    if not (kept and kept_in(hull.best_partition)[1]):
+        tell("compiling the splitter, once on this machine (some 20 s)")
+    try:
+        sentences.split("A text.")
+        partition([1.0], [1, 1])
+    # numba keeps pickles: a file that a crash has cut off ends too early.
+    except (OSError, EOFError, pickle.UnpicklingError) as error:
+        raise CompileError(
+            f"{folder}: the compiled splitter cannot be kept or read there "
+            f"({type(error).__name__}: {error}): "
+            "free space, delete the files *.nbi and *.nbc in it, or set NUMBA_CACHE_DIR to another folder"
+        ) from error
