@@ -335,7 +335,7 @@ def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
     program = (
         "from pipeline.segmentation import sentences as s;"
         "s.split('One.');"
-        "print(sum(s._ends.stats.cache_misses.values()))"
+        "print(sum(s.sentence_ends.stats.cache_misses.values()))"
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     misses = [
