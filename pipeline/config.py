@@ -207,7 +207,9 @@ class LlmConfig(Section):
             description="Name of the environment variable, in capitals, that holds the endpoints' key.",
         ),
     ] = "OPENAI_API_KEY"
-    max_in_flight: Annotated[int, Field(ge=1, description="Requests that one shard keeps open at once.")] = 24
+    max_in_flight: Annotated[
+        int, Field(ge=1, description="Requests that are open at once, over all shards of a run.")
+    ] = 64
     constraints: Annotated[
         Literal["auto", "structured_outputs", "response_format", "none"],
         Field(description="How replies are constrained; auto asks the endpoint what it is."),

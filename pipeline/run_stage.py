@@ -15,7 +15,6 @@ from pipeline.llm.cache import ReplyCache
 from pipeline.llm.client import Client
 from pipeline.llm.model import Usage
 from pipeline.llm.serving import Served
-from pipeline.llm.slots import Slots
 from pipeline.llm.templates import load_prompts
 from pipeline.mementos.writing import write_mementos_shard
 from pipeline.outcomes import ShardResult
@@ -126,7 +125,8 @@ async def with_model(
                 prompts=load_prompts(),
                 window=await client.context_window(),
                 seed=build.llm.seed,
-                slots=Slots(build.llm.max_in_flight),
+                slots=served.slots,
+                shard=shard,
                 failures=FailureWatch(build.max_failure_rate),
             )
             return await ask(asking), client.usage

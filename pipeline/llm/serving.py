@@ -14,6 +14,7 @@ from pipeline.llm.bundled import NAME as BUNDLED_NAME
 from pipeline.llm.bundled import bundled_model
 from pipeline.llm.engine import Engine
 from pipeline.llm.model import EndpointUnavailable
+from pipeline.llm.slots import Slots
 from pipeline.llm.urls import shown_url
 
 BUNDLED = "bundled"
@@ -23,10 +24,14 @@ _SECONDS_FOR_AN_ENDPOINT = 30.0
 
 @dataclass(frozen=True)
 class Served:
-    """Where the model is: endpoints (base URLs ending in /v1) and the name they serve it under."""
+    """Where the model is: endpoints (base URLs ending in /v1) and the name they serve it under.
+
+    slots: room for requests of all that ask it.
+    """
 
     endpoints: tuple[str, ...]
     model: str
+    slots: Slots
 
 
 def model_name(config: LlmConfig) -> str:
@@ -42,7 +47,7 @@ def starting(config: LlmConfig, log: Path, tell: Callable[[str], None]) -> Itera
     """
     if config.endpoints:
         seconds = min(_SECONDS_FOR_AN_ENDPOINT, config.deadline_seconds)
-        yield Starting(Served(config.endpoints, model_name(config)), None, seconds, tell)
+        yield Starting(_served(config, config.endpoints), None, seconds, tell)
         return
     if config.model == BUNDLED:
         cache = user_cache_path("openmementos")
@@ -53,7 +58,11 @@ def starting(config: LlmConfig, log: Path, tell: Callable[[str], None]) -> Itera
         model = config.model
     tell(f"loading {model_name(config)} into vLLM, see {log}")
     with Engine(config.engine, model, model_name(config), log, notify=tell) as engine:
-        yield Starting(Served((engine.endpoint,), model_name(config)), engine, 0.0, tell)
+        yield Starting(_served(config, (engine.endpoint,)), engine, 0.0, tell)
+
+
+def _served(config: LlmConfig, endpoints: tuple[str, ...]) -> Served:
+    return Served(endpoints, model_name(config), Slots(config.max_in_flight))
 
 
 def _fault(endpoint: str) -> str:

@@ -1,4 +1,8 @@
 import asyncio
+import pickle
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.llm.slots import Slots
 
@@ -9,7 +13,7 @@ def test_the_lowest_rank_goes_first_and_no_more_than_there_is_room_for():
 
     async def work(slots: Slots, rank: int) -> None:
         nonlocal most
-        async with slots.taken(rank):
+        async with slots.taken((rank,)):
             order.append(rank)
             most = max(most, len(order) - finished[0])
             await asyncio.sleep(0)
@@ -33,14 +37,14 @@ def test_a_cancelled_waiter_loses_no_slot():
         leave = asyncio.Event()
 
         async def hold() -> None:
-            async with slots.taken(0):
+            async with slots.taken((0,)):
                 entered.set()
                 await leave.wait()
             # The first waiter has been handed the slot but has not run yet.
             waiting[0].cancel()
 
         async def brief() -> None:
-            async with slots.taken(1):
+            async with slots.taken((1,)):
                 pass
 
         holder = asyncio.create_task(hold())
@@ -54,3 +58,80 @@ def test_a_cancelled_waiter_loses_no_slot():
         await asyncio.wait_for(brief(), timeout=5)
 
     asyncio.run(main())
+
+
+def test_event_loops_share_the_room_and_the_order():
+    order: list[tuple[int, int]] = []
+    slots = Slots(1)
+    held, leave = threading.Event(), threading.Event()
+
+    async def hold() -> None:
+        async with slots.taken((0, 0)):
+            held.set()
+            await asyncio.to_thread(leave.wait)
+
+    async def work(shard: int, barrier: threading.Barrier) -> None:
+        async def one(trace: int) -> None:
+            async with slots.taken((shard, trace)):
+                order.append((shard, trace))
+
+        tasks = [asyncio.create_task(one(trace)) for trace in (2, 1)]
+        # They run as far as they can: into the queue.
+        await asyncio.sleep(0)
+        await asyncio.to_thread(barrier.wait)
+        await asyncio.gather(*tasks)
+
+    with ThreadPoolExecutor(3) as pool:
+        holder = pool.submit(asyncio.run, hold())
+        held.wait()
+        barrier = threading.Barrier(3)
+        shards = [pool.submit(asyncio.run, work(shard, barrier)) for shard in (7, 3)]
+        barrier.wait()
+        leave.set()
+        for done in (holder, *shards):
+            done.result(timeout=30)
+    assert order == [(3, 1), (3, 2), (7, 1), (7, 2)]
+
+
+def test_loops_that_give_up_at_random_lose_no_slot():
+    slots = Slots(3)
+    open_now, most = Counter[str](), 0
+    lock = threading.Lock()
+
+    async def one(rank: int) -> None:
+        nonlocal most
+        async with slots.taken((rank,)):
+            with lock:
+                open_now["slots"] += 1
+                most = max(most, open_now["slots"])
+            try:
+                await asyncio.sleep(rank % 3 / 1000)
+            finally:
+                with lock:
+                    open_now["slots"] -= 1
+
+    async def loop(seed: int) -> None:
+        tasks = [asyncio.create_task(one(seed + number)) for number in range(60)]
+        for number, task in enumerate(tasks):
+            await asyncio.sleep(0.0003)
+            if number % 2:
+                task.cancel()
+        if seed % 2:
+            # The loop ends with waiters in it, as that of a stopped stage does.
+            return
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(asyncio.run, loop(seed)) for seed in range(12)]:
+            done.result(timeout=60)
+    assert most == 3
+
+    async def all_at_once() -> None:
+        async with slots.taken((0,)), slots.taken((0,)), slots.taken((0,)):
+            pass
+
+    asyncio.run(asyncio.wait_for(all_at_once(), timeout=10))
+
+
+def test_another_process_has_room_of_its_own():
+    assert isinstance(pickle.loads(pickle.dumps(Slots(5))), Slots)

@@ -19,6 +19,7 @@ from pipeline.config import BuildConfig
 from pipeline.files import file_digest, write_json
 from pipeline.ingest import ingest
 from pipeline.llm.serving import Served
+from pipeline.llm.slots import Slots
 from pipeline.run_stage import run_stage
 from pipeline.stages import STAGES
 from pipeline.store import RunFolder
@@ -48,7 +49,7 @@ def finished(tmp_path_factory) -> Path:
         shards = ingest(build, run, lambda done, total: None)
         for shard in range(shards):
             for stage in STAGES:
-                run_stage(stage.name, shard, run, build, Served(build.llm.endpoints, "stub"))
+                run_stage(stage.name, shard, run, build, Served(build.llm.endpoints, "stub", Slots(24)))
     write_json(build.model_dump(mode="json"), run.config_file)
     return run.root
 
@@ -139,7 +140,7 @@ def test_the_judge_sees_what_it_saw_when_the_memento_was_written(run: Path, cont
     with StubLlm() as stub:
         for shard in range(4):
             for stage in STAGES[-2:]:
-                run_stage(stage.name, shard, folder, build, Served((stub.endpoint,), "stub"))
+                run_stage(stage.name, shard, folder, build, Served((stub.endpoint,), "stub", Slots(24)))
         done = rechecked(run, stub, "--set", f"mementos.context={context}")
     assert done["domains"]["all"]["same_blocks"] == len(mementos_of(rows(run, "records")))
     assert done["domains"]["all"]["correlation"] == pytest.approx(1)
