@@ -61,7 +61,10 @@ class Recorder(Background):
         return app
 
     async def _watched(self, app: web.Application) -> AsyncIterator[None]:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session:
+        # The engine closes a connection that has been idle for 5 s, as the client (llm.http) knows.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=3.0)
+        timeout = aiohttp.ClientTimeout(total=None)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             app["session"] = session
             watch = asyncio.create_task(self._watch(session))
             yield

@@ -24,6 +24,10 @@ class StatusError(Exception):
 # ValueError: a body that is no JSON.
 CALL_ERRORS = (StatusError, aiohttp.ClientError, TimeoutError, OSError, ValueError)
 
+# vLLM and other servers on uvicorn close a connection that has been idle for 5 s; a request that is sent just
+# then is lost with it and has to be asked again.
+_IDLE_SECONDS = 3.0
+
 
 class Api:
     """Calls to one base URL, for one event loop. Every call raises CALL_ERRORS.
@@ -46,7 +50,7 @@ class Api:
             auth=password,
             headers=headers,
             # How many requests are open is the client's to say, and so is how long they may take.
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_SECONDS),
             timeout=aiohttp.ClientTimeout(total=None),
         )
         # Not trust_env, with which aiohttp looks for a netrc file at every request and prefers it to the key.

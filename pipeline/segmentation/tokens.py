@@ -6,13 +6,21 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache
 from importlib.resources import files
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import tiktoken
+from numpy.typing import NDArray
+
+from pipeline.pieces import cut
 
 TokenCounter = Callable[[Sequence[str]], list[int]]
+PieceCounter = Callable[[str, Sequence[int]], list[int]]
 
 
 class VocabularyFile(NamedTuple):
@@ -45,13 +53,48 @@ def token_counter(vocabulary: str) -> TokenCounter:
     def count(texts: Sequence[str]) -> list[int]:
         # A plain loop: tiktoken's own batch call starts a thread pool per call and is 7x slower.
         return [
-            len(encode(text))
-            if len(text) <= _PIECE
-            else sum(len(encode(piece)) for piece in _PIECES.findall(text))
+            len(encode(text)) if len(text) <= _PIECE else sum(map(len, map(encode, _PIECES.findall(text))))
             for text in texts
         ]
 
     return count
+
+
+def piece_counter(vocabulary: str) -> PieceCounter:
+    """A function from a text and the character offsets where its pieces end to the tokens of each piece.
+
+    A token is counted to the piece that it ends in, so the counts add up to those of the whole text
+    (`token_counter`), which is read once: counting piece by piece takes 1.14 times as long, and finds other
+    tokens where two pieces meet. Offsets rise; the last is the text's length. Errors and time as there.
+    """
+    encoding = _encoding(vocabulary)
+    lengths = _bytes_of_tokens(encoding)
+
+    def count(text: str, ends: Sequence[int]) -> list[int]:
+        parts = [text] if len(text) <= _PIECE else _PIECES.findall(text)
+        tokens = [encoding.encode_to_numpy(part, disallowed_special=()) for part in parts]
+        token_ends = np.cumsum(lengths[np.concatenate(tokens)])
+        before = np.searchsorted(token_ends, _in_bytes(text, ends), side="right")
+        counts: list[int] = np.diff(before, prepend=0).tolist()
+        return counts
+
+    return count
+
+
+def _in_bytes(text: str, ends: Sequence[int]) -> Sequence[int]:
+    if text.isascii():
+        return ends
+    return list(accumulate(len(piece.encode()) for piece in cut(text, ends)))
+
+
+@cache
+def _bytes_of_tokens(encoding: tiktoken.Encoding) -> NDArray[np.int64]:
+    """How many bytes of text each token of a vocabulary stands for; 0 for numbers that are none."""
+    lengths = np.zeros(encoding.n_vocab, dtype=np.int64)
+    for token in range(encoding.n_vocab):
+        with suppress(KeyError):
+            lengths[token] = len(encoding.decode_single_token_bytes(token))
+    return lengths
 
 
 # tiktoken's pre-tokeniser overflows its stack on a run of a million spaces. A text longer than this

@@ -61,10 +61,11 @@ def test_sentences_of_every_row_concatenate_to_its_reasoning() -> None:
 
 
 @pytest.mark.parametrize("tokenizer", ["cl100k_base", "o200k_base"])
-def test_each_sentence_has_its_size_in_tokens_of_the_config(tokenizer: str) -> None:
+def test_the_sentences_tokens_in_the_config_s_vocabulary_add_up_to_the_reasoning_s(tokenizer: str) -> None:
     done = split_shard(shard(*TEXTS), SplitConfig(tokenizer=tokenizer)).done
-    count = token_counter(tokenizer)
-    assert done["sentence_tokens"].to_pylist() == [count(pieces) for pieces in sentences(done)]
+    sizes = done["sentence_tokens"].to_pylist()
+    assert [sum(size) for size in sizes] == token_counter(tokenizer)(TEXTS)
+    assert [len(size) for size in sizes] == [len(pieces) for pieces in sentences(done)]
 
 
 def test_the_sample_traces_come_through_byte_for_byte() -> None:

@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 import tiktoken
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.segmentation import tokens
-from pipeline.segmentation.tokens import token_counter
+from pipeline.segmentation.tokens import piece_counter, token_counter
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,35 @@ def test_a_text_of_two_million_characters_is_counted(count: tokens.TokenCounter,
 def test_long_prose_counts_the_same_as_in_one_go(count: tokens.TokenCounter) -> None:
     prose = "So it's 12.5, isn't it?\n\nLet me check (x + 1)^2 = x^2 + 1.  Yes  it is. " * 5_000
     assert count([prose]) == [len(tiktoken.get_encoding("o200k_base").encode_ordinary(prose))]
+
+
+def test_a_token_is_counted_to_the_piece_that_it_ends_in() -> None:
+    # "Wait", ",", " so", " ", "12", "."
+    assert piece_counter("o200k_base")("Wait, so 12.", [5, 6, 8, 12]) == [2, 0, 1, 3]
+
+
+@given(st.data())
+def test_the_pieces_tokens_are_those_of_the_text(data: st.DataObject) -> None:
+    alphabet = st.sampled_from([*"ab 1.\n\t=é", "中", "👍", "<|endoftext|>", " the", "  ", "\r\n"])
+    text = "".join(data.draw(st.lists(alphabet, min_size=1, max_size=60)))
+    inner = data.draw(st.sets(st.integers(1, max(1, len(text) - 1)), max_size=8))
+    ends = sorted(inner | {len(text)})
+    encoding = tiktoken.get_encoding("cl100k_base")
+    counts = [0] * len(ends)
+    position = 0
+    for token in encoding.decode_tokens_bytes(encoding.encode_ordinary(text)):
+        position += len(token)
+        counts[next(n for n, end in enumerate(ends) if position <= len(text[:end].encode()))] += 1
+    assert piece_counter("cl100k_base")(text, ends) == counts
+
+
+def test_a_text_that_is_read_in_parts_has_the_same_tokens_in_its_pieces(count: tokens.TokenCounter) -> None:
+    sentence = "So it's 12.5 – isn't it? "
+    text = sentence * 12_000
+    ends = [len(sentence) * n for n in range(1, 12_001)]
+    counts = piece_counter("o200k_base")(text, ends)
+    assert sum(counts) == count([text])[0]
+    assert set(counts[1:-1]) == {count([" " + sentence.rstrip()])[0]}
 
 
 def test_threads_share_a_counter(count: tokens.TokenCounter) -> None:
