@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from pipeline.compare.mementos import CRITERIA, Pair, differing_most, mementos_of, same_blocks
-from pipeline.recheck.folder import is_recheck_of
+from pipeline.recheck.folder import are_rechecks_of_one_run, is_recheck_of
 from pipeline.store import RunFolder
 
 
@@ -46,7 +46,8 @@ class Comparison:
     """Two runs, A before and B after. both: finished traces in both; only: those of A alone, of B alone.
 
     domains: all first, then those with most traces. pairs: mementos of the same block that differ most.
-    outdated: one is a recheck of the other, which has been built again since with other blocks or mementos.
+    outdated: one is a recheck of the other, which has been built again since with other blocks or mementos;
+    or both are rechecks of one run, between which that has happened.
     """
 
     both: int
@@ -67,7 +68,6 @@ def compare_runs(before: RunFolder, after: RunFolder, *, threshold: int, top: in
     old, new = (table.drop("domain").join(domains, on="trace_id") for table in (old, new))
     sizes = domains.group_by("domain").len().sort("len", "domain", descending=[True, False])
     same = same_blocks(old, new)
-    same_text = (same["text"] == same["text_after"]).all() and same.height == old.height == new.height
     return Comparison(
         domains.height,
         (only[0], only[1]),
@@ -79,8 +79,17 @@ def compare_runs(before: RunFolder, after: RunFolder, *, threshold: int, top: in
             ),
         ),
         differing_most(before, after, same, top),
-        outdated=not same_text and (is_recheck_of(before, after) or is_recheck_of(after, before)),
+        outdated=_outdated(before, after, (old, new, same)),
     )
+
+
+def _outdated(before: RunFolder, after: RunFolder, tables: Sequence[pl.DataFrame]) -> bool:
+    old, new, same = tables
+    same_text = (same["text"] == same["text_after"]).all() and same.height == old.height == new.height
+    related = (
+        is_recheck_of(before, after) or is_recheck_of(after, before) or are_rechecks_of_one_run(before, after)
+    )
+    return related and not same_text
 
 
 def _domain(name: str, traces: int, tables: Sequence[pl.DataFrame], threshold: int) -> Domain:

@@ -24,7 +24,7 @@ _SHARES = ("passed_first", "passed_any")
 _BEGINNING = 120
 _OUTDATED = (
     "the run has been built again since it was rechecked, and has other mementos now: what differs below is "
-    "not the judge alone. Run `openmementos recheck` once more."
+    "not the judge alone. Run `openmementos recheck` once more, for both where both are rechecks."
 )
 
 

@@ -30,6 +30,15 @@ def is_recheck_of(folder: RunFolder, run: RunFolder) -> bool:
     return is_recheck(folder) and folder.root.resolve().parent == rechecks_of(run).root.resolve()
 
 
+def are_rechecks_of_one_run(folder: RunFolder, other: RunFolder) -> bool:
+    """Whether both folders are those of rechecks, of the same run."""
+    return (
+        is_recheck(folder)
+        and is_recheck(other)
+        and folder.root.resolve().parent == other.root.resolve().parent
+    )
+
+
 def rechecked_shards(folder: RunFolder) -> Iterator[int]:
     """Numbers of the shards that a recheck has finished, ascending."""
     for manifest in sorted((folder.root / RECHECK_NAME).glob("shard-*.json")):

@@ -32,12 +32,17 @@ def compiled(function: Function) -> Function:
     )
 
 
+def is_compiled(function: Any) -> bool:
+    """Whether a `compiled` function is one: with NUMBA_DISABLE_JIT=1 it is not."""
+    return hasattr(function, "stats")
+
+
 def kept_in(function: Any) -> tuple[str, bool]:
     """The folder where the machine code of a `compiled` function is kept, and whether it is there already.
 
-    "" where none can be kept, or none is made (NUMBA_DISABLE_JIT).
+    "" where none can be kept, or none is made.
     """
-    folder = function.stats.cache_path if hasattr(function, "stats") else None
+    folder = function.stats.cache_path if is_compiled(function) else None
     if not folder:
         return "", False
     return folder, any(Path(folder).glob(f"*{function.__qualname__}*.nbc"))

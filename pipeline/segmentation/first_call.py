@@ -4,7 +4,7 @@ import pickle
 from collections.abc import Callable
 
 from pipeline.segmentation import hull, sentences
-from pipeline.segmentation.compiled import kept_in
+from pipeline.segmentation.compiled import is_compiled, kept_in
 from pipeline.segmentation.partition import partition
 
 
@@ -18,8 +18,9 @@ def make_ready(tell: Callable[[str], None]) -> None:
     tell: hears of it where it must be compiled. Raises CompileError.
     """
     folder, kept = kept_in(sentences.sentence_ends)
-    if not (kept and kept_in(hull.best_partition)[1]):
-        tell("compiling the splitter, once on this machine (some 20 s)")
+    if is_compiled(sentences.sentence_ends) and not (kept and kept_in(hull.best_partition)[1]):
+        times = "once on this machine" if folder else "for this run only, as it cannot be kept"
+        tell(f"compiling the splitter, {times} (some 20 s)")
     try:
         sentences.split("A text.")
         partition([1.0], [1, 1])

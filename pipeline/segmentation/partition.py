@@ -99,7 +99,9 @@ def partition(
     gain[1:-1] = cut_scores
     total = int(ends[-1])
     most = max(total, min_tokens) if max_tokens is None else max_tokens
-    first, last = allowed_ends(ends, min_tokens, most)
+    # Beyond the text's size all limits are the same; compiled code knows whole numbers of 64 bits only.
+    beyond = total + 1
+    first, last = allowed_ends(ends, min(min_tokens, beyond), min(most, beyond))
     found = best_partition(gain, ends, first, last, float(weight), callback(objective, SIGNATURE))
     # A dozen numbers: plain Python is faster with them than numpy.
     block_ends: list[int] = found.tolist()

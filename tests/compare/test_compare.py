@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,12 @@ def test_a_recheck_of_a_run_that_was_built_again_is_told(tmp_path):
     assert (compared["outdated"], compared["domains"]["all"]["same_text"]) == (True, 0.75)
     assert "has been built again since it was rechecked" in " ".join(told(run, folder.root).stdout.split())
     assert not found(run, run_of(tmp_path / "b", pair("t0", 9, 9)))["outdated"], "two runs may differ"
+    second = RunFolder(run / "rechecks" / "judge-2")
+    second.write("recheck", 0, result, rows_in=2, input="records", **facts)
+    assert not found(folder.root, second.root)["outdated"], "both judged the same mementos"
+    result = replace(result, done=RunFolder(run).read(STAGES[-1].name, 0))
+    second.write("recheck", 0, result, rows_in=2, input="records", **facts)
+    assert found(folder.root, second.root)["outdated"]
 
 
 def test_blocks_of_another_span_are_no_pair(tmp_path):

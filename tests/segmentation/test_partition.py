@@ -274,6 +274,12 @@ def test_input_that_means_nothing_is_refused_by_name(
         partition(scores, tokens, **options)  # type: ignore[arg-type]
 
 
+def test_limits_beyond_any_text_are_limits() -> None:
+    found = partition([3.0, 1.0], [50, 60, 70], min_tokens=2**70, max_tokens=2**80)
+    assert (found.block_ends, found.undersized, found.oversized) == ([3], [0], [])
+    assert partition([3.0], [50, 60], min_tokens=0, max_tokens=2**80).block_ends == [1, 2]
+
+
 @pytest.mark.slow
 def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
     program = (
