@@ -29,7 +29,7 @@ class Asking:
     """A model, the prompts it is asked with, and how many questions may be open at once.
 
     window: tokens the model can see, None where unknown. slots bounds what is in memory: a prompt is
-    rendered only once it may be sent; shard: its number, the lowest is served first. failures: sees every
+    rendered only once it may be sent; shard: whose requests these are. failures: sees every
     trace that ends, by default without consequence.
     """
 
@@ -43,7 +43,7 @@ class Asking:
 
     async def ask(self, request: Callable[[], Request], rank: int) -> Reply:
         """The reply to a request that is made as soon as there is room for it; rank: the trace's number."""
-        async with self.slots.taken((self.shard, rank)):
+        async with self.slots.taken(self.shard, rank):
             return await self.model.ask(request())
 
     def seed_of(self, *names: object) -> int:

@@ -13,7 +13,7 @@ def test_the_lowest_rank_goes_first_and_no_more_than_there_is_room_for():
 
     async def work(slots: Slots, rank: int) -> None:
         nonlocal most
-        async with slots.taken((rank,)):
+        async with slots.taken(0, rank):
             order.append(rank)
             most = max(most, len(order) - finished[0])
             await asyncio.sleep(0)
@@ -37,14 +37,14 @@ def test_a_cancelled_waiter_loses_no_slot():
         leave = asyncio.Event()
 
         async def hold() -> None:
-            async with slots.taken((0,)):
+            async with slots.taken(0, 0):
                 entered.set()
                 await leave.wait()
             # The first waiter has been handed the slot but has not run yet.
             waiting[0].cancel()
 
         async def brief() -> None:
-            async with slots.taken((1,)):
+            async with slots.taken(0, 1):
                 pass
 
         holder = asyncio.create_task(hold())
@@ -60,19 +60,40 @@ def test_a_cancelled_waiter_loses_no_slot():
     asyncio.run(main())
 
 
-def test_event_loops_share_the_room_and_the_order():
+def test_a_shard_that_has_all_slots_shares_them_with_the_next_and_gets_them_back():
+    slots = Slots(4)
+    order: list[int] = []
+
+    async def one(shard: int, rank: int) -> None:
+        async with slots.taken(shard, rank):
+            order.append(shard)
+            await asyncio.sleep(0.002)
+
+    async def main() -> None:
+        first = [asyncio.create_task(one(0, rank)) for rank in range(40)]
+        await asyncio.sleep(0)
+        second = [asyncio.create_task(one(1, rank)) for rank in range(10)]
+        await asyncio.gather(*first, *second)
+
+    asyncio.run(main())
+    assert order[:4] == [0, 0, 0, 0]
+    assert Counter(order[4:24]) == {0: 10, 1: 10}
+    assert set(order[24:]) == {0}
+
+
+def test_event_loops_share_the_room():
     order: list[tuple[int, int]] = []
     slots = Slots(1)
     held, leave = threading.Event(), threading.Event()
 
     async def hold() -> None:
-        async with slots.taken((0, 0)):
+        async with slots.taken(0, 0):
             held.set()
             await asyncio.to_thread(leave.wait)
 
     async def work(shard: int, barrier: threading.Barrier) -> None:
         async def one(trace: int) -> None:
-            async with slots.taken((shard, trace)):
+            async with slots.taken(shard, trace):
                 order.append((shard, trace))
 
         tasks = [asyncio.create_task(one(trace)) for trace in (2, 1)]
@@ -90,7 +111,7 @@ def test_event_loops_share_the_room_and_the_order():
         leave.set()
         for done in (holder, *shards):
             done.result(timeout=30)
-    assert order == [(3, 1), (3, 2), (7, 1), (7, 2)]
+    assert [[trace for shard, trace in order if shard == one] for one in (3, 7)] == [[1, 2], [1, 2]]
 
 
 def test_loops_that_give_up_at_random_lose_no_slot():
@@ -100,7 +121,7 @@ def test_loops_that_give_up_at_random_lose_no_slot():
 
     async def one(rank: int) -> None:
         nonlocal most
-        async with slots.taken((rank,)):
+        async with slots.taken(rank % 4, rank):
             with lock:
                 open_now["slots"] += 1
                 most = max(most, open_now["slots"])
@@ -127,7 +148,7 @@ def test_loops_that_give_up_at_random_lose_no_slot():
     assert most == 3
 
     async def all_at_once() -> None:
-        async with slots.taken((0,)), slots.taken((0,)), slots.taken((0,)):
+        async with slots.taken(0, 0), slots.taken(0, 0), slots.taken(0, 0):
             pass
 
     asyncio.run(asyncio.wait_for(all_at_once(), timeout=10))
