@@ -121,7 +121,7 @@ class ScoreConfig(Section):
     ] = "window"
     window: Annotated[
         int, Field(ge=1, le=16, description="Boundaries per question; 1 asks for each alone, at more cost.")
-    ] = 6
+    ] = 7
 
 
 class PartitionConfig(Section):
