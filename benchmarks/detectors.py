@@ -9,7 +9,6 @@ from typing import Any
 import polars as pl
 
 from pipeline.ingest.think import Thought, split_thought
-from pipeline.pieces import cut
 from pipeline.segmentation.cues import score_boundaries
 from pipeline.segmentation.sentences import split
 
@@ -44,7 +43,7 @@ def ruled(traces: Sequence[int]) -> pl.DataFrame:
     for trace in traces:
         text = texts[trace].reasoning
         ends = split(text)
-        for end, cue in zip(ends, score_boundaries(cut(text, ends)), strict=False):
+        for end, cue in zip(ends, score_boundaries(text, ends), strict=False):
             rows.append({"trace": trace, "offset": end, "score": float(cue.score), "sure": cue.sure})
     return pl.DataFrame(rows)
 

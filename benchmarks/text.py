@@ -43,13 +43,16 @@ def run() -> dict[str, float]:
         traces = RunFolder(Path(folder, "0")).read("ingest", 0)
     texts = traces.column("reasoning").to_pylist()
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
-    sentences = [cut(text, split(text)) for text in texts]
+    split_ends = [split(text) for text in texts]
+    sentences = [cut(text, ends) for text, ends in zip(texts, split_ends, strict=True)]
     count = token_counter(SplitConfig().tokenizer)
     parts = {
         "token counts alone": _seconds(lambda: [count([text]) for text in texts]),
         "token counts by sentence": _seconds(lambda: [count(pieces) for pieces in sentences]),
         "split": _seconds(lambda: [split(text) for text in texts]),
-        "rules": _seconds(lambda: [score_boundaries(pieces) for pieces in sentences]),
+        "rules": _seconds(
+            lambda: [score_boundaries(text, ends) for text, ends in zip(texts, split_ends, strict=True)]
+        ),
     }
     stages = {"ingest": ingesting, **_stages(traces, count)}
     counting = parts["token counts alone"]

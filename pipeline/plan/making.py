@@ -12,7 +12,6 @@ from pipeline.ingest import ingest
 from pipeline.llm.bundled import CONTEXT_TOKENS
 from pipeline.llm.serving import BUNDLED
 from pipeline.llm.templates import load_prompts
-from pipeline.pieces import cut
 from pipeline.plan.prompt_sizes import Load, PromptSizes
 from pipeline.run_stage import run_stage
 from pipeline.segmentation.cues import score_boundaries
@@ -116,7 +115,7 @@ def _add(plan: Plan, rows: pa.Table, build: BuildConfig, sizes: PromptSizes) -> 
     traces = rows.select(_COLUMNS).to_pylist()
     scores = []
     for trace in traces:
-        cues = score_boundaries(cut(trace["reasoning"], trace["sentence_ends"]))
+        cues = score_boundaries(trace["reasoning"], trace["sentence_ends"])
         asked = asked_boundaries(cues, build.score)
         scores.append([float(cue.score) for cue in cues])
         plan.sentences += len(trace["sentence_ends"])

@@ -3,8 +3,9 @@
 import pickle
 from collections.abc import Callable
 
-from pipeline.segmentation import hull, sentences
+from pipeline.segmentation import boundaries, hull, sentences
 from pipeline.segmentation.compiled import is_compiled, kept_in
+from pipeline.segmentation.cues import score_boundaries
 from pipeline.segmentation.partition import partition
 
 
@@ -13,16 +14,17 @@ class CompileError(Exception):
 
 
 def make_ready(tell: Callable[[str], None]) -> None:
-    """The splitter and the search for blocks as machine code; a fifth of a second where it is kept.
+    """The splitter, the rules and the search for blocks as machine code; a second where it is kept.
 
     tell: hears of it where it must be compiled. Raises CompileError.
     """
-    folder, kept = kept_in(sentences.sentence_ends)
-    if is_compiled(sentences.sentence_ends) and not (kept and kept_in(hull.best_partition)[1]):
+    functions = sentences.sentence_ends, boundaries.verdicts, hull.best_partition
+    folder, _ = kept_in(sentences.sentence_ends)
+    if is_compiled(sentences.sentence_ends) and not all(kept_in(function)[1] for function in functions):
         times = "once on this machine" if folder else "for this run only, as it cannot be kept"
         tell(f"compiling the splitter, {times} (some 20 s)")
     try:
-        sentences.split("A text.")
+        score_boundaries("A text.", sentences.split("A text."))
         partition([1.0], [1, 1])
     # numba keeps pickles: a file that a crash has cut off ends too early.
     except (OSError, EOFError, pickle.UnpicklingError) as error:

@@ -1,13 +1,23 @@
 """The rules about boundaries, one a line; `cues` says in which order they decide."""
 
-from pipeline.segmentation.rule_tables import Rule
+from typing import NamedTuple
+
+
+class Rule(NamedTuple):
+    name: str
+    score: float
+    sure: bool
+    pattern: str
+    """In the syntax of `re`; matched at the start of what the table says that its rules look at."""
+
 
 SURE, ASK = True, False
 
 _OH = r"(?i:wait|hmm+|okay|ok|alright|oh|ah|but|so(?! far)|and|well|now|no|actually|yes)"
-INTERJECTIONS = rf"(?:{_OH}\b[,.…!\s—-]*+)*+"
+# Put before a pattern: it is matched behind all interjections, or behind those and "let me", "I should".
+_AFTER_OH = rf"(?:{_OH}\b[,.…!\s—-]*+)*+"
 _I = r"(?i:let me|let's|let us|i'll|i will|i should|i need to|i have to|we (?:should|need to))"
-WHAT_I_DO = rf"{_I}(?: (?:just|also|now|quickly|actually|first|try to|try and))*+ "
+_AFTER_LET_ME = rf"{_AFTER_OH}{_I}(?: (?:just|also|now|quickly|actually|first|try to|try and))*+ "
 _RECAP = r"(?i:to recap|to summarize|recap|summarize|so far\b)"
 _VERIFY = r"(?i:double|verify|check|confirm|re-?check)"
 _DIFFERENT = r".{0,30}\b(?i:another|different(?:ly)?|alternative(?:ly)?|better|simpler|else|instead)\b"
@@ -16,7 +26,6 @@ _NO_OPENING = r"(?!,? (?:far|let|to|now|(?:the|my) (?:final )?answer)\b)"
 _HENCE = r"(?i:so,? |thus,? |therefore,? |hence,? )?"
 _ASKS = "What|How|Why|Is|Are|Does|Do|Can|Could|Should|Would"
 _CONTENT = r"(?:works|matches|correct|right|valid|impossible|good|fine|consistent|expected)"
-_TO_LAST_GAP, _TO_LAST_WORD = r"(?>(?:.* )?)", r"(?>.*\b(?=\w))"
 _STEP = r"[^A-Za-z]*+(?:(?:At|For|When|If|Iteration|Step|Day|Round) )?(?:[a-z]\w? ?[=:] ?)?-?\d"
 
 # The last character before the boundary.
@@ -24,13 +33,12 @@ LAST_CHARACTER_VETOES = (
     Rule("colon", 0, SURE, r":"),
     Rule("operator", 0, SURE, r"[-=+−×·/<>≤≥≈→⇒,;(&\\]"),
 )
-# The last clause before the boundary, interjections left out: what is announced must follow.
-ANNOUNCEMENTS = (
-    Rule("announcement", 0, SURE, rf"{WHAT_I_DO}[^?]*+$"),
-    Rule("assumption", 0, SURE, r"(?i:suppose|assume|say|let (?!me|us)|consider|given)\b"),
+# The last clause before the boundary: what is announced must follow.
+CLAUSE_VETOES = (
+    Rule("announcement", 0, SURE, rf"{_AFTER_LET_ME}[^?]*$"),
+    Rule("assumption", 0, SURE, rf"{_AFTER_OH}(?i:suppose|assume|say|let (?!me|us)|consider|given)\b"),
+    Rule("doubt_raised", 0, SURE, r"(?i:but )?(?i:wait|hold on|oh)\b(?:.{0,20}\?|\W*)$"),
 )
-# The last clause before the boundary.
-DOUBTS = (Rule("doubt_raised", 0, SURE, r"(?i:but )?(?i:wait|hold on|oh)\b(?:.{0,20}\?|\W*)$"),)
 
 # The begin of the sentence after: what continues the sentence before.
 BEGINNING_VETOES = (
@@ -42,28 +50,29 @@ BEGINNING_VETOES = (
 )
 
 # The begins of both: two steps of one execution trace, "i=3: …" and "i=4: …", or two guesses.
-STEPS = (
+STEP_VETOES = (
     Rule("execution_step", 0, SURE, _STEP),
     Rule("another_case", 1, ASK, _CASE),
+    Rule("another_guess", 1, ASK, rf"{_AFTER_OH}(?i:alternatively|maybe|perhaps|or|could it be)\b"),
 )
-# The same, interjections left out.
-GUESSES = (Rule("another_guess", 1, ASK, r"(?i:alternatively|maybe|perhaps|or|could it be)\b"),)
 
-# The begin of the sentence after, interjections and "let me", "I should" left out: an aim that it states.
-INTENTS = (
-    Rule("restatement", 2.5, SURE, _RECAP),
-    Rule("restart", 2.5, SURE, r"(?i:start (?:over|again)|try again|go back|re\w*think)"),
-    Rule("verification", 2, SURE, _VERIFY),
-    Rule("new_approach", 2.5, SURE, rf"(?:try|think|look|approach|use|consider|find) {_DIFFERENT}"),
-)
-# The same, only interjections left out, the clearest first.
+# The begin of the sentence after: an aim that it states, the clearest first.
 AIMS = (
-    Rule("final_answer", 3, SURE, r"(?i:final answer|in conclusion|in summary)"),
-    Rule("restatement", 2.5, SURE, _RECAP),
-    Rule("verification", 2, SURE, rf"To {_VERIFY}"),
-    Rule("new_approach", 2.5, SURE, r"(?i:alternatively|another (?!one|thing))\b"),
-    Rule("new_approach", 2.5, SURE, rf"(?:Maybe|Perhaps) {_DIFFERENT}"),
-    Rule("plan", 2, ASK, rf"{_I}\b"),
+    Rule("restatement", 2.5, SURE, rf"{_AFTER_LET_ME}{_RECAP}"),
+    Rule("restart", 2.5, SURE, rf"{_AFTER_LET_ME}(?i:start (?:over|again)|try again|go back|re\w*think)"),
+    Rule("verification", 2, SURE, rf"{_AFTER_LET_ME}{_VERIFY}"),
+    Rule(
+        "new_approach",
+        2.5,
+        SURE,
+        rf"{_AFTER_LET_ME}(?:try|think|look|approach|use|consider|find) {_DIFFERENT}",
+    ),
+    Rule("final_answer", 3, SURE, rf"{_AFTER_OH}(?i:final answer|in conclusion|in summary)"),
+    Rule("restatement", 2.5, SURE, rf"{_AFTER_OH}{_RECAP}"),
+    Rule("verification", 2, SURE, rf"{_AFTER_OH}To {_VERIFY}"),
+    Rule("new_approach", 2.5, SURE, rf"{_AFTER_OH}(?i:alternatively|another (?!one|thing))\b"),
+    Rule("new_approach", 2.5, SURE, rf"{_AFTER_OH}(?:Maybe|Perhaps) {_DIFFERENT}"),
+    Rule("plan", 2, ASK, rf"{_AFTER_OH}{_I}\b"),
 )
 
 # The begin of the sentence after: what else opens something new, the clearest first.
@@ -89,14 +98,10 @@ LAST_CHARACTERS = (
     Rule("question", 0.5, ASK, r"\?"),
     Rule("no_full_stop", 0.5, ASK, r"[^.!…。✓\"'’”)\]*`}]"),
 )
-# How the last clause before the boundary ends, or else begins.
-ENDINGS = (
-    Rule(
-        "result_reached",
-        1.5,
-        ASK,
-        rf"(?={_TO_LAST_GAP}[^ ]*\d).*\b(?:(?:answer|total|result|sum) is|=) ?[^ ]*\d[^ ]*$",
-    ),
-    Rule("result_reached", 1.5, ASK, rf"{_TO_LAST_WORD}{_CONTENT}\W*$|.*✓\W*$"),
-)
+# The last clause before the boundary, where it reached a result.
 CONCLUSIONS = (Rule("result_reached", 1.5, ASK, r"(?i:so|therefore|thus|hence)\b"),)
+# The same of its last 30 characters.
+ENDINGS = (
+    Rule("result_reached", 1.5, ASK, r".*\b(?:(?:answer|total|result|sum) is|=) ?[^ ]*\d[^ ]*$"),
+    Rule("result_reached", 1.5, ASK, rf".*\b{_CONTENT}\W*$|.*✓\W*$"),
+)

@@ -114,8 +114,7 @@ def shown_limit(problem: str, window: int | None, config: ScoreConfig) -> int:
 async def _score_trace(
     rank: int, row: dict[str, Any], config: ScoreConfig, asking: Asking | None, counters: Counter[str]
 ) -> Outcome:
-    places = Places.of(row)
-    cues = score_boundaries(places.sentences)
+    cues = score_boundaries(row["reasoning"], row["sentence_ends"])
     scores = [float(cue.score) for cue in cues]
     reasons = [cue.rule for cue in cues]
     asked = asked_boundaries(cues, config)
@@ -124,6 +123,7 @@ async def _score_trace(
     if asked:
         if asking is None:
             raise ValueError(f'score.detector "{config.detector}" needs a model')
+        places = Places.of(row)
         limit = shown_limit(row["problem"], asking.window, config)
         if config.form == "prefill":
             read = await _read(rank, row, places, limit, asking)

@@ -14,10 +14,10 @@ from pipeline.llm.client import Client
 from pipeline.llm.slots import Slots
 from pipeline.llm.templates import load_prompts
 from pipeline.outcomes import ShardResult
-from pipeline.segmentation.cues import score_boundaries
 from pipeline.segmentation.prefill import MOST_POINTS, scores_by_rank, stretches
 from pipeline.segmentation.scoring import MODEL_REASON, score_shard
 from pipeline.segmentation.windows import Places
+from tests.segmentation.test_cues import cues_of
 from tests.segmentation.test_scoring import SENTENCES, rows
 from tests.servers.stub_llm import StubLlm
 
@@ -70,7 +70,7 @@ def test_one_prompt_per_trace_scores_every_boundary_and_asks_nothing():
 
 
 def test_hybrid_keeps_what_the_rules_are_sure_of():
-    cues = score_boundaries(SENTENCES)
+    cues = cues_of(SENTENCES)
     with StubLlm() as stub:
         (done,) = read(stub, SENTENCES, detector="hybrid").done.to_pylist()
     for cue, score, reason in zip(cues, done["boundary_scores"], done["boundary_reasons"], strict=True):

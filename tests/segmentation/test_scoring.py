@@ -19,8 +19,8 @@ from pipeline.llm.model import (
 from pipeline.llm.slots import Slots
 from pipeline.llm.templates import load_prompts
 from pipeline.outcomes import ShardResult
-from pipeline.segmentation.cues import score_boundaries
 from pipeline.segmentation.scoring import MODEL_REASON, expected_scores, score_shard
+from tests.segmentation.test_cues import cues_of
 
 SENTENCES = ["We want x.\n\n", "So x = 4: ", "it is even.\n\n", "Apples cost money. ", "Pears are green."]
 
@@ -72,7 +72,7 @@ def scored(table: pa.Table, detector: str, model: Scorer | None, window: int = 4
 
 def test_rules_alone_ask_nothing_and_score_every_boundary():
     (done,) = scored(rows(SENTENCES), "cues", None).done.to_pylist()
-    cues = score_boundaries(SENTENCES)
+    cues = cues_of(SENTENCES)
     assert done["boundary_scores"] == [cue.score for cue in cues]
     assert done["boundary_reasons"] == [cue.rule for cue in cues]
 
@@ -90,7 +90,7 @@ def test_hybrid_asks_only_where_the_rules_are_not_sure():
     model = Scorer()
     result = scored(rows(SENTENCES), "hybrid", model, window=1)
     (done,) = result.done.to_pylist()
-    sure = [cue.sure for cue in score_boundaries(SENTENCES)]
+    sure = [cue.sure for cue in cues_of(SENTENCES)]
     assert 0 < sure.count(True) < 4
     assert [reason != MODEL_REASON for reason in done["boundary_reasons"]] == sure
     assert len(model.asked) == result.counters["boundaries_asked"] == sure.count(False)
