@@ -1,13 +1,12 @@
 """Search for the best partition among those on the convex hulls; `partition.py` has the proof."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.segmentation.compiled import compiled
+from pipeline.segmentation.compiled import compiled, part
 from pipeline.segmentation.limits import Ints
 from pipeline.segmentation.objective import Objective
+from pipeline.segmentation.sweep import Floats, edges, sweep
 
-Floats = NDArray[np.float64]
 ROUNDING = 1e-12  # relative; differences below it are taken for rounding of float64
 
 
@@ -22,33 +21,35 @@ def best_partition(
     """
     n = len(ends) - 1
     total = ends[n]
+    blocks_of = edges(gain, ends, first, last)
     prices = np.empty(32)
-    scores = np.zeros((32, n + 1))
-    squares = np.full((32, n + 1), -1, dtype=np.int64)
+    scores, squares = np.zeros((32, n + 1)), np.full((32, n + 1), -1.0)
     untraced = np.empty((0, 0), dtype=np.int32)
     largest_gain = gain.max()
-    sweep(gain, ends, first, last, 0.0, n, scores[0], squares[0], untraced)
+    sweep(blocks_of, 0.0, 1, n, scores[0], squares[0], untraced)
     score_rounding = ROUNDING * scores[0].max()
-    most = n
-    while squares[0, most] < 0:
-        most -= 1
-    best = _best_value(scores[0], squares[0], most, total, weight, objective)
+    best = _best_value(scores[0], squares[0], total, weight, objective)
     # More than the most score with even sizes cannot be had of as many blocks.
     bar = best - ROUNDING * (largest_gain + abs(best))
-    while most > 1:
-        even = float(total) * total / most * (1 - ROUNDING)
-        if objective(most, scores[0, most] + score_rounding, even, total, weight) >= bar:
-            break
+    least, most = 1, n
+    while (
+        most > 1 and _even_value(most, scores[0], squares[0], total, weight, objective, score_rounding) < bar
+    ):
         most -= 1
-    sweep(gain, ends, first, last, np.inf, most, scores[1], squares[1], untraced)
-    best = max(best, _best_value(scores[1], squares[1], most, total, weight, objective))
+    while (
+        least < most
+        and _even_value(least, scores[0], squares[0], total, weight, objective, score_rounding) < bar
+    ):
+        least += 1
+    sweep(blocks_of, np.inf, least, most, scores[1], squares[1], untraced)
+    best = max(best, _best_value(scores[1], squares[1], total, weight, objective))
     prices[0], prices[1] = 0.0, np.inf
     order = [0, 1]  # rows by rising price
 
     while True:
         bar = best - ROUNDING * (largest_gain + abs(best))
-        most_hope, price, place, alive = -1.0, 0.0, -1, 0
-        for k in range(1, most + 1):
+        most_hope, price, place, lowest, highest = -1.0, 0.0, -1, n, 0
+        for k in range(least, most + 1):
             if squares[0, k] < 0:
                 continue
             for at in range(1, len(order)):
@@ -67,27 +68,27 @@ def best_partition(
                     score_rounding,
                 )
                 if bound >= bar:
-                    alive = k
+                    lowest, highest = min(lowest, k), k
                     # A sweep takes time by its largest k, so the large ones are settled early.
                     hope = (bound - bar) * k
                     if hope > most_hope:
                         most_hope, price, place = hope, slope, at
         if place < 0:
             break
+        least, most = lowest, highest
         row = len(order)
         if row == len(prices):
             prices = np.concatenate((prices, np.empty(row)))
             scores = np.concatenate((scores, np.zeros((row, n + 1))))
-            squares = np.concatenate((squares, np.full((row, n + 1), -1, dtype=np.int64)))
-        sweep(gain, ends, first, last, price, alive, scores[row], squares[row], untraced)
+            squares = np.concatenate((squares, np.full((row, n + 1), -1.0)))
+        sweep(blocks_of, price, least, most, scores[row], squares[row], untraced)
         prices[row] = price
         order.insert(place, row)
-        most = alive
-        best = max(best, _best_value(scores[row], squares[row], most, total, weight, objective))
+        best = max(best, _best_value(scores[row], squares[row], total, weight, objective))
 
     blocks, row = _winner(scores, squares, len(order), total, weight, objective, bar)
     came_from = np.empty((blocks + 1, n + 1), dtype=np.int32)
-    sweep(gain, ends, first, last, prices[row], blocks, scores[row], squares[row], came_from)
+    sweep(blocks_of, prices[row], blocks, blocks, scores[row], squares[row], came_from)
     block_ends = np.empty(blocks, dtype=np.int64)
     end = n
     for k in range(blocks, 0, -1):
@@ -96,21 +97,36 @@ def best_partition(
     return block_ends
 
 
-@compiled
-def _best_value(
-    scores: Floats, squares: Ints, most: int, total: int, weight: float, objective: Objective
-) -> float:
+@part
+def _best_value(scores: Floats, squares: Floats, total: int, weight: float, objective: Objective) -> float:
     best = -np.inf
-    for k in range(1, most + 1):
+    for k in range(1, len(scores)):
         if squares[k] >= 0:
             best = max(best, objective(k, scores[k], squares[k], total, weight))
     return best
 
 
-@compiled
+@part
+def _even_value(
+    blocks: int,
+    scores: Floats,
+    squares: Floats,
+    total: int,
+    weight: float,
+    objective: Objective,
+    rounding: float,
+) -> float:
+    """The objective of the most score with even sizes; minus infinity where no partition is of so many."""
+    if squares[blocks] < 0:
+        return -np.inf
+    even = float(total) * total / blocks * (1 - ROUNDING)
+    return objective(blocks, scores[blocks] + rounding, even, total, weight)
+
+
+@part
 def _winner(
     scores: Floats,
-    squares: Ints,
+    squares: Floats,
     rows: int,
     total: int,
     weight: float,
@@ -131,15 +147,15 @@ def _winner(
     return 0, 0
 
 
-@compiled
+@part
 def _bound(
     blocks: int,
     low_price: float,
     low_score: float,
-    low_squares: int,
+    low_squares: float,
     high_price: float,
     high_score: float,
-    high_squares: int,
+    high_squares: float,
     total: int,
     weight: float,
     objective: Objective,
@@ -161,7 +177,7 @@ def _bound(
     if not low_price < slope < high_price:
         return -np.inf, 0.0
     corner_score = high_score + above_high
-    corner_squares = float(high_squares)
+    corner_squares = high_squares
     if high_price < np.inf:
         above_low = high_price * run - rise
         if above_low <= rounding:
@@ -171,102 +187,3 @@ def _bound(
         corner_squares = max(corner_squares, (high_squares + step) * (1 - ROUNDING))
     corner_score += rounding
     return objective(blocks, corner_score, corner_squares, total, weight), slope
-
-
-@compiled
-def sweep(
-    gain: Floats,
-    ends: Ints,
-    first: Ints,
-    last: Ints,
-    price: float,
-    most: int,
-    scores: Floats,
-    squares: Ints,
-    came_from: NDArray[np.int32],
-) -> None:
-    """For every number of blocks up to `most`, a partition that maximises score - price · squares.
-
-    Fills scores[k] and squares[k] (-1: no partition has k blocks), and where `came_from` is not
-    empty came_from[k, i], the start of the last of k blocks that end at i. Ties go to the smaller
-    squares, then to the earlier cut. An infinite price: the smallest squares, then the best score.
-
-    The later of two block starts, once better, stays better as the end moves on. So the starts
-    that are best somewhere ahead form a queue, each with the token from which it takes over.
-    """
-    n = len(ends) - 1
-    traced = came_from.size > 0
-    score, square = np.zeros(n + 1), np.full(n + 1, -1, dtype=np.int64)
-    next_score, next_square = np.zeros(n + 1), np.empty(n + 1, dtype=np.int64)
-    queue, takes_over = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-    square[0] = 0
-    reached = 0  # first boundary that k blocks can end at
-    for k in range(1, most + 1):
-        next_square[:] = -1
-        start, head, tail = reached, 0, 0
-        reached = n + 1
-        for i in range(start + 1, n + 1):
-            here = ends[i]
-            if tail > head and last[queue[head]] < i:
-                head += 1
-            while start < i and (first[start] <= i or first[start] > last[start]):
-                if square[start] >= 0 and first[start] <= last[start]:
-                    at = here
-                    token = ends[start]
-                    own = square[start] + token * token
-                    while tail > head:
-                        old = queue[tail - 1]
-                        rise = score[start] - score[old]
-                        base = own - square[old] - ends[old] ** 2
-                        step = 2 * (token - ends[old])
-                        at = max(takes_over[tail - 1], here)
-                        if not _better(rise, base - step * at, price):
-                            at = _takeover(rise, base, step, price, at, ends[last[old]] + 1)
-                            break
-                        tail -= 1
-                        at = here
-                    if at <= ends[last[start]]:
-                        queue[tail], takes_over[tail] = start, at
-                        tail += 1
-                start += 1
-            while tail - head > 1 and takes_over[head + 1] <= here:
-                head += 1
-            if tail > head:
-                j = queue[head]
-                next_score[i] = score[j] + gain[i]
-                next_square[i] = square[j] + (here - ends[j]) ** 2
-                reached = min(reached, i)
-                if traced:
-                    came_from[k, i] = j
-        if reached > n:
-            break
-        score, next_score = next_score, score
-        square, next_square = next_square, square
-        scores[k], squares[k] = score[n], square[n]
-
-
-@compiled
-def _takeover(rise: float, base: int, step: int, price: float, here: int, beyond: int) -> int:
-    """First token after `here`, where it is not, from which a later start is better than an earlier one.
-
-    At a token its score is higher by `rise` and its squares larger by base - step · token. Where it is
-    better nowhere before `beyond`, that.
-    """
-    if not _better(rise, base - step * (beyond - 1), price):
-        return beyond
-    worth = rise / price if rise != 0 else 0.0
-    at = min(max(int((base - worth) / step), here + 1), beyond - 1)
-    while _better(rise, base - step * (at - 1), price):
-        at -= 1
-    while not _better(rise, base - step * at, price):
-        at += 1
-    return at
-
-
-@compiled
-def _better(rise: float, growth: int, price: float) -> bool:
-    """Whether a score higher by `rise` is worth squares larger by `growth`."""
-    if price == np.inf:
-        return growth < 0 or (growth == 0 and rise > 0)
-    cost = price * growth
-    return rise > cost or (rise == cost and growth < 0)

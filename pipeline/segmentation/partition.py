@@ -71,7 +71,7 @@ def partition(
     a → c and b → d are together worth at least as much as a → d and b → c, the square being
     convex, and they keep the limits where those do, their sizes lying between. Hence of two
     starts of a block the later one, once it is better, stays better as the end moves on, and one
-    pass over the boundaries adds a block (`hull.sweep`): one sweep answers for every K. It
+    pass over the boundaries adds a block (`sweep.sweep`): one sweep answers for every K. It
     follows too that of the partitions that tie for a price one has every cut earliest.
 
     Finding the best. The answer (S', Q') to a price p is a point of the hull, and no point lies
@@ -84,8 +84,9 @@ def partition(
 
     Most K are not looked at twice. The price 0 gives the most S that K blocks can have, and no
     sizes have less Q than even ones, L²/K. Since f rises with S and falls with Q, f of these two
-    bounds all partitions into K blocks, and the largest K of a sweep is the largest whose bound
-    reaches the best value known.
+    bounds all partitions into K blocks, and a sweep goes from the smallest to the largest K whose
+    bound reaches the best value known. For the smallest many boundaries lie too late: so many blocks
+    do not fit behind them.
 
     Token sums are exact integers and all else is IEEE double precision in a fixed order, so the
     same input gives the same blocks on every machine.
