@@ -19,27 +19,27 @@ def split_thought(response: str) -> Thought | Rejected:
     A response that only lacks the opening mark is reasoning from its start: the chat template of
     DeepSeek-R1 puts that mark into the prompt.
     """
-    opened, parts = response.count(THINK_START), response.split(THINK_END)
-    closed = len(parts) - 1
-    if not opened and not closed:
+    # Responses are long and their marks at the edges, so as little as can be is searched and copied.
+    opened, end = response.count(THINK_START), response.find(THINK_END)
+    answer_start = end + len(THINK_END)
+    if not opened and end < 0:
         return Rejected(RejectReason.NO_REASONING, f"neither {THINK_START} nor {THINK_END}")
-    if not closed:
+    if end < 0:
         return Rejected(RejectReason.CUT_BEFORE_THINK_END, f"{len(response)} characters, no {THINK_END}")
-    if opened > 1 or closed > 1:
+    if opened > 1 or response.find(THINK_END, answer_start) > 0:
+        closed = response.count(THINK_END)
         return Rejected(
             RejectReason.SEVERAL_THINK_PARTS, f"{opened} times {THINK_START}, {closed} times {THINK_END}"
         )
-    before, answer = parts
-    if THINK_START in answer:
-        return Rejected(RejectReason.SEVERAL_THINK_PARTS, f"{THINK_START} after {THINK_END}")
     if not opened:
-        return Thought(before, answer)
-    ahead, _, reasoning = before.partition(THINK_START)
-    if ahead.strip():
-        return Rejected(
-            RejectReason.TEXT_BEFORE_THINK, f"{len(ahead.strip())} characters before {THINK_START}"
-        )
-    return Thought(reasoning, answer)
+        return Thought(response[:end], response[answer_start:])
+    start = response.find(THINK_START)
+    if start > end:
+        return Rejected(RejectReason.SEVERAL_THINK_PARTS, f"{THINK_START} after {THINK_END}")
+    ahead = response[:start].strip()
+    if ahead:
+        return Rejected(RejectReason.TEXT_BEFORE_THINK, f"{len(ahead)} characters before {THINK_START}")
+    return Thought(response[start + len(THINK_START) : end], response[answer_start:])
 
 
 def without_marks(reasoning: str) -> str:

@@ -3,7 +3,7 @@
 import pickle
 from collections.abc import Callable
 
-from pipeline.segmentation import boundaries, hull, sentences
+from pipeline.segmentation import boundaries, hull, sentences, tokens
 from pipeline.segmentation.compiled import is_compiled, kept_in
 from pipeline.segmentation.cues import score_boundaries
 from pipeline.segmentation.partition import partition
@@ -18,7 +18,7 @@ def make_ready(tell: Callable[[str], None]) -> None:
 
     tell: hears of it where it must be compiled. Raises CompileError.
     """
-    functions = sentences.sentence_ends, boundaries.verdicts, hull.best_partition
+    functions = sentences.sentence_ends, tokens.tokens_by_piece, boundaries.verdicts, hull.best_partition
     folder, _ = kept_in(sentences.sentence_ends)
     if is_compiled(sentences.sentence_ends) and not all(kept_in(function)[1] for function in functions):
         times = "once on this machine" if folder else "for this run only, as it cannot be kept"

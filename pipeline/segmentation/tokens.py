@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.resources import files
-from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +16,9 @@ import numpy as np
 import tiktoken
 from numpy.typing import NDArray
 
-from pipeline.pieces import cut
+from pipeline.segmentation.characters import Codes, codes_of
+from pipeline.segmentation.compiled import compiled, part
+from pipeline.segmentation.limits import Ints
 
 TokenCounter = Callable[[Sequence[str]], list[int]]
 PieceCounter = Callable[[str, Sequence[int]], list[int]]
@@ -72,19 +73,41 @@ def piece_counter(vocabulary: str) -> PieceCounter:
 
     def count(text: str, ends: Sequence[int]) -> list[int]:
         parts = [text] if len(text) <= _PIECE else _PIECES.findall(text)
-        tokens = [encoding.encode_to_numpy(part, disallowed_special=()) for part in parts]
-        token_ends = np.cumsum(lengths[np.concatenate(tokens)])
-        before = np.searchsorted(token_ends, _in_bytes(text, ends), side="right")
-        counts: list[int] = np.diff(before, prepend=0).tolist()
+        tokens = np.concatenate([encoding.encode_to_numpy(part, disallowed_special=()) for part in parts])
+        counts: list[int] = tokens_by_piece(
+            tokens, lengths, codes_of(text), np.asarray(ends, np.int64)
+        ).tolist()
         return counts
 
     return count
 
 
-def _in_bytes(text: str, ends: Sequence[int]) -> Sequence[int]:
-    if text.isascii():
-        return ends
-    return list(accumulate(len(piece.encode()) for piece in cut(text, ends)))
+@compiled
+def tokens_by_piece(tokens: Codes, lengths: Ints, codes: Codes, ends: Ints) -> Ints:
+    """How many tokens end in each piece.
+
+    tokens: of a text; lengths: bytes of every token of the vocabulary; codes: the text's characters;
+    ends: where its pieces end, in characters.
+    """
+    counts = np.zeros(len(ends), dtype=np.int64)
+    at, bytes_read, token, token_end = 0, 0, 0, 0
+    for piece in range(len(ends)):
+        while at < ends[piece]:
+            bytes_read += _utf8_bytes(codes[at])
+            at += 1
+        while token < len(tokens) and token_end + lengths[tokens[token]] <= bytes_read:
+            token_end += lengths[tokens[token]]
+            token += 1
+            counts[piece] += 1
+    return counts
+
+
+@part
+def _utf8_bytes(code: int) -> int:
+    return 1 + (code >= _TWO_BYTES) + (code >= _THREE_BYTES) + (code >= _FOUR_BYTES)
+
+
+_TWO_BYTES, _THREE_BYTES, _FOUR_BYTES = 0x80, 0x800, 0x10000
 
 
 @cache
