@@ -3,7 +3,10 @@
 import pickle
 from collections.abc import Callable
 
+import numpy as np
+
 from pipeline.segmentation import boundaries, hull, sentences, tokens
+from pipeline.segmentation.characters import codes_of
 from pipeline.segmentation.compiled import is_compiled, kept_in
 from pipeline.segmentation.cues import score_boundaries
 from pipeline.segmentation.partition import partition
@@ -24,7 +27,10 @@ def make_ready(tell: Callable[[str], None]) -> None:
         times = "once on this machine" if folder else "for this run only, as it cannot be kept"
         tell(f"compiling the splitter, {times} (some 20 s)")
     try:
-        score_boundaries("A text.", sentences.split("A text."))
+        ends = sentences.split("A text.")
+        no_tokens, no_lengths = np.empty(0, np.uint32), np.empty(0, np.int64)
+        tokens.tokens_by_piece(no_tokens, no_lengths, codes_of("A text."), np.array(ends))
+        score_boundaries("A text.", ends)
         partition([1.0], [1, 1])
     # numba keeps pickles: a file that a crash has cut off ends too early.
     except (OSError, EOFError, pickle.UnpicklingError) as error:
