@@ -44,7 +44,7 @@ def ruled(traces: Sequence[int]) -> pl.DataFrame:
         text = texts[trace].reasoning
         ends = split(text)
         for end, cue in zip(ends, score_boundaries(text, ends), strict=False):
-            rows.append({"trace": trace, "offset": end, "score": float(cue.score), "sure": cue.sure})
+            rows.append({"trace": trace, "offset": end, "score": cue.score, "sure": cue.sure})
     return pl.DataFrame(rows)
 
 

@@ -35,7 +35,7 @@ def thought(row: dict[str, Any]) -> Thought | Rejected:
 
 def is_good(row: dict[str, Any]) -> bool:
     parts = thought(row)
-    return isinstance(parts, Thought) and why_not_english(parts.reasoning) is None
+    return isinstance(parts, Thought) and why_not_english(parts.reasoning, parts.reasoning.encode()) is None
 
 
 GOOD = [row for row in ROWS if is_good(row)]

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 import schemas.tables
 from pipeline.config import SourceConfig
-from pipeline.ingest.facts import content_hash, output_hash, trace_id
+from pipeline.ingest.facts import Utf8, content_hash, output_hash, trace_id
 from pipeline.ingest.layouts import RawTrace
 from pipeline.ingest.rows import DamagedFile, read_rows
 from pipeline.ingest.sources import SourceError, SourceFile
@@ -129,7 +129,9 @@ def _checked(
     expected = iter(outputs)
     for row in read_rows(file, source, wanted):
         trace = row.outcome
-        if not isinstance(trace, RawTrace) or output_hash(trace, content_hash(trace)) != next(expected, None):
+        if not isinstance(trace, RawTrace) or output_hash(trace, content_hash(Utf8.of(trace))) != next(
+            expected, None
+        ):
             raise _changed(file)
         yield trace
     if next(expected, None) is not None:

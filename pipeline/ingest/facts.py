@@ -88,8 +88,9 @@ class Rules:
             content = None if row.fields is None else _hash_of_fields(row.fields)
             return rejected_fact(row.number, row.outcome, content)
         trace = row.outcome
-        content = content_hash(trace)
-        unfit = self.why_unfit(trace)
+        texts = Utf8.of(trace)
+        content = content_hash(texts)
+        unfit = self.why_unfit(trace, texts)
         if unfit is not None:
             return rejected_fact(row.number, unfit, content)
         problem = _first_64_bits(" ".join(trace.problem.split()).encode())
@@ -97,29 +98,29 @@ class Rules:
         output = output_hash(trace, content)
         return Fact(row.number, content, problem, output, sketched, trace.domain, trace.source, "", "")
 
-    def why_unfit(self, trace: RawTrace) -> Rejected | None:
+    def why_unfit(self, trace: RawTrace, texts: "Utf8") -> Rejected | None:
         """Why the trace cannot be taken, whatever the others are; None where it can."""
-        for name, text in zip(RawTrace._fields, trace, strict=True):
-            if isinstance(text, str) and not _valid(text):
+        labels = {name: _utf8(getattr(trace, name)) for name in ("domain", "source")}
+        for name, utf8 in {**texts._asdict(), **labels}.items():
+            if _LONE_SURROGATE.search(utf8):
                 return Rejected(RejectReason.INVALID_UNICODE, f"a lone surrogate in the {name}")
         for name in ("problem", "reasoning", "answer"):
             token = special_token_in(getattr(trace, name))
             if token is not None:
                 return Rejected(RejectReason.SPECIAL_TOKEN, f"{token} in the {name}")
         if self.english_only:
-            why = why_not_english(trace.reasoning)
+            why = why_not_english(trace.reasoning, texts.reasoning)
             if why is not None:
                 return Rejected(RejectReason.LANGUAGE, why)
-        unfit = self._why_unfit_in_length(trace.reasoning)
+        unfit = self._why_unfit_in_length(trace.reasoning, len(texts.reasoning))
         if unfit is None and self.benchmarks:
             match = self.benchmarks.match(trace.problem)
             if match is not None:
                 return Rejected(RejectReason.IN_BENCHMARK, match)
         return unfit
 
-    def _why_unfit_in_length(self, reasoning: str) -> Rejected | None:
+    def _why_unfit_in_length(self, reasoning: str, size: int) -> Rejected | None:
         # A token has at least one byte: texts of few bytes need no counting for the upper bound.
-        size = len(reasoning.encode())
         if size < self.min_tokens:
             return Rejected(RejectReason.TOO_SHORT, f"{size} bytes, so less than {self.min_tokens} tokens")
         long_enough = self.min_tokens == 0 or self._beginning_has(self.min_tokens, reasoning)
@@ -143,10 +144,21 @@ class Rules:
         return token_counter(self.vocabulary)
 
 
-def content_hash(trace: RawTrace) -> int:
+class Utf8(NamedTuple):
+    """The texts of a trace in UTF-8, lone surrogates as if they were characters: each encoded only once."""
+
+    problem: bytes
+    reasoning: bytes
+    answer: bytes
+
+    @classmethod
+    def of(cls, trace: RawTrace) -> "Utf8":
+        return cls(_utf8(trace.problem), _utf8(trace.reasoning), _utf8(trace.answer))
+
+
+def content_hash(texts: Utf8) -> int:
     """64 bits of SHA-256 over problem, reasoning and answer; the same wherever the trace stands."""
-    parts = [text.encode("utf-8", "surrogatepass") for text in (trace.problem, trace.reasoning, trace.answer)]
-    return _first_64_bits(b"".join(b"%d:%b" % (len(part), part) for part in parts))
+    return _first_64_bits(b"".join(b"%d:%b" % (len(text), text) for text in texts))
 
 
 def output_hash(trace: RawTrace, content: int) -> int:
@@ -166,19 +178,18 @@ _WORD_START = re.compile(r"(?<=\S)(?= [A-Za-z])")
 
 def _hash_of_fields(fields: dict[str, object]) -> int:
     text = json.dumps(fields, sort_keys=True, ensure_ascii=False, default=str)
-    return _first_64_bits(text.encode("utf-8", "surrogatepass"))
+    return _first_64_bits(_utf8(text))
 
 
 def _first_64_bits(content: bytes) -> int:
     return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
 
 
-def _valid(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+_LONE_SURROGATE = re.compile(rb"\xed[\xa0-\xbf]")
 
 
 def _printable(detail: str) -> str:

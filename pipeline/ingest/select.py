@@ -41,7 +41,8 @@ def select(
         pl.int_range(1, pl.len() + 1).over("content").alias("occurrence"),
         pl.Series("chance", _chance(facts["content"], config.seed)),
     )
-    facts = _mark(facts, _duplicates(facts, names))
+    if facts.select(pl.col("occurrence").max() > 1).item():
+        facts = _mark(facts, _duplicates(facts, names))
     if near is not None:
         facts = _mark(facts, _near_duplicates(facts, names, near))
     if config.answers_per_problem is not None:

@@ -117,7 +117,7 @@ def _add(plan: Plan, rows: pa.Table, build: BuildConfig, sizes: PromptSizes) -> 
     for trace in traces:
         cues = score_boundaries(trace["reasoning"], trace["sentence_ends"])
         asked = asked_boundaries(cues, build.score)
-        scores.append([float(cue.score) for cue in cues])
+        scores.append([cue.score for cue in cues])
         plan.sentences += len(trace["sentence_ends"])
         plan.reasoning_tokens += sum(trace["sentence_tokens"])
         plan.boundaries += len(cues)

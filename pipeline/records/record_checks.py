@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from operator import lt
 
 from pipeline.pieces import block_texts
 from pipeline.records.assemble import ParsedResponse, ParseError, parse
@@ -100,7 +100,7 @@ def _longer_than_block(record: Record) -> str | None:
 
 def _cover(ends: Sequence[int], length: int) -> bool:
     """Whether pieces with these ends cover 0 … length once, in order, none of them empty."""
-    return all(start < end for start, end in pairwise((0, *ends))) and (ends[-1] if ends else 0) == length
+    return all(map(lt, (0, *ends), ends)) and (ends[-1] if ends else 0) == length
 
 
 RECORD_CHECKS = (

@@ -50,7 +50,16 @@ def kept_in(function: Any) -> tuple[str, bool]:
 
 def part(function: Function) -> Function:
     """`function`, compiled with the `compiled` one that calls it and kept within that one."""
-    made = numba.njit(nogil=True, error_model="numpy")(function)
+    return _part(function, "never")
+
+
+def inlined(function: Function) -> Function:
+    """A `part` whose code stands where it is called: for what is called so often that calls take time."""
+    return _part(function, "always")
+
+
+def _part(function: Function, inline: str) -> Function:
+    made = numba.njit(nogil=True, error_model="numpy", inline=inline)(function)
     if made is function:  # NUMBA_DISABLE_JIT
         return function
     template = made.get_call_template

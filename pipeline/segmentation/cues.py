@@ -63,7 +63,7 @@ def _cues() -> list[Cue]:
     for table, of_table in TABLES.items():
         opens = table in (boundaries.AIMS, boundaries.OPENINGS)
         for rule in of_table:
-            plain = Cue(rule.score, rule.name, rule.sure)
+            plain = Cue(float(rule.score), rule.name, rule.sure)
             cues += [_opening(rule, place) if opens else plain for place in range(4)]
     return cues
 
@@ -71,7 +71,7 @@ def _cues() -> list[Cue]:
 def _opening(rule: Rule, place: int) -> Cue:
     better = 0.5 if place & AFTER_RESULT else 0
     if place & PARAGRAPH_ENDS:
-        return Cue(min(3, rule.score + better), rule.name, rule.sure)
+        return Cue(min(3.0, rule.score + better), rule.name, rule.sure)
     if rule.score < 2:
         return _SAME_PARAGRAPH
     return Cue(rule.score - 1.5 + better, rule.name, rules.ASK)

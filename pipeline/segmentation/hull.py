@@ -8,6 +8,7 @@ from pipeline.segmentation.objective import Objective
 from pipeline.segmentation.sweep import Floats, edges, sweep
 
 ROUNDING = 1e-12  # relative; differences below it are taken for rounding of float64
+_ROWS = 16  # of sweeps; more where a text needs them
 
 
 @compiled
@@ -22,8 +23,8 @@ def best_partition(
     n = len(ends) - 1
     total = ends[n]
     blocks_of = edges(gain, ends, first, last)
-    prices = np.empty(32)
-    scores, squares = np.zeros((32, n + 1)), np.full((32, n + 1), -1.0)
+    prices = np.empty(_ROWS)
+    scores, squares = np.zeros((_ROWS, n + 1)), np.full((_ROWS, n + 1), -1.0)
     untraced = np.empty((0, 0), dtype=np.int32)
     largest_gain = gain.max()
     sweep(blocks_of, 0.0, 1, n, scores[0], squares[0], untraced)

@@ -115,7 +115,7 @@ async def _score_trace(
     rank: int, row: dict[str, Any], config: ScoreConfig, asking: Asking | None, counters: Counter[str]
 ) -> Outcome:
     cues = score_boundaries(row["reasoning"], row["sentence_ends"])
-    scores = [float(cue.score) for cue in cues]
+    scores = [cue.score for cue in cues]
     reasons = [cue.rule for cue in cues]
     asked = asked_boundaries(cues, config)
     counters["boundaries"] += len(cues)

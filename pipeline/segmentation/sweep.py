@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.segmentation.compiled import part
+from pipeline.segmentation.compiled import inlined, part
 from pipeline.segmentation.limits import Ints
 
 Floats = NDArray[np.float64]
@@ -126,7 +126,7 @@ def sweep(
             scores[k], squares[k] = score[n], square[n]
 
 
-@part
+@inlined
 def _takeover(
     rise: float, base: float, step: float, weight: float, price: float, here: float, last: float
 ) -> float:

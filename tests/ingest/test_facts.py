@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import BuildConfig
-from pipeline.ingest.facts import Rules, content_hash, trace_id
+from pipeline.ingest.facts import Rules, Utf8, content_hash, trace_id
 from pipeline.ingest.layouts import RawTrace
 from pipeline.ingest.rows import Row
 from pipeline.outcomes import Rejected, RejectReason
@@ -14,7 +14,9 @@ TRACE = RawTrace("1+1?", "\nLet me see.\n", "It is 2.", "math", "made", None)
 
 
 def unfit(trace: RawTrace, **select: object) -> RejectReason | None:
-    why = Rules.of(BuildConfig.model_validate({"name": "test", "select": select})).why_unfit(trace)
+    why = Rules.of(BuildConfig.model_validate({"name": "test", "select": select})).why_unfit(
+        trace, Utf8.of(trace)
+    )
     assert why is None or why.detail
     return None if why is None else why.reason
 
@@ -31,7 +33,8 @@ def test_a_special_token_in_any_text_is_noticed() -> None:
 
 @pytest.mark.parametrize("token", ["<|eot_id|>", "<｜end▁of▁sentence｜>"])
 def test_markers_of_other_chat_templates_are_noticed(token: str) -> None:
-    why = Rules.of(BuildConfig(name="test")).why_unfit(TRACE._replace(answer=f"2{token}"))
+    trace = TRACE._replace(answer=f"2{token}")
+    why = Rules.of(BuildConfig(name="test")).why_unfit(trace, Utf8.of(trace))
     assert why == Rejected(RejectReason.SPECIAL_TOKEN, f"{token} in the answer")
 
 
@@ -74,10 +77,10 @@ def test_bounds_that_nothing_can_meet_are_refused() -> None:
 
 def test_the_id_depends_on_all_texts_and_on_nothing_else() -> None:
     same = TRACE._replace(domain="code", source="other", difficulty=3)
-    assert content_hash(same) == content_hash(TRACE)
+    assert content_hash(Utf8.of(same)) == content_hash(Utf8.of(TRACE))
     others = [TRACE._replace(**{part: "x"}) for part in ("problem", "reasoning", "answer")]
     shifted = TRACE._replace(problem="1+1?\n", reasoning="Let me see.\n")
-    assert len({content_hash(trace) for trace in (TRACE, *others, shifted)}) == 5
+    assert len({content_hash(Utf8.of(trace)) for trace in (TRACE, *others, shifted)}) == 5
 
 
 def test_ids_are_sixteen_hex_digits_and_tell_repetitions_apart() -> None:

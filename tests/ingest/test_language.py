@@ -37,15 +37,19 @@ OTHER_LANGUAGES = {
 }
 
 
+def why_not(text: str) -> str | None:
+    return why_not_english(text, text.encode())
+
+
 @pytest.mark.parametrize("language", OTHER_LANGUAGES)
 def test_another_language_is_noticed(language: str) -> None:
-    assert why_not_english(OTHER_LANGUAGES[language] * 2)
+    assert why_not(OTHER_LANGUAGES[language] * 2)
 
 
 @pytest.mark.parametrize("language", ["chinese", "russian"])
 def test_another_script_between_formulas_is_noticed(language: str) -> None:
     formulas = r"\[ \sum_{n=1}^{10} \frac{1}{n^2} = x, \quad \alpha + \beta = 2 \]" * 2
-    assert why_not_english(f"{formulas}\n{OTHER_LANGUAGES[language]}\n{formulas}")
+    assert why_not(f"{formulas}\n{OTHER_LANGUAGES[language]}\n{formulas}")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +65,7 @@ def test_another_script_between_formulas_is_noticed(language: str) -> None:
     ],
 )
 def test_english_mathematics_and_code_pass(text: str) -> None:
-    assert why_not_english(text) is None
+    assert why_not(text) is None
 
 
 @pytest.mark.parametrize("name", ["real-traces", "unruly-traces"])
@@ -72,4 +76,4 @@ def test_no_real_english_trace_is_lost(name: str) -> None:
     for number, row in enumerate(pq.read_table(path).to_pylist(), start=1):
         thought = split_thought(row["conversations"][-1]["value"])
         assert not isinstance(thought, Rejected)
-        assert why_not_english(thought.reasoning) is None, number
+        assert why_not(thought.reasoning) is None, number
