@@ -5,9 +5,10 @@ machine counts for little.
 """
 
 import asyncio
+import math
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count as count_up
 from pathlib import Path
 from typing import Any
@@ -16,71 +17,82 @@ import pyarrow as pa
 
 from pipeline.config import BuildConfig, PartitionConfig, ScoreConfig, SourceConfig, SplitConfig
 from pipeline.ingest import ingest
-from pipeline.pieces import block_texts, cut
+from pipeline.pieces import block_texts
 from pipeline.records.records import records_shard
 from pipeline.segmentation.cues import score_boundaries
 from pipeline.segmentation.cutting import partition_shard
 from pipeline.segmentation.scoring import score_shard
 from pipeline.segmentation.sentences import split
 from pipeline.segmentation.splitting import split_shard
-from pipeline.segmentation.tokens import TokenCounter, token_counter
+from pipeline.segmentation.tokens import TokenCounter, piece_counter, token_counter
 from pipeline.store import RunFolder
 from schemas.tables import MEMENTOS
 
 ROOT = Path(__file__).parents[1]
 # Real traces where they lie beside the project, else those that come with it.
 SOURCES = (ROOT / "../shared/data/real-traces.parquet", ROOT / "data/sample/traces.jsonl")
-REPEATS = 5
+ROUNDS = 7
+
+Step = Callable[[], object]
 
 
 def run() -> dict[str, float]:
-    """MB/s of each step, best of five after a warm-up; times as multiples of counting tokens alone."""
+    """MB/s of each step, best of seven after a warm-up; times as multiples of counting tokens alone.
+
+    The steps take turns, so that a machine that grows slower does so for all of them.
+    """
     source = next(path for path in SOURCES if path.exists())
     build = BuildConfig(name="bench", source=SourceConfig(paths=(str(source),)), traces_per_shard=10**6)
     with tempfile.TemporaryDirectory() as folder:
         runs = (RunFolder(Path(folder, str(number))) for number in count_up())
-        ingesting = _seconds(lambda: ingest(build, next(runs), lambda read, total: None))
-        traces = RunFolder(Path(folder, "0")).read("ingest", 0)
-    texts = traces.column("reasoning").to_pylist()
+        first = next(runs)
+        ingest(build, first, lambda read, total: None)
+        traces = first.read("ingest", 0)
+        texts = traces.column("reasoning").to_pylist()
+        stages: dict[str, Step] = {
+            "ingest": lambda: ingest(build, next(runs), lambda read, total: None),
+            **_stages(traces),
+        }
+        seconds = _seconds({**_parts(texts), **{f"stage {name}": work for name, work in stages.items()}})
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
-    split_ends = [split(text) for text in texts]
-    sentences = [cut(text, ends) for text, ends in zip(texts, split_ends, strict=True)]
-    count = token_counter(SplitConfig().tokenizer)
-    parts = {
-        "token counts alone": _seconds(lambda: [count([text]) for text in texts]),
-        "token counts by sentence": _seconds(lambda: [count(pieces) for pieces in sentences]),
-        "split": _seconds(lambda: [split(text) for text in texts]),
-        "rules": _seconds(
-            lambda: [score_boundaries(text, ends) for text, ends in zip(texts, split_ends, strict=True)]
-        ),
-    }
-    stages = {"ingest": ingesting, **_stages(traces, count)}
-    counting = parts["token counts alone"]
-    total = sum(stages.values())
+    counting = seconds["token counts alone"]
+    of_stages = {f"stage {name}": seconds[f"stage {name}"] for name in stages}
+    of_stages["all stages without a model"] = sum(of_stages.values())
     figures = {f"traces of {source.name}": float(len(texts)), "MB of reasoning": megabytes}
-    figures |= {f"{name}, MB/s": megabytes / seconds for name, seconds in parts.items()}
-    figures |= {f"stage {name}, MB/s": megabytes / seconds for name, seconds in stages.items()}
-    figures |= {f"stage {name}, times counting alone": seconds / counting for name, seconds in stages.items()}
+    figures |= {f"{name}, MB/s": megabytes / taken for name, taken in (seconds | of_stages).items()}
+    figures |= {f"{name}, times counting alone": taken / counting for name, taken in of_stages.items()}
     return figures | {
-        "stage split, share of counting": parts["token counts by sentence"] / stages["split"],
-        "all stages without a model, MB/s": megabytes / total,
-        "all stages without a model, times counting alone": total / counting,
+        "stage split, share of counting": seconds["token counts by sentence"] / seconds["stage split"]
     }
 
 
-def _stages(traces: pa.Table, count: TokenCounter) -> dict[str, float]:
-    """Seconds of the stages behind ingest, from table to table."""
+def _parts(texts: Sequence[str]) -> dict[str, Step]:
+    """What the stages do inside, from text to list."""
+    vocabulary = SplitConfig().tokenizer
+    count, count_pieces = token_counter(vocabulary), piece_counter(vocabulary)
+    split_texts = [(text, split(text)) for text in texts]
+    return {
+        "token counts alone": lambda: [count([text]) for text in texts],
+        "token counts by sentence": lambda: [count_pieces(text, ends) for text, ends in split_texts],
+        "split": lambda: [split(text) for text in texts],
+        "rules": lambda: [score_boundaries(text, ends) for text, ends in split_texts],
+    }
+
+
+def _stages(traces: pa.Table) -> dict[str, Step]:
+    """The stages behind ingest, from table to table."""
     rows = split_shard(traces, SplitConfig()).done
     cues = ScoreConfig(detector="cues")
     scored = _scored(rows, cues)
     blocks = partition_shard(scored, PartitionConfig()).done
+    count = token_counter(SplitConfig().tokenizer)
     mementos = [_mementos(row, count) for row in blocks.to_pylist()]
     written = blocks.append_column(MEMENTOS.field(0), pa.array(mementos, MEMENTOS.field(0).type))
     return {
-        "split": _seconds(lambda: split_shard(traces, SplitConfig())),
-        "score by rules": _seconds(lambda: _scored(rows, cues)),
-        "partition": _seconds(lambda: partition_shard(scored, PartitionConfig())),
-        "records": _seconds(lambda: records_shard(written)),
+        "split": lambda: split_shard(traces, SplitConfig()),
+        "score by rules": lambda: _scored(rows, cues),
+        "partition": lambda: partition_shard(scored, PartitionConfig()),
+        "records": lambda: records_shard(written),
     }
 
 
@@ -98,14 +110,17 @@ def _mementos(row: dict[str, Any], count: TokenCounter) -> list[dict[str, Any]]:
     ]
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    work()
-    times = []
-    for _ in range(REPEATS):
-        began = time.process_time()
-        work()
-        times.append(time.process_time() - began)
-    return min(times)
+def _seconds(steps: Mapping[str, Step]) -> dict[str, float]:
+    """The shortest time of each step."""
+    shortest = dict.fromkeys(steps, math.inf)
+    for step in steps.values():
+        step()
+    for _ in range(ROUNDS):
+        for name, step in steps.items():
+            began = time.process_time()
+            step()
+            shortest[name] = min(shortest[name], time.process_time() - began)
+    return shortest
 
 
 if __name__ == "__main__":

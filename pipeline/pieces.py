@@ -14,12 +14,6 @@ def offsets(sizes: Sequence[int]) -> list[int]:
     return [0, *accumulate(sizes)]
 
 
-def block_sizes(sentence_sizes: Sequence[int], block_ends: Sequence[int]) -> list[int]:
-    """How large each block is; block_ends counts sentences."""
-    before = offsets(sentence_sizes)
-    return [before[end] - before[start] for start, end in pairwise((0, *block_ends))]
-
-
 def block_texts(text: str, sentence_ends: Sequence[int], block_ends: Sequence[int]) -> list[str]:
     """The blocks of a reasoning; block_ends counts sentences."""
     return cut(text, [sentence_ends[end - 1] for end in block_ends])

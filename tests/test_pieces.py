@@ -5,7 +5,7 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.pieces import block_sizes, block_texts, cut, offsets
+from pipeline.pieces import block_texts, cut, offsets
 
 PIECES = st.lists(st.text(min_size=1))
 
@@ -31,4 +31,3 @@ def test_blocks_are_the_sentences_up_to_their_ends(blocks: list[list[str]]) -> N
     block_ends = list(accumulate(map(len, blocks)))
     texts = block_texts("".join(sentences), list(accumulate(map(len, sentences))), block_ends)
     assert texts == ["".join(block) for block in blocks]
-    assert block_sizes(list(map(len, sentences)), block_ends) == list(map(len, texts))

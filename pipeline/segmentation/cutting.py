@@ -6,7 +6,6 @@ import pyarrow as pa
 
 from pipeline.config import PartitionConfig
 from pipeline.outcomes import Done, Outcome, ShardResult, collect
-from pipeline.pieces import block_sizes
 from pipeline.segmentation.partition import partition
 from pipeline.stage import Stage
 from schemas.tables import BLOCKS
@@ -25,11 +24,11 @@ def partition_shard(rows: pa.Table, config: PartitionConfig) -> ShardResult:
     """The best blocks of each trace of a shard, by the objective of the paper."""
     outcomes: list[Outcome] = []
     counters: Counter[str] = Counter()
-    for row in rows.select(["sentence_tokens", "boundary_scores"]).to_pylist():
-        tokens = row["sentence_tokens"]
+    columns = rows.column("boundary_scores"), rows.column("sentence_tokens")
+    for scores, tokens in zip(*columns, strict=True):
         best = partition(
-            row["boundary_scores"],
-            tokens,
+            scores.values.to_numpy(),
+            tokens.values.to_numpy(),
             min_tokens=config.min_tokens,
             max_tokens=config.max_tokens,
             weight=config.weight,
@@ -40,7 +39,7 @@ def partition_shard(rows: pa.Table, config: PartitionConfig) -> ShardResult:
             Done(
                 {
                     "block_ends": best.block_ends,
-                    "block_tokens": block_sizes(tokens, best.block_ends),
+                    "block_tokens": best.block_tokens,
                     "objective": best.objective,
                 }
             )

@@ -21,19 +21,21 @@ MOST_SCORE = 1e100  # no sum of scores is then infinite
 class Partition:
     """Where a text's blocks end and what the partition is worth.
 
-    block_ends: sentences up to the end of each block, rising, the last being all of them.
+    block_ends: sentences up to the end of each block, rising, the last being all of them; block_tokens: the
+    blocks' sizes.
     oversized, undersized: numbers of the blocks outside the limits that were asked for.
     """
 
     block_ends: list[int]
+    block_tokens: list[int]
     objective: float
     oversized: list[int]
     undersized: list[int]
 
 
 def partition(
-    scores: Sequence[float],
-    tokens: Sequence[int],
+    scores: Sequence[float] | NDArray[np.float64],
+    tokens: Sequence[int] | NDArray[np.integer],
     *,
     min_tokens: int = 200,
     max_tokens: int | None = None,
@@ -109,6 +111,7 @@ def partition(
     lengths = [end - start for start, end in pairwise((0, *ends[found].tolist()))]
     return Partition(
         block_ends=block_ends,
+        block_tokens=lengths,
         objective=objective(
             len(block_ends),
             math.fsum(gain[found].tolist()),
@@ -121,7 +124,7 @@ def partition(
     )
 
 
-def _sizes(tokens: Sequence[int]) -> Ints:
+def _sizes(tokens: Sequence[int] | NDArray[np.integer]) -> Ints:
     if len(tokens) == 0:
         raise ValueError("tokens is empty: a text without sentences has no blocks; leave it out")
     sizes = np.asarray(tokens)
@@ -130,12 +133,12 @@ def _sizes(tokens: Sequence[int]) -> Ints:
     if sizes.min() < 0:
         at = int(np.argmin(sizes))
         raise ValueError(f"tokens[{at}] is {sizes[at]}: a sentence has 0 tokens or more")
-    if sum(sizes.tolist()) > MOST_TOKENS:
+    if sizes.max() > MOST_TOKENS or sizes.sum(dtype=np.int64) > MOST_TOKENS:
         raise ValueError(f"tokens sum to more than {MOST_TOKENS}: cut the text into several")
     return sizes.astype(np.int64)
 
 
-def _cut_scores(scores: Sequence[float], sentences: int) -> NDArray[np.float64]:
+def _cut_scores(scores: Sequence[float] | NDArray[np.float64], sentences: int) -> NDArray[np.float64]:
     if len(scores) != sentences - 1:
         raise ValueError(
             f"{len(scores)} scores for {sentences} sentences: "
