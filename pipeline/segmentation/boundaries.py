@@ -66,11 +66,11 @@ def _verdict(judged: Judged, start: int, place: int, end: int) -> int:
         step = _match(judged, STEP_VETOES, place, begin_end)
         if step and step == _match(judged, STEP_VETOES, start, min(place, start + _READ)):
             veto = step
+    if not veto:
+        veto = _match(judged, BEGINNING_VETOES, place, begin_end)
     if veto:
         return 4 * veto
-    opening = _match(judged, BEGINNING_VETOES, place, begin_end)
-    if not opening:
-        opening = _match(judged, AIMS, place, begin_end)
+    opening = _match(judged, AIMS, place, begin_end)
     if not opening:
         opening = _match(judged, OPENINGS, place, begin_end)
     paragraph = PARAGRAPH_ENDS if _holds_newline(judged.codes, content_end, place) else 0

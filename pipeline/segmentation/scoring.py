@@ -115,8 +115,8 @@ async def _score_trace(
     rank: int, row: dict[str, Any], config: ScoreConfig, asking: Asking | None, counters: Counter[str]
 ) -> Outcome:
     cues = score_boundaries(row["reasoning"], row["sentence_ends"])
-    scores = [cue.score for cue in cues]
-    reasons = [cue.rule for cue in cues]
+    scores = [score for score, _, _ in cues]
+    reasons = [rule for _, rule, _ in cues]
     asked = asked_boundaries(cues, config)
     counters["boundaries"] += len(cues)
     counters["boundaries_asked"] += len(asked)
