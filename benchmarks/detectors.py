@@ -43,8 +43,9 @@ def ruled(traces: Sequence[int]) -> pl.DataFrame:
     for trace in traces:
         text = texts[trace].reasoning
         ends = split(text)
-        for end, cue in zip(ends, score_boundaries(text, ends), strict=False):
-            rows.append({"trace": trace, "offset": end, "score": cue.score, "sure": cue.sure})
+        cues = score_boundaries(text, ends)
+        for end, score, sure in zip(ends, cues.scores.tolist(), cues.sure.tolist(), strict=False):
+            rows.append({"trace": trace, "offset": end, "score": score, "sure": sure})
     return pl.DataFrame(rows)
 
 

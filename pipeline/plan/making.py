@@ -117,10 +117,10 @@ def _add(plan: Plan, rows: pa.Table, build: BuildConfig, sizes: PromptSizes) -> 
     for trace in traces:
         cues = score_boundaries(trace["reasoning"], trace["sentence_ends"])
         asked = asked_boundaries(cues, build.score)
-        scores.append([cue.score for cue in cues])
+        scores.append(cues.scores)
         plan.sentences += len(trace["sentence_ends"])
         plan.reasoning_tokens += sum(trace["sentence_tokens"])
-        plan.boundaries += len(cues)
+        plan.boundaries += len(cues.scores)
         plan.boundaries_asked += len(asked)
         plan.loads["score"] += sizes.score(trace, asked)
     column = SCORES.field("boundary_scores")

@@ -80,6 +80,9 @@ def _one_memento_per_block(record: Record) -> str | None:
 def _special_token(record: Record) -> str | None:
     named = [("problem", record.problem), ("reasoning", record.reasoning), ("answer", record.answer)]
     named += [(f"memento {number}", text) for number, text in enumerate(record.mementos)]
+    # Looked for in all parts at once; a line end between two of them is in no token.
+    if special_token_in("\n".join(text for _, text in named)) is None:
+        return None
     for part, text in named:
         if token := special_token_in(text):
             return f"the special token {token} stands in the {part}"

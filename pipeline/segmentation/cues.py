@@ -5,6 +5,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.segmentation import boundaries, rules
 from pipeline.segmentation.automaton import Automaton, automaton
@@ -24,8 +25,16 @@ class Cue(NamedTuple):
     """Whether a model need not be asked."""
 
 
-def score_boundaries(text: str, ends: Sequence[int]) -> list[Cue]:
-    """One cue per boundary, n-1 for n sentences, in order.
+class Cues(NamedTuple):
+    """What they say of all boundaries of a text, a column for each field of a `Cue`."""
+
+    scores: NDArray[np.float64]
+    rules: NDArray[np.object_]
+    sure: NDArray[np.bool_]
+
+
+def score_boundaries(text: str, ends: Sequence[int]) -> Cues:
+    """A cue for each boundary, n-1 for n sentences, in order.
 
     ends: where the sentences end, as `sentences.split` gives them; the white space between two is the
     first one's. The first veto that holds decides. Else the first aim or other opening that holds: half a
@@ -35,7 +44,8 @@ def score_boundaries(text: str, ends: Sequence[int]) -> list[Cue]:
     """
     judged = Judged(codes_of(text), character_sets(), _automata())
     found = verdicts(judged, np.asarray(ends, np.int64))
-    return list(map(_cues().__getitem__, found.tolist()))
+    scores, names, sure = _cues()
+    return Cues(scores[found], names[found], sure[found])
 
 
 TABLES = {
@@ -57,7 +67,7 @@ def _automata() -> Automaton:
 
 
 @cache
-def _cues() -> list[Cue]:
+def _cues() -> Cues:
     """The cue of each verdict."""
     cues = [_SAME_PARAGRAPH, _SAME_PARAGRAPH, _PARAGRAPH, _PARAGRAPH]
     for table, of_table in TABLES.items():
@@ -65,7 +75,8 @@ def _cues() -> list[Cue]:
         for rule in of_table:
             plain = Cue(float(rule.score), rule.name, rule.sure)
             cues += [_opening(rule, place) if opens else plain for place in range(4)]
-    return cues
+    scores, names, sure = zip(*cues, strict=True)
+    return Cues(np.array(scores), np.array(names, object), np.array(sure))
 
 
 def _opening(rule: Rule, place: int) -> Cue:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.config import BuildConfig, ScoreConfig
@@ -13,7 +14,7 @@ from pipeline.llm.model import Choice, Choices, ContextTooLong, Reply, Request
 from pipeline.llm.templates import load_prompts
 from pipeline.llm.window import SHORTEST, fitting, shown_tokens
 from pipeline.outcomes import Done, Outcome, ShardResult, collect
-from pipeline.segmentation.cues import Cue, score_boundaries
+from pipeline.segmentation.cues import Cues, score_boundaries
 from pipeline.segmentation.prefill import Stretch, prefill_request, scores_by_rank, stretches
 from pipeline.segmentation.windows import QUOTED_CHARACTERS, Places, labels
 from pipeline.stage import Stage
@@ -75,11 +76,14 @@ async def score_shard(
     return collect(SCORE.name, rows, SCORES, outcomes, counters)
 
 
-def asked_boundaries(cues: Sequence[Cue], config: ScoreConfig) -> list[int]:
+def asked_boundaries(cues: Cues, config: ScoreConfig) -> list[int]:
     """Numbers of the boundaries that the model is asked about."""
     if config.detector == "cues":
         return []
-    return [i for i, cue in enumerate(cues) if config.detector == "llm" or not cue.sure]
+    if config.detector == "llm":
+        return list(range(len(cues.sure)))
+    asked: list[int] = np.flatnonzero(~cues.sure).tolist()
+    return asked
 
 
 def window_request(
@@ -115,10 +119,9 @@ async def _score_trace(
     rank: int, row: dict[str, Any], config: ScoreConfig, asking: Asking | None, counters: Counter[str]
 ) -> Outcome:
     cues = score_boundaries(row["reasoning"], row["sentence_ends"])
-    scores = [score for score, _, _ in cues]
-    reasons = [rule for _, rule, _ in cues]
+    scores, reasons = cues.scores, cues.rules
     asked = asked_boundaries(cues, config)
-    counters["boundaries"] += len(cues)
+    counters["boundaries"] += len(scores)
     counters["boundaries_asked"] += len(asked)
     if asked:
         if asking is None:
@@ -130,9 +133,8 @@ async def _score_trace(
             answers = [read[boundary] for boundary in asked]
         else:
             answers = await _ask_all(rank, row, places, asked, config.window, limit, asking)
-        for boundary, score in zip(asked, answers, strict=True):
-            scores[boundary] = score
-            reasons[boundary] = MODEL_REASON
+        scores[asked] = answers
+        reasons[asked] = MODEL_REASON
     return Done({"boundary_scores": scores, "boundary_reasons": reasons})
 
 

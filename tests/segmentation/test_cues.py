@@ -11,7 +11,8 @@ PLAIN = "The two triangles have a common side.\n\n"
 
 
 def cues_of(sentences: Sequence[str]) -> list[Cue]:
-    return score_boundaries("".join(sentences), list(itertools.accumulate(map(len, sentences))))
+    cues = score_boundaries("".join(sentences), list(itertools.accumulate(map(len, sentences))))
+    return [Cue(*found) for found in zip(*(column.tolist() for column in cues), strict=True)]
 
 
 def cue(before: str, after: str) -> Cue:
