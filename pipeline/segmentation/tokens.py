@@ -21,7 +21,8 @@ from pipeline.segmentation.compiled import compiled, part
 from pipeline.segmentation.limits import Ints
 
 TokenCounter = Callable[[Sequence[str]], list[int]]
-PieceCounter = Callable[[str, Sequence[int]], list[int]]
+Counts = NDArray[np.int32]
+PieceCounter = Callable[[str, Sequence[int]], Counts]
 
 
 class VocabularyFile(NamedTuple):
@@ -71,28 +72,28 @@ def piece_counter(vocabulary: str) -> PieceCounter:
     encoding = _encoding(vocabulary)
     lengths = _bytes_of_tokens(encoding)
 
-    def count(text: str, ends: Sequence[int]) -> list[int]:
+    def count(text: str, ends: Sequence[int]) -> Counts:
         parts = [text] if len(text) <= _PIECE else _PIECES.findall(text)
         tokens = np.concatenate([encoding.encode_to_numpy(part, disallowed_special=()) for part in parts])
-        counts: list[int] = tokens_by_piece(
-            tokens, lengths, codes_of(text), np.asarray(ends, np.int64)
-        ).tolist()
-        return counts
+        codes = codes_of("" if text.isascii() else text)
+        return tokens_by_piece(tokens, lengths, codes, np.asarray(ends, np.int64))
 
     return count
 
 
 @compiled
-def tokens_by_piece(tokens: Codes, lengths: Ints, codes: Codes, ends: Ints) -> Ints:
+def tokens_by_piece(tokens: Codes, lengths: Ints, codes: Codes, ends: Ints) -> Counts:
     """How many tokens end in each piece.
 
-    tokens: of a text; lengths: bytes of every token of the vocabulary; codes: the text's characters;
-    ends: where its pieces end, in characters.
+    tokens: of a text; lengths: bytes of every token of the vocabulary; codes: the text's characters, none
+    where each is one byte; ends: where its pieces end, in characters.
     """
-    counts = np.zeros(len(ends), dtype=np.int64)
+    counts = np.zeros(len(ends), dtype=np.int32)
     at, bytes_read, token, token_end = 0, 0, 0, 0
     for piece in range(len(ends)):
-        while at < ends[piece]:
+        if len(codes) == 0:
+            bytes_read = ends[piece]
+        while at < min(ends[piece], len(codes)):
             bytes_read += _utf8_bytes(codes[at])
             at += 1
         while token < len(tokens) and token_end + lengths[tokens[token]] <= bytes_read:

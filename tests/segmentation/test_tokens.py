@@ -42,7 +42,7 @@ def test_long_prose_counts_the_same_as_in_one_go(count: tokens.TokenCounter) -> 
 
 def test_a_token_is_counted_to_the_piece_that_it_ends_in() -> None:
     # "Wait", ",", " so", " ", "12", "."
-    assert piece_counter("o200k_base")("Wait, so 12.", [5, 6, 8, 12]) == [2, 0, 1, 3]
+    assert piece_counter("o200k_base")("Wait, so 12.", [5, 6, 8, 12]).tolist() == [2, 0, 1, 3]
 
 
 @given(st.data())
@@ -57,7 +57,7 @@ def test_the_pieces_tokens_are_those_of_the_text(data: st.DataObject) -> None:
     for token in encoding.decode_tokens_bytes(encoding.encode_ordinary(text)):
         position += len(token)
         counts[next(n for n, end in enumerate(ends) if position <= len(text[:end].encode()))] += 1
-    assert piece_counter("cl100k_base")(text, ends) == counts
+    assert piece_counter("cl100k_base")(text, ends).tolist() == counts
 
 
 def test_a_text_that_is_read_in_parts_has_the_same_tokens_in_its_pieces(count: tokens.TokenCounter) -> None:
