@@ -16,12 +16,17 @@ class Alphabet:
     """Sorts of characters: each of ASCII, each that a pattern names, and of the others four.
 
     sorts: of every character of Unicode its sort; examples: of each sort a character. Of characters that
-    are not named patterns can say only whether they are white space, part of a word, or a digit.
+    are not named patterns can say only whether they are white space, part of a word, or a digit. Raises
+    ValueError where more are named than eight bits can count.
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
         named = {*range(_ASCII), *_SMALL, *(ord(character) for pattern in patterns for character in pattern)}
         kinds = character_sets() & (SPACE | WORD | DECIMAL)
+        if len(named) > _MOST_NAMED:
+            raise ValueError(
+                f"the patterns name {len(named)} characters, ASCII included: {_MOST_NAMED} at most"
+            )
         self.sorts = np.empty(len(kinds), dtype=np.uint8)
         self.examples = "".join(map(chr, sorted(named)))
         others = kinds.copy()
@@ -37,6 +42,7 @@ class Alphabet:
 
 
 _NAMED = 1 << 31
+_MOST_NAMED = 2**8 - 4
 
 
 def small(character: str) -> str:

@@ -87,6 +87,11 @@ def test_letters_in_any_case_are_those_of_re(letter: str) -> None:
         assert first(of_one(pattern), 0, letter) == bool(re.match(pattern, letter))
 
 
+def test_patterns_that_name_too_many_characters_are_refused() -> None:
+    with pytest.raises(ValueError, match="252 at most"):
+        automaton([["".join(map(chr, range(0x400, 0x500)))]])
+
+
 @pytest.mark.parametrize(
     "pattern", [r"(?<=a)b", r"(a)\1", r"(?>ab|a)c", r"^a", r"[à-ü]", r"(?i:é)", r"(?:a*)*b"]
 )
