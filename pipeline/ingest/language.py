@@ -13,12 +13,8 @@ def why_not_english(text: str, utf8: bytes) -> str | None:
     foreign = 0 if text.isascii() else len(_OTHER_SCRIPTS.findall(_beyond_ascii(utf8)))
     if foreign > _MOST_FOREIGN * len(text):
         return f"{foreign} of {len(text)} characters are letters of another script"
-    stretches = _stretches(text)
-    # Half of them are enough where they hold what is asked of all.
-    pieces, common = _pieces(stretches[::2])
-    if common >= 2 * _FEWEST_COMMON * len(pieces):
-        return None
-    pieces, common = _pieces(stretches)
+    pieces = _sample(text).lower().split()
+    common = sum(map(_COMMON.__contains__, pieces))
     if common >= _FEWEST_COMMON * len(pieces):
         return None
     # Formulas and code are not made of letters alone, so they count neither for nor against.
@@ -59,15 +55,9 @@ def _beyond_ascii(utf8: bytes) -> str:
     return utf8.translate(None, _ASCII).decode("utf-8")
 
 
-def _stretches(text: str) -> list[str]:
+def _sample(text: str) -> str:
     """Some stretches spread evenly over the text, so that one long listing does not decide."""
     if len(text) <= _PARTS * _PART:
-        return [text]
+        return text
     step = (len(text) - _PART) // (_PARTS - 1)
-    return [text[i * step : i * step + _PART] for i in range(_PARTS)]
-
-
-def _pieces(stretches: list[str]) -> tuple[list[str], int]:
-    """What stands between white space, and how many of that are common words."""
-    pieces = " ".join(stretches).lower().split()
-    return pieces, sum(map(_COMMON.__contains__, pieces))
+    return " ".join(text[i * step : i * step + _PART] for i in range(_PARTS))

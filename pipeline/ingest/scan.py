@@ -16,7 +16,7 @@ from pipeline.ingest.sources import SourceFile
 from pipeline.outcomes import Rejected, RejectReason
 
 # Raise when the same file would give other facts.
-SCAN_VERSION = 6
+SCAN_VERSION = 5
 
 
 def facts_path(folder: Path, file: SourceFile, config: BuildConfig, benchmarks: Benchmarks | None) -> Path:

@@ -29,12 +29,17 @@ class Alphabet:
             )
         self.sorts = np.empty(len(kinds), dtype=np.uint8)
         self.examples = "".join(map(chr, sorted(named)))
+        self._named = len(named)
         others = kinds.copy()
         others[list(named)] = _NAMED
         for kind in (0, SPACE, WORD, WORD | DECIMAL):
             self.sorts[others == kind] = len(self.examples)
             self.examples += chr(np.argmax(others == kind))
         self.sorts[codes_of(self.examples)] = np.arange(len(self.examples))
+
+    def names(self, code: int) -> bool:
+        """Whether the character is a sort of its own."""
+        return self.examples[self.sorts[code]] == chr(code) and self.sorts[code] < self._named
 
     def where(self, holds: Callable[[str], bool]) -> Characters:
         """The sorts that it holds for."""

@@ -107,6 +107,17 @@ class Languages:
     def close(self, loop: Term, term: Term) -> None:
         self._loops[loop] = term
 
+    def begins_with(self, term: Term, loops: Iterable[Term]) -> bool:
+        """Whether one of these loops, not yet closed, is met before a character is read."""
+        match self._written[term]:
+            case _Either(terms) | _All(terms):
+                return any(self.begins_with(part, loops) for part in terms)
+            case _Not(of):
+                return self.begins_with(of, loops)
+            case _Loop() if term not in loops:
+                return self.begins_with(self._loops[term], loops)
+        return term in loops
+
     def may_end(self, term: Term) -> bool:
         """Whether the text may end where `term` is what it may still hold."""
         match self._written[term]:

@@ -32,7 +32,13 @@ class Patterns:
 
     def term(self, pattern: str) -> Term:
         """The texts that begin as the pattern says. Raises ValueError for syntax that is not known."""
-        behind_no_word, _ = self._before(_parser.parse(pattern, re.DOTALL), _ANY_REST, False)
+        try:
+            parsed = _parser.parse(pattern, re.DOTALL)
+        except re.error as error:
+            raise ValueError(f"a pattern cannot be read: {error}: {pattern}") from error
+        if parsed.state.flags & ~(re.DOTALL | re.UNICODE):
+            raise ValueError(f"a pattern has flags for all of it, which are not known here: {pattern}")
+        behind_no_word, _ = self._before(parsed, _ANY_REST, False)
         return behind_no_word
 
     def _before(self, items: _Items, rest: _Rest, any_case: bool) -> _Rest:
@@ -74,13 +80,13 @@ class Patterns:
         """stop: what follows where the items could be repeated once more; rest: where not."""
         either = self.languages.either
         if most == _parser.MAXREPEAT:
-            if any(map(self.languages.may_end, self._before(items, (END, END), any_case))):
+            loops = self.languages.loop(), self.languages.loop()
+            terms = self._before(items, loops, any_case)
+            if any(self.languages.begins_with(term, loops) for term in terms):
                 raise ValueError(f"a pattern repeats {items} without end, which may be nothing")
-            rest = self.languages.loop(), self.languages.loop()
-            for loop, term in zip(
-                rest, _each(either, stop, self._before(items, rest, any_case)), strict=True
-            ):
+            for loop, term in zip(loops, _each(either, stop, terms), strict=True):
                 self.languages.close(loop, term)
+            rest = loops
         else:
             for _ in range(most - least):
                 rest = _each(either, stop, self._before(items, rest, any_case))
@@ -91,7 +97,7 @@ class Patterns:
     def _character(self, kind: str, value: Any, rest: _Rest, any_case: bool) -> _Rest:
         written = f"{kind} {value} {any_case}"
         if written not in self._sets:
-            self._sets[written] = self._alphabet.where(_test(kind, value, any_case))
+            self._sets[written] = self._alphabet.where(_test(kind, value, any_case, self._alphabet))
         characters, then = self._sets[written], self.languages.then
         term = self.languages.either(
             then(characters & ~self._word, rest[0]), then(characters & self._word, rest[1])
@@ -111,22 +117,22 @@ _CATEGORIES: dict[str, _Test] = {
 }
 
 
-def _test(kind: str, value: Any, any_case: bool) -> _Test:
+def _test(kind: str, value: Any, any_case: bool, alphabet: Alphabet) -> _Test:
     """Whether the item stands for a character."""
     if kind == "ANY":
         return lambda character: True
     chosen = value if kind == "IN" else [(kind.removeprefix("NOT_"), value)]
-    tests = [_one_of(str(kind), value, any_case) for kind, value in chosen if str(kind) != "NEGATE"]
+    tests = [_one_of(str(kind), value, any_case, alphabet) for kind, value in chosen if str(kind) != "NEGATE"]
     negated = kind == "NOT_LITERAL" or len(tests) < len(chosen)
 
     def test(character: str) -> bool:
-        forms = (small(character), small(character).upper()) if any_case else (character,)
-        return negated != any(one(form) for form in forms for one in tests)
+        forms = {small(character), small(character).upper()} if any_case else {character}
+        return negated != any(one(form) for form in forms if len(form) == 1 for one in tests)
 
     return test
 
 
-def _one_of(kind: str, value: Any, any_case: bool) -> _Test:
+def _one_of(kind: str, value: Any, any_case: bool, alphabet: Alphabet) -> _Test:
     if kind == "CATEGORY":
         category = _CATEGORIES[str(value).replace("NOT_", "")]
         return (lambda character: not category(character)) if "NOT_" in str(value) else category
@@ -134,6 +140,8 @@ def _one_of(kind: str, value: Any, any_case: bool) -> _Test:
     # An alphabet has the characters that a pattern names, not those between them nor their other case.
     if last > _LAST_OF_ASCII and (kind == "RANGE" or (any_case and chr(last).upper() != chr(last).lower())):
         raise ValueError(f"a pattern has {kind} {value}: ranges and any case are for ASCII only")
+    if not alphabet.names(last):
+        raise ValueError(f"a pattern has {chr(last)!r} by its number or name: write the character itself")
     return lambda character: first <= ord(character) <= last
 
 

@@ -133,8 +133,9 @@ async def _score_trace(
             answers = [read[boundary] for boundary in asked]
         else:
             answers = await _ask_all(rank, row, places, asked, config.window, limit, asking)
-        scores[asked] = answers
-        reasons[asked] = MODEL_REASON
+        for boundary, score in zip(asked, answers, strict=True):
+            scores[boundary] = score
+            reasons[boundary] = MODEL_REASON
     return Done({"boundary_scores": scores, "boundary_reasons": reasons})
 
 

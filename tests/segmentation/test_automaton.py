@@ -93,7 +93,22 @@ def test_patterns_that_name_too_many_characters_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", [r"(?<=a)b", r"(a)\1", r"(?>ab|a)c", r"^a", r"[à-ü]", r"(?i:é)", r"(?:a*)*b"]
+    "pattern",
+    [
+        r"(?<=a)b",
+        r"(a)\1",
+        r"(?>ab|a)c",
+        r"^a",
+        r"[à-ü]",
+        r"(?i:é)",
+        r"(?:a*)*b",
+        r"(?:(?=a)|b)*a",
+        r"(?i)ab",
+        r"(?m)a$",
+        r"\u2014",
+        r"[^\xaa]",
+        "(",
+    ],
 )
 def test_a_pattern_that_no_automaton_is_made_of_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match="a pattern "):
