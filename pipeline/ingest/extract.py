@@ -129,13 +129,15 @@ def _checked(
     expected = iter(outputs)
     for row in read_rows(file, source, wanted):
         trace = row.outcome
-        if not isinstance(trace, RawTrace) or output_hash(trace, content_hash(Utf8.of(trace))) != next(
-            expected, None
-        ):
+        if not isinstance(trace, RawTrace) or _output(trace) != next(expected, None):
             raise _changed(file)
         yield trace
     if next(expected, None) is not None:
         raise _changed(file)
+
+
+def _output(trace: RawTrace) -> int:
+    return output_hash(trace, content_hash(Utf8.of(trace)))
 
 
 def _changed(file: SourceFile) -> SourceError:

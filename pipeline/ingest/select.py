@@ -41,6 +41,7 @@ def select(
         pl.int_range(1, pl.len() + 1).over("content").alias("occurrence"),
         pl.Series("chance", _chance(facts["content"], config.seed)),
     )
+    # Spares looking through all rows where no content comes twice.
     if facts.select(pl.col("occurrence").max() > 1).item():
         facts = _mark(facts, _duplicates(facts, names))
     if near is not None:
