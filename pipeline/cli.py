@@ -7,11 +7,11 @@ from pipeline.commands.compare import compare
 from pipeline.commands.console import with_plain_errors
 from pipeline.commands.deploy import deploy
 from pipeline.commands.doctor import doctor
-from pipeline.commands.inspect import inspect
+from pipeline.commands.inspect_run import inspect
 from pipeline.commands.plan import plan
 from pipeline.commands.publish import publish
 from pipeline.commands.recheck import recheck
-from pipeline.commands.select import select
+from pipeline.commands.select_traces import select
 from pipeline.commands.serve import serve
 from pipeline.commands.ui import ui
 

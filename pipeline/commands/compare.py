@@ -10,7 +10,7 @@ import typer
 from pipeline.commands import options
 from pipeline.commands.console import output
 from pipeline.config import MementosConfig
-from pipeline.inspect import find_run
+from pipeline.inspection import find_run
 from pipeline.store import RunFolder
 
 _RUNS = Path("data/runs")

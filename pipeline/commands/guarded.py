@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO
 
-from pipeline.llm import guard
+from pipeline.processes.commands import guarded as guarded_command
+from pipeline.processes.commands import python_module
 
 
 @contextmanager
@@ -19,9 +19,8 @@ def guarded(
     settings: environment variables on top of this process's. output: where the program's standard output
     goes, as for subprocess. Ctrl-C reaches this process only, which then decides in what order things end.
     """
-    program = [sys.executable, guard.__file__, "--", sys.executable, "-m", "prefect", *command]
     process = subprocess.Popen(
-        program,
+        guarded_command(python_module("prefect", *command)),
         env={**os.environ, **settings},
         stdin=subprocess.PIPE,  # its end tells the guard that this process is gone
         stdout=output,

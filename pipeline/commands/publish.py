@@ -11,7 +11,7 @@ from rich.table import Table
 
 from pipeline.commands import options
 from pipeline.commands.console import messages, output
-from pipeline.inspect import find_run
+from pipeline.inspection import find_run
 from pipeline.publish.release import Release, release
 from pipeline.store import RunFolder
 

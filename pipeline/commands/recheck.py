@@ -14,7 +14,7 @@ from pipeline.commands.build import usage_text
 from pipeline.commands.console import messages, output
 from pipeline.commands.steps import shown_steps
 from pipeline.config_file import ConfigError
-from pipeline.inspect import find_run
+from pipeline.inspection import find_run
 from pipeline.outcomes import RejectReason
 from pipeline.store import RunFolder
 

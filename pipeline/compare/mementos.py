@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 
-from pipeline.inspect.traces import finished_shards
+from pipeline.inspection.traces import finished_shards
 from pipeline.recheck.folder import RECHECK_NAME, is_recheck, rechecked_shards
 from pipeline.records.records import RECORDS
 from pipeline.store import RunFolder

@@ -15,7 +15,7 @@ from pipeline.ingest.place import earlier_places, place
 from pipeline.ingest.rows import rows_in_total
 from pipeline.ingest.scan import facts_path
 from pipeline.ingest.scanning import scan_files
-from pipeline.ingest.select import read_facts, select
+from pipeline.ingest.selection import read_facts, select
 from pipeline.ingest.sources import SourceError, SourceFile, find_files
 from pipeline.outcomes import RejectReason
 from pipeline.store import RunFolder

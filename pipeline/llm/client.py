@@ -11,7 +11,7 @@ from pipeline.config import LlmConfig
 from pipeline.llm import wire
 from pipeline.llm.cache import ReplyCache, Stored, request_key
 from pipeline.llm.endpoints import Endpoint, Endpoints, backoff
-from pipeline.llm.http import CALL_ERRORS
+from pipeline.llm.api import CALL_ERRORS
 from pipeline.llm.model import EndpointUnavailable, Reply, ReplyError, Request, Usage
 from pipeline.llm.trouble import Passing, Without, trouble
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.llm.http import CALL_ERRORS, Api, StatusError
+from pipeline.llm.api import CALL_ERRORS, Api, StatusError
 from pipeline.llm.model import ContextTooLong, EndpointRefused, EndpointUnavailable, RequestRefused
 from pipeline.llm.trouble import Asked, Passing, Without, trouble
 from pipeline.llm.urls import shown_url, url_fault

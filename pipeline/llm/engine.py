@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,9 +17,9 @@ from typing import IO, Self
 import httpx2
 
 from pipeline.config import EngineConfig
-from pipeline.llm import guard
+from pipeline.processes.commands import guarded, python_module
 
-SERVER = ("-m", "vllm.entrypoints.openai.api_server")
+SERVER = "vllm.entrypoints.openai.api_server"
 HOST = "127.0.0.1"
 LOOK_SECONDS = 0.5
 SHOWN_LOG_LINES = 15
@@ -151,7 +150,7 @@ class Engine:
         ]  # fmt: skip
         if _is_cpu_build():
             arguments += [*CPU_ARGUMENTS, "--dtype", _cpu_dtype()]
-        return [sys.executable, *SERVER, *arguments, *self._config.arguments]
+        return python_module(SERVER, *arguments, *self._config.arguments)
 
     def _environment(self) -> dict[str, str]:
         wanted = dict(TELEMETRY_OFF)
@@ -280,9 +279,8 @@ def _is_healthy(port: int) -> bool:
 def _start_guarded(
     command: list[str], environment: dict[str, str], log: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    program = [sys.executable, guard.__file__, "--", *command]
     return subprocess.Popen(
-        program,
+        guarded(command),
         env=environment,
         stdin=subprocess.PIPE,  # its end tells the guard that this process is gone
         stdout=log,

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pipeline.config import BuildConfig
 from pipeline.failing import FailureWatch, lost_traces
 from pipeline.files import value_digest, writing
-from pipeline.inspect.traces import finished_shards
+from pipeline.inspection.traces import finished_shards
 from pipeline.llm.asking import Asking
 from pipeline.llm.serving import Served, Starting, model_name, starting
 from pipeline.outcomes import ShardResult

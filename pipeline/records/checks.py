@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.records.boxed import answers_not_in, boxed_answers
-from pipeline.records.numbers import unsupported_numbers
+from pipeline.records.stated_numbers import unsupported_numbers
 from schemas.openmementos import special_token_in
 
 

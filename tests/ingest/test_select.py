@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import SelectConfig
-from pipeline.ingest.select import select
+from pipeline.ingest.selection import select
 from pipeline.ingest.sources import SourceError
 from pipeline.outcomes import RejectReason
 

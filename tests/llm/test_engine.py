@@ -3,6 +3,7 @@
 A small program plays vLLM here; test_real_engine.py starts the real one.
 """
 
+import os
 import textwrap
 import threading
 from collections.abc import Iterator
@@ -14,10 +15,9 @@ import pytest
 
 from pipeline.config import EngineConfig
 from pipeline.llm import engine as engine_module
-from pipeline.llm import guard
 from pipeline.llm.engine import Engine, EngineError
 from tests.llm.questions import ask, question
-from tests.llm.test_guard import alive, until
+from tests.processes.test_guard import alive, until
 
 # Serves what the tests ask of it: a stub LLM on the port that vLLM would get.
 PLAYED_SERVER = """
@@ -34,10 +34,9 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[object]:
     """play(program) makes the program take vLLM's place."""
 
     def put(program: str) -> None:
-        file = tmp_path / "played.py"
-        file.write_text(textwrap.dedent(program))
-        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-        monkeypatch.setattr(engine_module, "SERVER", (str(file),))
+        (tmp_path / "played_server.py").write_text(textwrap.dedent(program))
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2]), str(tmp_path)]))
+        monkeypatch.setattr(engine_module, "SERVER", "played_server")
 
     yield put
     assert not alive(engine_processes()), "something was left running"
@@ -48,7 +47,7 @@ def engine_processes() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children():
         with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-            if guard.__file__ in child.cmdline():
+            if "pipeline.processes.guard" in child.cmdline():
                 found += [child, *child.children(recursive=True)]
     return found
 

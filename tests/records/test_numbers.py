@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.records.numbers import unsupported_numbers
+from pipeline.records.stated_numbers import unsupported_numbers
 
 
 @pytest.mark.parametrize(

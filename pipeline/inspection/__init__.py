@@ -1,8 +1,8 @@
 """A run folder to look into: its traces, and what became of each."""
 
-from pipeline.inspect.page import as_json, show, table
-from pipeline.inspect.story import NotThere, find_run, find_trace, only_block
-from pipeline.inspect.traces import TraceState, trace_lines
+from pipeline.inspection.page import as_json, show, table
+from pipeline.inspection.story import NotThere, find_run, find_trace, only_block
+from pipeline.inspection.traces import TraceState, trace_lines
 
 __all__ = [
     "NotThere",

@@ -1,6 +1,6 @@
 """A small process between the pipeline and a server it starts: the server never outlives the pipeline.
 
-    python pipeline/llm/guard.py -- COMMAND ARGUMENTS…
+    python -P -m pipeline.processes.guard -- COMMAND ARGUMENTS…
 
 The command gets a process group of its own. When the guard's stdin ends (the pipeline is gone, however
 it died) or the guard gets SIGTERM, the whole group is ended: SIGTERM, and SIGKILL for what is left after

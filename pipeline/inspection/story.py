@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline.inspect.traces import TraceLine, endings, lines_of_shard, shards, stages_reached
+from pipeline.inspection.traces import TraceLine, endings, lines_of_shard, shards, stages_reached
 from pipeline.pieces import cut
 from pipeline.stages import INGEST
 from pipeline.store import RunFolder

@@ -10,8 +10,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.inspect.story import Block, Sentence, Story
-from pipeline.inspect.traces import TraceLine, TraceState
+from pipeline.inspection.story import Block, Sentence, Story
+from pipeline.inspection.traces import TraceLine, TraceState
 from schemas.replies import Verdict
 
 _STYLES = {

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.llm import guard
+from pipeline.processes import guard
+from pipeline.processes.commands import guarded as guarded_command
 
 # A server with a child, as vLLM has; both write their process ids to stdout.
 SERVER = """
@@ -27,8 +28,8 @@ STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SE
 # A pipeline that starts the guard and then waits to be killed.
 PIPELINE = """
 import subprocess, sys, time
-command = [sys.executable, sys.argv[1], "--", sys.executable, "-c", sys.argv[2]]
-guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+from pipeline.processes.commands import guarded
+guard = subprocess.Popen(guarded([sys.executable, "-c", sys.argv[1]]), stdin=subprocess.PIPE, start_new_session=True)
 time.sleep(600)
 """
 
@@ -36,7 +37,7 @@ time.sleep(600)
 @contextmanager
 def guarded(program: str) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
     """A guard over a program, and the program's processes."""
-    command = [sys.executable, guard.__file__, "--", sys.executable, "-c", program]
+    command = guarded_command([sys.executable, "-c", program])
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -74,7 +75,7 @@ def test_a_server_deaf_to_sigterm_is_killed_after_the_grace() -> None:
 
 
 def test_kill_9_of_the_pipeline_ends_the_server_and_its_children() -> None:
-    command = [sys.executable, "-c", PIPELINE, guard.__file__, SERVER]
+    command = [sys.executable, "-c", PIPELINE, SERVER]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as pipeline:
         assert pipeline.stdout is not None
         family = [psutil.Process(int(pid)) for pid in pipeline.stdout.readline().split()]
@@ -98,7 +99,7 @@ def test_the_guard_exits_with_the_servers_exit_code(code: int) -> None:
 
 
 def test_a_command_that_cannot_be_started_is_named(tmp_path: Path) -> None:
-    command = [sys.executable, guard.__file__, "--", str(tmp_path / "nothing")]
+    command = guarded_command([str(tmp_path / "nothing")])
     done = subprocess.run(command, stdin=subprocess.PIPE, capture_output=True, text=True)
     assert done.returncode == 127
     assert done.stderr == f"guard: cannot start {tmp_path / 'nothing'}: No such file or directory\n"

@@ -11,7 +11,7 @@ import typer
 
 from pipeline.commands import options
 from pipeline.commands.console import output
-from pipeline.inspect import (
+from pipeline.inspection import (
     TraceState,
     find_run,
     find_trace,
@@ -20,7 +20,7 @@ from pipeline.inspect import (
     table,
     trace_lines,
 )
-from pipeline.inspect import as_json as story_as_json
+from pipeline.inspection import as_json as story_as_json
 from pipeline.store import RunFolder
 
 _RUNS = Path("data/runs")
