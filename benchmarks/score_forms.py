@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.detectors import agreement, gold, ruled, sample
-from pipeline.config import EngineConfig, LlmConfig, ScoreConfig, SplitConfig
+from pipeline.config import EngineConfig, LlmConfig, ScoreConfig
 from pipeline.llm.asking import Asking
 from pipeline.llm.cache import ReplyCache
 from pipeline.llm.client import Client
@@ -29,8 +29,9 @@ from pipeline.llm.model import Model, Reply, Request, Usage
 from pipeline.llm.serving import Served, starting
 from pipeline.llm.slots import Slots
 from pipeline.llm.templates import load_prompts
-from pipeline.segmentation.scoring import score_shard
-from pipeline.segmentation.splitting import split_shard
+from pipeline.segmentation.scoring import SCORE
+from pipeline.segmentation.splitting import SPLIT
+from tests.stages import passed, through
 
 # As the forms are asked: name, settings, whether the probabilities of the digits are read.
 FORMS: tuple[tuple[str, ScoreConfig, bool], ...] = (
@@ -93,7 +94,7 @@ async def _measure(
                 window = await client.context_window()
                 slots = Slots(llm.max_in_flight)
                 asking = Asking(asked, load_prompts(), window, llm.seed, slots)
-                done = (await score_shard(rows, config, asking, lambda: None)).done
+                done = (await passed(SCORE, rows, asking, score=config)).done
                 usage = client.usage["score"]
         say(f"{name}: {usage}")
         measured += _measured(boundaries, name, _scores(done.to_pylist()), usage)
@@ -112,7 +113,7 @@ def _gold_rows(numbers: list[int]) -> pa.Table:
         }
         for n in numbers
     ]
-    return split_shard(pa.Table.from_pylist(kept), SplitConfig()).done
+    return through(SPLIT, pa.Table.from_pylist(kept)).done
 
 
 def _scores(rows: list[dict[str, Any]]) -> pl.DataFrame:

@@ -4,7 +4,6 @@ Seconds are those that the process has used of its cores, threads included, so t
 machine counts for little.
 """
 
-import asyncio
 import math
 import tempfile
 import time
@@ -15,18 +14,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.config import BuildConfig, PartitionConfig, ScoreConfig, SourceConfig, SplitConfig
+from pipeline.config import BuildConfig, ScoreConfig, SourceConfig, SplitConfig
 from pipeline.ingest import ingest
 from pipeline.pieces import block_texts
-from pipeline.records.records import records_shard
+from pipeline.records import RECORDS
 from pipeline.segmentation.cues import score_boundaries
-from pipeline.segmentation.cutting import partition_shard
-from pipeline.segmentation.scoring import score_shard
+from pipeline.segmentation.cutting import PARTITION
+from pipeline.segmentation.scoring import SCORE
 from pipeline.segmentation.sentences import split
-from pipeline.segmentation.splitting import split_shard
+from pipeline.segmentation.splitting import SPLIT
 from pipeline.segmentation.tokens import TokenCounter, piece_counter, token_counter
 from pipeline.store import RunFolder
 from schemas.tables import MEMENTOS
+from tests.stages import through
 
 ROOT = Path(__file__).parents[1]
 # Real traces where they lie beside the project, else those that come with it.
@@ -83,23 +83,23 @@ def _parts(texts: Sequence[str]) -> dict[str, Step]:
 
 def _stages(traces: pa.Table) -> dict[str, Step]:
     """The stages behind ingest, from table to table."""
-    rows = split_shard(traces, SplitConfig()).done
+    rows = through(SPLIT, traces).done
     cues = ScoreConfig(detector="cues")
     scored = _scored(rows, cues)
-    blocks = partition_shard(scored, PartitionConfig()).done
+    blocks = through(PARTITION, scored).done
     count = token_counter(SplitConfig().tokenizer)
     mementos = [_mementos(row, count) for row in blocks.to_pylist()]
     written = blocks.append_column(MEMENTOS.field(0), pa.array(mementos, MEMENTOS.field(0).type))
     return {
-        "split": lambda: split_shard(traces, SplitConfig()),
+        "split": lambda: through(SPLIT, traces),
         "score by rules": lambda: _scored(rows, cues),
-        "partition": lambda: partition_shard(scored, PartitionConfig()),
-        "records": lambda: records_shard(written),
+        "partition": lambda: through(PARTITION, scored),
+        "records": lambda: through(RECORDS, written),
     }
 
 
 def _scored(rows: pa.Table, config: ScoreConfig) -> pa.Table:
-    return asyncio.run(score_shard(rows, config, None, lambda: None)).done
+    return through(SCORE, rows, score=config).done
 
 
 def _mementos(row: dict[str, Any], count: TokenCounter) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The dataset flow: traces in, a published Memento dataset out, one task per stage and shard."""
+"""The dataset flow: traces in, a published Memento dataset out, one task per shard and journey."""
 
 import queue
 import time
@@ -23,9 +23,9 @@ from pipeline.llm.serving import Served, Starting, model_name, starting
 from pipeline.publish import publish
 from pipeline.publish.release import release
 from pipeline.publish.release_plan import check_target
-from pipeline.run_stage import allow_start, request_stop, run_stage
+from pipeline.run_stage import allow_start, request_stop, run_stages
 from pipeline.segmentation.first_call import make_ready
-from pipeline.stages import STAGES, needs_model
+from pipeline.stages import JOURNEYS, STAGES, needs_model
 from pipeline.store import RunFolder
 from pipeline.totals import Totals, read_totals
 
@@ -96,26 +96,27 @@ def _stopping_all(run: RunFolder) -> Iterator[None]:
 
 
 def _process(run: RunFolder, build: BuildConfig, shards: int, runner: Any, model: Starting | None) -> None:
-    """Takes every shard through all stages, `shards_at_once` of them at a time.
+    """Takes every shard through all journeys, `shards_at_once` of them at a time.
 
-    A shard's next stage is submitted when the one before has ended, so that the first error is seen as it is,
-    and no thread is spent on waiting. Looks up every second: a Ctrl-C that the system hands to another
+    A shard's next journey is submitted when the one before has ended, so that the first error is seen as it
+    is, and no thread is spent on waiting. Looks up every second: a Ctrl-C that the system hands to another
     thread reaches the main one only when that one runs.
     """
     ended: queue.SimpleQueue[tuple[int, int, PrefectFuture[Any]]] = queue.SimpleQueue()
     served: Served | None = None
 
     def submit(shard: int, number: int, after: list[PrefectFuture[Any]]) -> None:
-        stage = STAGES[number]
-        named = process_shard.with_options(name=stage.verb, task_run_name=f"{stage.verb}: shard {shard}")
+        stages = JOURNEYS[number]
+        what = ", ".join(stage.verb for stage in stages)
+        named = process_shard.with_options(name=what, task_run_name=f"{what}: shard {shard}")
         parameters = {
-            "stage": stage.name,
+            "stages": [stage.name for stage in stages],
             "shard": shard,
             "run_dir": run.root,
             "build": build,
-            "served": served if stage.asks(build) else None,
+            "served": served if any(stage.asks(build) for stage in stages) else None,
         }
-        # The stage before has ended; naming it draws the line between the two in the UI.
+        # The journey before has ended; naming it draws the line between the two in the UI.
         future = runner.submit(named, parameters, wait_for=after)
         future.add_done_callback(lambda done: ended.put((shard, number, done)))
 
@@ -133,10 +134,9 @@ def _process(run: RunFolder, build: BuildConfig, shards: int, runner: Any, model
             if model:
                 model.check()
             continue
-        counts = future.result()
-        stage = STAGES[number].name
-        watches[stage].add(counts["in"], Counter(counts["lost"]))
-        if number + 1 < len(STAGES):
+        for stage, counts in future.result().items():
+            watches[stage].add(counts["in"], Counter(counts["lost"]))
+        if number + 1 < len(JOURNEYS):
             submit(shard, number + 1, [future])
             continue
         left -= 1
@@ -172,13 +172,19 @@ def _is_worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
 
 @task(persist_result=False, retries=2, retry_delay_seconds=5, retry_condition_fn=_is_worth_retrying)
 def process_shard(
-    stage: str, shard: int, run_dir: Path, build: BuildConfig, served: Served | None
-) -> dict[str, Any]:
-    """Counts of what one stage made of one shard; `lost`: of traces by error."""
+    stages: Sequence[str], shard: int, run_dir: Path, build: BuildConfig, served: Served | None
+) -> dict[str, dict[str, Any]]:
+    """By stage, counts of what it made of one shard; `lost`: of traces by error."""
     run = RunFolder(run_dir)
-    manifest = run_stage(stage, shard, run, build, served)
-    lost = lost_traces(run, manifest)
-    return {"in": manifest.rows_in, "out": manifest.rows_out, "failed": manifest.failed, "lost": dict(lost)}
+    return {
+        made.stage: {
+            "in": made.rows_in,
+            "out": made.rows_out,
+            "failed": made.failed,
+            "lost": dict(lost_traces(run, made)),
+        }
+        for made in run_stages(stages, shard, run, build, served)
+    }
 
 
 @task(name="publish", task_run_name="write the published folder", persist_result=False)

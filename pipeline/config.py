@@ -210,6 +210,14 @@ class LlmConfig(Section):
     max_in_flight: Annotated[
         int, Field(ge=1, description="Requests that are open at once, over all shards of a run.")
     ] = 64
+    kv_cache_tokens: Annotated[
+        int | None,
+        Field(ge=1, description="Tokens that each endpoint's KV cache holds; null asks vLLM."),
+    ] = None
+    kv_cache_share: Annotated[
+        float,
+        Field(gt=0, le=1, description="Share of it for the traces at work; the rest is for their questions."),
+    ] = 0.5
     constraints: Annotated[
         Literal["auto", "structured_outputs", "response_format", "none"],
         Field(description="How replies are constrained; auto asks the endpoint what it is."),

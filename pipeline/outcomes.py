@@ -123,12 +123,14 @@ def collect(
 ) -> ShardResult:
     """The shard's result from one outcome per row, in the order of the rows.
 
+    A column that is added takes the place of one of that name.
     Raises ValueError where the number of outcomes differs from that of the rows.
     """
     if len(outcomes) != rows.num_rows:
         raise ValueError(f"{stage}: {rows.num_rows} traces came in, {len(outcomes)} outcomes came out")
     kept = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, Done)]
-    done = rows.take(pa.array(kept, pa.int64()))
+    before = rows.drop_columns([name for name in adds.names if name in rows.column_names])
+    done = before.take(pa.array(kept, pa.int64()))
     added = [outcome.added for outcome in outcomes if isinstance(outcome, Done)]
     for name in adds.names:
         column = pa.array([row[name] for row in added], adds.field(name).type)

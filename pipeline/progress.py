@@ -102,9 +102,11 @@ class ProgressReader:
                 finished += 1
                 begun = True
                 continue
-            done += self._running(stage, shard)
+            running = self._running(stage, shard)
+            done += running
             given = self._manifest(before, shard)
-            begun = begun or given is not None
+            # On a journey, a trace comes before the stage it comes from has ended for the shard.
+            begun = begun or given is not None or running > 0
             given = given or self._manifest(INGEST, shard)
             expected += given.rows_out if given else 0
         return StageProgress(stage, begun, done, expected, finished, shards)

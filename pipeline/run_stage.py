@@ -1,28 +1,25 @@
-"""One stage over one shard: reads its file, does the work, writes file and manifest; nothing if current."""
+"""Consecutive stages over one shard: reads its file, takes the traces through, writes files and manifests."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
 import pyarrow as pa
 
 from pipeline.config import BuildConfig
 from pipeline.failing import FailureWatch
+from pipeline.journey import Step, travel
+from pipeline.llm.admission import ShardAdmission
 from pipeline.llm.asking import Asking
 from pipeline.llm.cache import ReplyCache
 from pipeline.llm.client import Client
 from pipeline.llm.model import Usage
 from pipeline.llm.serving import Served
 from pipeline.llm.templates import load_prompts
-from pipeline.mementos.writing import write_mementos_shard
-from pipeline.outcomes import ShardResult
+from pipeline.outcomes import Outcome, ShardResult
 from pipeline.progress import ShardProgress
-from pipeline.records.records import RECORDS, records_shard
-from pipeline.segmentation.cutting import PARTITION, partition_shard
-from pipeline.segmentation.scoring import SCORE, score_shard
-from pipeline.segmentation.splitting import SPLIT, split_shard
 from pipeline.stage import Stage
 from pipeline.stages import config_digests, current_manifest, stage_before, stage_named
 from pipeline.store import Manifest, RunFolder, StoreError
@@ -32,41 +29,53 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class Stopped(Exception):
-    """The run was told to stop while the stage was at work; nothing of this shard was written."""
+    """The run was told to stop while the stages were at work; nothing of this shard was written."""
 
 
-def run_stage(name: str, shard: int, run: RunFolder, build: BuildConfig, served: Served | None) -> Manifest:
-    """The manifest of a shard after a stage; made now, or from before where it is still current.
+def run_stages(
+    names: Sequence[str], shard: int, run: RunFolder, build: BuildConfig, served: Served | None
+) -> list[Manifest]:
+    """The manifests of a shard after consecutive stages; made now, or from before where still current.
 
-    served may be None where the stage asks no model. Raises StoreError where the shard's input is not
-    there, Stopped after `request_stop`, EndpointRefused where an endpoint will never answer, TooManyFailures
-    where nearly every trace of the shard is lost.
+    Each trace goes from stage to stage by itself; the files are written when all have ended. served may be
+    None where no stage that is left asks a model. Raises StoreError where the shard's input is not there,
+    Stopped after `request_stop`, EndpointRefused where an endpoint will never answer, TooManyFailures where
+    nearly every trace of the shard is lost.
     """
-    stage = stage_named(name)
     digests = config_digests(build)
-    done = current_manifest(run, digests, stage, shard)
-    if done is not None:
-        return done
-    before = run.read_manifest(stage_before(stage), shard)
+    manifests: list[Manifest] = []
+    left = [stage_named(name) for name in names]
+    while left and (current := current_manifest(run, digests, left[0], shard)) is not None:
+        manifests.append(current)
+        left = left[1:]
+    if not left:
+        return manifests
+    name_before = stage_before(left[0])
+    before = run.read_manifest(name_before, shard)
     if before is None:
-        raise StoreError(f"{run.root}: shard {shard} has no result of {stage_before(stage)} to {stage.verb}")
-    started = time.monotonic()
-    rows = run.read(stage_before(stage), shard)
-    if missing := set(stage.reads) - set(rows.column_names):
-        raise StoreError(f"{run.shard(stage_before(stage), shard)}: columns {sorted(missing)} are missing")
-    result, usage = _work(stage, shard, rows, run, build, served)
-    return run.write(
-        stage.name,
-        shard,
-        result,
-        rows_in=rows.num_rows,
-        input=before.output,
-        config=digests[stage.name],
-        version=stage.version,
-        usage=usage,
-        seconds=time.monotonic() - started,
-        prompts=stage.prompts(build),
-    )
+        raise StoreError(f"{run.root}: shard {shard} has no result of {name_before} to {left[0].verb}")
+    rows = run.read(name_before, shard)
+    columns = set(rows.column_names).union(*(stage.adds.names for stage in left))
+    if missing := {name for stage in left for name in stage.reads} - columns:
+        raise StoreError(f"{run.shard(name_before, shard)}: columns {sorted(missing)} are missing")
+    rows_in = rows.num_rows
+    work = _take_through(rows, left, shard, run, build, served)
+    for stage, made in zip(left, asyncio.run(until_stopped(run, work)), strict=True):
+        before = run.write(
+            stage.name,
+            shard,
+            made.result,
+            rows_in=rows_in,
+            input=before.output,
+            config=digests[stage.name],
+            version=stage.version,
+            usage=made.usage,
+            seconds=made.seconds,
+            prompts=stage.prompts(build),
+        )
+        rows_in = before.rows_out
+        manifests.append(before)
+    return manifests
 
 
 def request_stop(run: RunFolder) -> None:
@@ -79,45 +88,65 @@ def allow_start(run: RunFolder) -> None:
     run.stop_file.unlink(missing_ok=True)
 
 
-def _work(
-    stage: Stage, shard: int, rows: pa.Table, run: RunFolder, build: BuildConfig, served: Served | None
-) -> tuple[ShardResult, dict[str, Usage]]:
-    if stage is SPLIT:
-        return split_shard(rows, build.split), {}
-    if stage is PARTITION:
-        return partition_shard(rows, build.partition), {}
-    if stage is RECORDS:
-        return records_shard(rows), {}
-    progress = ShardProgress(run, stage.name, shard)
+@dataclass(frozen=True)
+class _Made:
+    """What a stage made of the shard, what it was asked for and how long it took."""
 
-    async def ask(asking: Asking | None) -> ShardResult:
-        if stage is SCORE:
-            return await score_shard(rows, build.score, asking, progress.advance)
-        if asking is None:
-            raise ValueError(f"stage {stage.name} needs a model")
-        return await write_mementos_shard(
-            rows, build.mementos, build.split.tokenizer, asking, progress.advance
-        )
-
-    try:
-        if not stage.asks(build):
-            return asyncio.run(ask(None)), {}
-        if served is None:
-            raise ValueError(f"stage {stage.name} needs a model, and none is served")
-        return asyncio.run(until_stopped(run, with_model(stage, shard, run, build, served, ask)))
-    finally:
-        progress.finish()
+    result: ShardResult
+    usage: dict[str, Usage]
+    seconds: float
 
 
-async def with_model(
-    stage: Stage,
+async def _take_through(
+    rows: pa.Table,
+    stages: Sequence[Stage],
     shard: int,
     run: RunFolder,
     build: BuildConfig,
-    served: Served,
-    ask: Callable[[Asking], Awaitable[ShardResult]],
-) -> tuple[ShardResult, dict[str, Usage]]:
-    """What `ask` makes of a shard with a model at hand, and what that took; `run` keeps the replies."""
+    served: Served | None,
+) -> list[_Made]:
+    admission = None
+    if asking_stages := [stage.name for stage in stages if stage.asks(build)]:
+        if served is None:
+            raise ValueError(f"{', '.join(asking_stages)}: these stages need a model, and none is served")
+        admission = ShardAdmission(served.admission)
+    clients: dict[str, Client] = {}
+    steps: list[Step] = []
+    progress = [ShardProgress(run, stage.name, shard) for stage in stages]
+    try:
+        async with AsyncExitStack() as open_clients:
+            for stage, told in zip(stages, progress, strict=True):
+                asking = None
+                if served is not None and admission is not None and stage.asks(build):
+                    at_hand = model_at_hand(stage, shard, run, build, served, admission)
+                    asking, clients[stage.name] = await open_clients.enter_async_context(at_hand)
+                steps.append(Step(stage, stage.begin(build, asking), _watched(told, build)))
+            results = await travel(rows, steps, admission)
+    finally:
+        for told in progress:
+            told.finish()
+    return [
+        _Made(result, clients[step.stage.name].usage if step.stage.name in clients else {}, step.seconds)
+        for step, result in zip(steps, results, strict=True)
+    ]
+
+
+def _watched(progress: ShardProgress, build: BuildConfig) -> Callable[[Outcome], None]:
+    """Counts the traces of a stage, and stops the run where nearly all are lost."""
+    failures = FailureWatch(build.max_failure_rate)
+
+    def saw(outcome: Outcome) -> None:
+        progress.advance()
+        failures.saw(outcome)
+
+    return saw
+
+
+@asynccontextmanager
+async def model_at_hand(
+    stage: Stage, shard: int, run: RunFolder, build: BuildConfig, served: Served, admission: ShardAdmission
+) -> AsyncIterator[tuple[Asking, Client]]:
+    """What a stage asks a model with, and the client that counts it; `run` keeps the replies."""
     with ReplyCache(run.replies(stage.name, shard)) as cache:
         async with Client(build.llm, served.endpoints, served.model, cache) as client:
             asking = Asking(
@@ -127,9 +156,9 @@ async def with_model(
                 seed=build.llm.seed,
                 slots=served.slots,
                 shard=shard,
-                failures=FailureWatch(build.max_failure_rate),
+                admission=admission,
             )
-            return await ask(asking), client.usage
+            yield asking, client
 
 
 async def until_stopped(run: RunFolder, work: Awaitable[T]) -> T:

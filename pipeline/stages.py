@@ -13,6 +13,9 @@ from pipeline.store import Manifest, RunFolder, config_digest
 
 INGEST = "ingest"
 STAGES: tuple[Stage, ...] = (SPLIT, SCORE, PARTITION, MEMENTOS, RECORDS)
+# Stages that a trace goes through without waiting for the others of its shard. All that ask a model are in
+# one: what the engine has computed of a trace it still has when the trace's mementos are asked for.
+JOURNEYS: tuple[tuple[Stage, ...], ...] = ((SPLIT,), (SCORE, PARTITION, MEMENTOS), (RECORDS,))
 
 
 def stage_named(name: str) -> Stage:

@@ -3,11 +3,11 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pipeline.config import LlmConfig
-from pipeline.failing import FailureWatch
+from pipeline.llm.admission import ShardAdmission
 from pipeline.llm.model import (
     ContextTooLong,
     EndpointUnavailable,
@@ -29,8 +29,8 @@ class Asking:
     """A model, the prompts it is asked with, and how many questions may be open at once.
 
     window: tokens the model can see, None where unknown. slots bounds what is in memory: a prompt is
-    rendered only once it may be sent; shard: whose requests these are. failures: sees every
-    trace that ends, by default without consequence.
+    rendered only once it may be sent; shard: whose requests these are. admission: knows at which endpoint
+    a trace is at work.
     """
 
     model: Model
@@ -39,12 +39,13 @@ class Asking:
     seed: int
     slots: Slots
     shard: int = 0
-    failures: FailureWatch = field(default_factory=lambda: FailureWatch(most=1.0))
+    admission: ShardAdmission | None = None
 
     async def ask(self, request: Callable[[], Request], rank: int) -> Reply:
         """The reply to a request that is made as soon as there is room for it; rank: the trace's number."""
         async with self.slots.taken(self.shard, rank):
-            return await self.model.ask(request())
+            home = self.admission.endpoint(rank) if self.admission is not None else None
+            return await self.model.ask(replace(request(), home=home))
 
     def seed_of(self, *names: object) -> int:
         """A seed that depends on the run's seed and on what is asked, not on when it is asked."""

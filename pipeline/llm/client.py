@@ -9,9 +9,9 @@ from typing import Self
 
 from pipeline.config import LlmConfig
 from pipeline.llm import wire
+from pipeline.llm.api import CALL_ERRORS
 from pipeline.llm.cache import ReplyCache, Stored, request_key
 from pipeline.llm.endpoints import Endpoint, Endpoints, backoff
-from pipeline.llm.api import CALL_ERRORS
 from pipeline.llm.model import EndpointUnavailable, Reply, ReplyError, Request, Usage
 from pipeline.llm.trouble import Passing, Without, trouble
 
@@ -153,7 +153,7 @@ class Client:
         """A completion of any quality, tried until the deadline, and what it took."""
         spent = Usage()
         while True:
-            endpoint = await self._endpoints.take(request.label, deadline)
+            endpoint = await self._endpoints.take(request.label, deadline, request.home)
             answer = await self._try(endpoint, request, attempt)
             if not isinstance(answer, Passing | Without):
                 return answer, spent + self._count(request, wire.usage(answer))

@@ -28,8 +28,12 @@ def backoff(times: int) -> float:
 
 @dataclass(eq=False)
 class Endpoint:
-    """One endpoint and what is known of it. url: as messages show it; not_before: event loop time."""
+    """One endpoint and what is known of it.
 
+    base: as configured; url: as messages show it; not_before: event loop time.
+    """
+
+    base: str
     url: str
     api: Api
     open: int = 0
@@ -68,16 +72,16 @@ class Endpoints:
         for url in urls:
             if fault := url_fault(url):
                 raise _no_url(url, fault)
-        self._endpoints = [Endpoint(shown_url(url), Api(url, key)) for url in urls]
+        self._endpoints = [Endpoint(url, shown_url(url), Api(url, key)) for url in urls]
         self._probes: dict[Endpoint, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._refused: EndpointRefused | None = None
 
-    async def take(self, label: str, deadline: float) -> Endpoint:
-        """The least busy endpoint that may be asked; give it back with `done`. Waits while there is none.
+    async def take(self, label: str, deadline: float, home: str | None = None) -> Endpoint:
+        """The endpoint `home` if it may be asked, else the least busy one; give it back with `done`.
 
-        deadline: event loop time. Raises EndpointUnavailable when it has passed or nobody may be asked
-        before it, EndpointRefused at once.
+        Waits while there is none. deadline: event loop time. Raises EndpointUnavailable when it has passed
+        or nobody may be asked before it, EndpointRefused at once.
         """
         loop = asyncio.get_running_loop()
         while True:
@@ -86,7 +90,7 @@ class Endpoints:
             up = [endpoint for endpoint in self._endpoints if endpoint.up]
             ready = [endpoint for endpoint in up if endpoint.not_before <= loop.time()]
             if ready:
-                chosen = min(ready, key=lambda endpoint: endpoint.open)
+                chosen = min(ready, key=lambda endpoint: (endpoint.base != home, endpoint.open))
                 chosen.open += 1
                 return chosen
             next_ready = min((endpoint.not_before for endpoint in up), default=math.inf)

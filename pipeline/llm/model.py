@@ -62,7 +62,8 @@ class Request:
     """One question to the model.
 
     purpose groups the counters ("score", "compress", "judge", "refine"); label is what an error message
-    names ("trace 1f2e…, block 3, round 1"). Neither is part of what identifies the reply on disk.
+    names ("trace 1f2e…, block 3, round 1"); home: the endpoint to ask while it answers, since its cache may
+    have the prompt's beginning. None of these is part of what identifies the reply on disk.
     """
 
     messages: tuple[Message, ...]
@@ -72,6 +73,7 @@ class Request:
     seed: int
     purpose: str
     label: str
+    home: str | None = None
 
 
 @dataclass(frozen=True)

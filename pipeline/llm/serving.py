@@ -10,9 +10,11 @@ import httpx2
 from platformdirs import user_cache_path
 
 from pipeline.config import LlmConfig
+from pipeline.llm.admission import Admission
 from pipeline.llm.bundled import NAME as BUNDLED_NAME
 from pipeline.llm.bundled import bundled_model
 from pipeline.llm.engine import Engine
+from pipeline.llm.kv_cache import kv_cache_tokens
 from pipeline.llm.model import EndpointUnavailable
 from pipeline.llm.slots import Slots
 from pipeline.llm.urls import shown_url
@@ -26,12 +28,13 @@ _SECONDS_FOR_AN_ENDPOINT = 30.0
 class Served:
     """Where the model is: endpoints (base URLs ending in /v1) and the name they serve it under.
 
-    slots: room for requests of all that ask it.
+    slots: room for requests of all that ask it; admission: for traces, in the endpoints' KV caches.
     """
 
     endpoints: tuple[str, ...]
     model: str
     slots: Slots
+    admission: Admission
 
 
 def model_name(config: LlmConfig) -> str:
@@ -47,7 +50,7 @@ def starting(config: LlmConfig, log: Path, tell: Callable[[str], None]) -> Itera
     """
     if config.endpoints:
         seconds = min(_SECONDS_FOR_AN_ENDPOINT, config.deadline_seconds)
-        yield Starting(_served(config, config.endpoints), None, seconds, tell)
+        yield Starting(config, config.endpoints, None, seconds, tell)
         return
     if config.model == BUNDLED:
         cache = user_cache_path("openmementos")
@@ -58,11 +61,7 @@ def starting(config: LlmConfig, log: Path, tell: Callable[[str], None]) -> Itera
         model = config.model
     tell(f"loading {model_name(config)} into vLLM, see {log}")
     with Engine(config.engine, model, model_name(config), log, notify=tell) as engine:
-        yield Starting(_served(config, (engine.endpoint,)), engine, 0.0, tell)
-
-
-def _served(config: LlmConfig, endpoints: tuple[str, ...]) -> Served:
-    return Served(endpoints, model_name(config), Slots(config.max_in_flight))
+        yield Starting(config, (engine.endpoint,), engine, 0.0, tell)
 
 
 def _fault(endpoint: str) -> str:
@@ -78,7 +77,8 @@ def _fault(endpoint: str) -> str:
 class Starting:
     """A model that may still be loading."""
 
-    served: Served
+    config: LlmConfig
+    endpoints: tuple[str, ...]
     engine: Engine | None
     seconds: float
     tell: Callable[[str], None]
@@ -92,17 +92,40 @@ class Starting:
             self.engine.wait_ready()
         else:
             self._wait_for_an_endpoint()
-        return self.served
+        return Served(
+            self.endpoints, model_name(self.config), Slots(self.config.max_in_flight), self._admission()
+        )
 
     def _wait_for_an_endpoint(self) -> None:
         deadline = time.monotonic() + self.seconds
-        while faults := [fault for url in self.served.endpoints if (fault := _fault(url))]:
-            if len(faults) < len(self.served.endpoints):
+        while faults := [fault for url in self.endpoints if (fault := _fault(url))]:
+            if len(faults) < len(self.endpoints):
                 return
             self.tell(f"waiting for an endpoint: {'; '.join(faults)}")
             if time.monotonic() > deadline:
                 raise EndpointUnavailable("before the first request", "; ".join(faults))
             time.sleep(1.0)
+
+    def _admission(self) -> Admission:
+        """Room for traces in the caches, as configured or as the endpoints tell."""
+        asked = self.config.kv_cache_tokens is None
+        held = {url: kv_cache_tokens(url) if asked else self.config.kv_cache_tokens for url in self.endpoints}
+        # An endpoint that is not up yet will hardly hold less than the others.
+        least = min((tokens for tokens in held.values() if tokens is not None), default=None)
+        held = {url: least if tokens is None else tokens for url, tokens in held.items()}
+        share, most_traces = self.config.kv_cache_share, self.config.max_in_flight
+        rooms = {url: None if tokens is None else int(share * tokens) for url, tokens in held.items()}
+        if least is None:
+            self.tell(
+                f"how much the KV cache holds is unknown: up to {most_traces} traces are worked on at once "
+                "(llm.kv_cache_tokens)"
+            )
+        else:
+            self.tell(
+                f"the KV cache holds {sum(filter(None, held.values())):,} tokens: traces of up to "
+                f"{sum(filter(None, rooms.values())):,} together are worked on at once (llm.kv_cache_share)"
+            )
+        return Admission(rooms, most_traces)
 
     def check(self) -> None:
         """Raises EngineError where the engine has died too often to be started again."""

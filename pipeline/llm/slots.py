@@ -1,13 +1,13 @@
 """Room for a number of open requests, shared fairly among shards; in a shard the lowest rank goes first."""
 
-import asyncio
 import heapq
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from itertools import count
+
+from pipeline.llm.turns import Turn
 
 
 class Slots:
@@ -26,7 +26,7 @@ class Slots:
         self._number = number
         self._free = number
         self._taken: Counter[int] = Counter()
-        self._waiting: dict[int, list[_Waiter]] = {}
+        self._waiting: dict[int, list[tuple[int, int, Turn]]] = {}
         self._arrivals = count()
         self._lock = threading.Lock()
 
@@ -49,18 +49,9 @@ class Slots:
                 self._free -= 1
                 self._taken[shard] += 1
                 return
-            waiter = _Waiter(rank, next(self._arrivals), asyncio.Event(), asyncio.get_running_loop())
-            heapq.heappush(self._waiting.setdefault(shard, []), waiter)
-        try:
-            await waiter.turn.wait()
-        except asyncio.CancelledError:
-            with self._lock:
-                waiter.gone = True
-                had_one = waiter.served
-            if had_one:
-                # The slot was handed over before the waiter could run: pass it on.
-                self._give_back(shard)
-            raise
+            turn = Turn(self._lock)
+            heapq.heappush(self._waiting.setdefault(shard, []), (rank, next(self._arrivals), turn))
+        await turn.wait(lambda: self._give_back(shard))
 
     def _give_back(self, shard: int) -> None:
         with self._lock:
@@ -68,24 +59,12 @@ class Slots:
             self._free += 1
             while self._waiting:
                 next_shard = min(self._waiting, key=lambda number: self._taken[number])
-                waiter = heapq.heappop(self._waiting[next_shard])
+                _, _, turn = heapq.heappop(self._waiting[next_shard])
                 if not self._waiting[next_shard]:
                     del self._waiting[next_shard]
-                if waiter.gone:
+                if turn.gone:
                     continue
                 self._free -= 1
                 self._taken[next_shard] += 1
-                waiter.served = True
-                # Its loop has not ended: a waiter says under this lock that it is gone, before its loop is.
-                waiter.loop.call_soon_threadsafe(waiter.turn.set)
+                turn.give()
                 return
-
-
-@dataclass(order=True)
-class _Waiter:
-    rank: int
-    arrival: int
-    turn: asyncio.Event = field(compare=False)
-    loop: asyncio.AbstractEventLoop = field(compare=False)
-    served: bool = field(default=False, compare=False)
-    gone: bool = field(default=False, compare=False)

@@ -4,17 +4,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from pipeline.config import BuildConfig, MementosConfig
-from pipeline.llm.asking import Asking, or_failed, together, what_replies_depend_on
+from pipeline.llm.asking import Asking, together, what_replies_depend_on
 from pipeline.llm.templates import load_prompts
 from pipeline.mementos.refine import Round, best_round, write_memento
 from pipeline.mementos.view import MEMENTO_END, BlockView
-from pipeline.outcomes import Done, Outcome, Rejected, RejectReason, ShardResult, collect
+from pipeline.outcomes import Done, Outcome, Rejected, RejectReason
 from pipeline.pieces import block_texts
 from pipeline.segmentation.tokens import token_counter
-from pipeline.stage import Stage
+from pipeline.stage import Row, Stage, TraceWork
 from schemas.tables import MEMENTOS as MEMENTO_COLUMNS
 
 QUESTIONS = ("compress", "judge", "refine")
@@ -34,6 +32,7 @@ MEMENTOS = Stage(
     verb="write mementos",
     reads=("trace_id", "origin", "problem", "reasoning", "sentence_ends", "block_ends", "block_tokens"),
     adds=MEMENTO_COLUMNS,
+    begin=lambda build, asking: _writing(build.mementos, build.split.tokenizer, asking),
     config=_depends_on,
     version=4,
     asks=lambda build: True,
@@ -41,30 +40,21 @@ MEMENTOS = Stage(
 )
 
 
-async def write_mementos_shard(
-    rows: pa.Table,
-    config: MementosConfig,
-    tokenizer: str,
-    asking: Asking,
-    on_trace: Callable[[], None],
-) -> ShardResult:
-    """Mementos of all blocks of a shard. A trace with a block that got no valid memento is rejected.
+def _writing(config: MementosConfig, tokenizer: str, asking: Asking | None) -> TraceWork:
+    """Mementos of all blocks of a trace. One with a block that got no valid memento is rejected.
 
     Counters: "mementos", "rounds"; "passed_first_round" and "passed" (in any round); "check.<name>" of the
     findings of all rounds; "judged.first_round" and "judged.kept" of the mementos whose first and whose kept
     round has a verdict; "points.first_round.<criterion>" and "points.kept.<criterion>" are sums over these.
     """
-    counters: Counter[str] = Counter()
+    if asking is None:
+        raise ValueError("mementos need a model")
     count = token_counter(tokenizer)
 
-    async def write(rank: int, row: dict[str, Any]) -> Outcome:
-        outcome = await or_failed(_write_trace(rank, row, config, asking, count, counters))
-        on_trace()
-        asking.failures.saw(outcome)
-        return outcome
+    async def write_trace(rank: int, row: Row, counters: Counter[str]) -> Outcome:
+        return await _write_trace(rank, row, config, asking, count, counters)
 
-    outcomes = await together(write(*row) for row in enumerate(rows.select(MEMENTOS.reads).to_pylist()))
-    return collect(MEMENTOS.name, rows, MEMENTO_COLUMNS, outcomes, counters)
+    return write_trace
 
 
 async def _write_trace(

@@ -13,16 +13,15 @@ from pipeline.llm.bundled import CONTEXT_TOKENS
 from pipeline.llm.serving import BUNDLED
 from pipeline.llm.templates import load_prompts
 from pipeline.plan.prompt_sizes import Load, PromptSizes
-from pipeline.run_stage import run_stage
+from pipeline.run_stage import run_stages
 from pipeline.segmentation.cues import score_boundaries
-from pipeline.segmentation.cutting import partition_shard
+from pipeline.segmentation.cutting import best_blocks
 from pipeline.segmentation.first_call import make_ready
 from pipeline.segmentation.scoring import asked_boundaries
 from pipeline.segmentation.splitting import SPLIT
 from pipeline.segmentation.tokens import token_counter
 from pipeline.stages import INGEST
 from pipeline.store import RunFolder
-from schemas.tables import SCORES
 
 Basis = Literal["exact", "estimated"]
 Progress = Callable[[str, int, int], None]
@@ -93,7 +92,7 @@ def make_plan(build: BuildConfig, run: RunFolder, on_progress: Progress) -> Plan
         make_ready(lambda step: on_progress(step, 0, 0))
         done, total = 0, plan.traces_chosen
         for shard in range(shards):
-            manifest = run_stage(SPLIT.name, shard, run, build, None)
+            (manifest,) = run_stages([SPLIT.name], shard, run, build, None)
             plan.rejected.update(manifest.rejected)
             plan.traces_chosen -= sum(manifest.rejected.values())
             _add(plan, run.read(SPLIT.name, shard), build, sizes)
@@ -112,21 +111,15 @@ _COLUMNS = ["trace_id", "origin", "problem", "reasoning", "sentence_ends", "sent
 
 
 def _add(plan: Plan, rows: pa.Table, build: BuildConfig, sizes: PromptSizes) -> None:
-    traces = rows.select(_COLUMNS).to_pylist()
-    scores = []
-    for trace in traces:
+    for trace in rows.select(_COLUMNS).to_pylist():
         cues = score_boundaries(trace["reasoning"], trace["sentence_ends"])
         asked = asked_boundaries(cues, build.score)
-        scores.append(cues.scores)
         plan.sentences += len(trace["sentence_ends"])
         plan.reasoning_tokens += sum(trace["sentence_tokens"])
         plan.boundaries += len(cues.scores)
         plan.boundaries_asked += len(asked)
         plan.loads["score"] += sizes.score(trace, asked)
-    column = SCORES.field("boundary_scores")
-    scored = rows.select(_COLUMNS).append_column(column, pa.array(scores, column.type))
-    cut_rows = partition_shard(scored, build.partition).done.select(["block_ends", "block_tokens"])
-    for trace, blocks in zip(traces, cut_rows.to_pylist(), strict=True):
-        plan.blocks += len(blocks["block_ends"])
-        for purpose, load in sizes.mementos(trace, blocks["block_ends"], blocks["block_tokens"]).items():
+        cut = best_blocks(cues.scores, trace["sentence_tokens"], build.partition)
+        plan.blocks += len(cut.block_ends)
+        for purpose, load in sizes.mementos(trace, cut.block_ends, cut.block_tokens).items():
             plan.loads[purpose] += load

@@ -1,4 +1,4 @@
-"""Command lines of child processes: Python modules that no file beside them, or beside the user, stands in for."""
+"""Command lines of child processes: Python modules that no other file can stand in for."""
 
 import sys
 from collections.abc import Sequence

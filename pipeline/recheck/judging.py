@@ -1,21 +1,18 @@
 """The stage that judges kept mementos again: their texts stay, their points are new."""
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
-import pyarrow as pa
-
 from pipeline.config import BuildConfig, MementosConfig
-from pipeline.llm.asking import Asking, or_failed, together, what_replies_depend_on
+from pipeline.llm.asking import Asking, together, what_replies_depend_on
 from pipeline.llm.templates import load_prompts
 from pipeline.mementos.judge import judge
 from pipeline.mementos.judgement import Judgement
 from pipeline.mementos.view import MEMENTO_END, BlockView
-from pipeline.outcomes import Done, Outcome, ShardResult, collect
+from pipeline.outcomes import Done, Outcome
 from pipeline.pieces import block_texts
 from pipeline.recheck.folder import RECHECK_NAME
-from pipeline.stage import Stage
+from pipeline.stage import Row, Stage, TraceWork
 from schemas.tables import MEMENTOS
 
 
@@ -43,6 +40,7 @@ RECHECK = Stage(
         "mementos",
     ),
     adds=MEMENTOS,
+    begin=lambda build, asking: _judging(build.mementos, asking),
     config=_depends_on,
     version=1,
     asks=lambda build: True,
@@ -50,29 +48,23 @@ RECHECK = Stage(
 )
 
 
-async def recheck_shard(
-    rows: pa.Table, config: MementosConfig, asking: Asking, on_trace: Callable[[], None]
-) -> ShardResult:
-    """The rows with new points: each memento keeps its text and checks, and has the one round that was kept.
+def _judging(config: MementosConfig, asking: Asking | None) -> TraceWork:
+    """New points for a trace's mementos: each keeps its text and checks, and has the one round that was kept.
 
-    rows: of the records stage. Counters as the mementos stage has them, of kept rounds only: "mementos",
-    "judged.kept", "points.kept.<criterion>".
+    Counters as the mementos stage has them, of kept rounds only: "mementos", "judged.kept",
+    "points.kept.<criterion>".
     """
-    counters: Counter[str] = Counter()
+    if asking is None:
+        raise ValueError("verdicts need a model")
 
-    async def judge_again(rank: int, row: dict[str, Any]) -> Outcome:
-        outcome = await or_failed(_judge_trace(rank, row, config, asking, counters))
-        on_trace()
-        asking.failures.saw(outcome)
-        return outcome
+    async def judge_again(rank: int, row: Row, counters: Counter[str]) -> Outcome:
+        return await _judge_trace(rank, row, config, asking, counters)
 
-    numbered = enumerate(rows.select(RECHECK.reads).to_pylist())
-    outcomes = await together(judge_again(*row) for row in numbered)
-    return collect(RECHECK.name, rows.drop_columns(["mementos", "response"]), MEMENTOS, outcomes, counters)
+    return judge_again
 
 
 async def _judge_trace(
-    rank: int, row: dict[str, Any], config: MementosConfig, asking: Asking, counters: Counter[str]
+    rank: int, row: Row, config: MementosConfig, asking: Asking, counters: Counter[str]
 ) -> Outcome:
     mementos = row["mementos"]
     judgements = await together(
@@ -87,7 +79,7 @@ async def _judge_trace(
     return Done({"mementos": [_rejudged(*pair) for pair in zip(mementos, judgements, strict=True)]})
 
 
-def _views(rank: int, row: dict[str, Any], config: MementosConfig) -> list[BlockView]:
+def _views(rank: int, row: Row, config: MementosConfig) -> list[BlockView]:
     """What is shown of each block, as when its memento was written."""
     blocks = block_texts(row["reasoning"], row["sentence_ends"], row["block_ends"])
     before: list[str] = []

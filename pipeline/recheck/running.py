@@ -17,13 +17,15 @@ from pipeline.config import BuildConfig
 from pipeline.failing import FailureWatch, lost_traces
 from pipeline.files import value_digest, writing
 from pipeline.inspection.traces import finished_shards
-from pipeline.llm.asking import Asking
+from pipeline.journey import Step, travel
+from pipeline.llm.admission import ShardAdmission
+from pipeline.llm.model import Usage
 from pipeline.llm.serving import Served, Starting, model_name, starting
-from pipeline.outcomes import ShardResult
+from pipeline.outcomes import Outcome, ShardResult
 from pipeline.recheck.folder import recheck_folder, rechecked_shards, rechecks_of
-from pipeline.recheck.judging import RECHECK, recheck_shard
+from pipeline.recheck.judging import RECHECK
 from pipeline.records.records import RECORDS
-from pipeline.run_stage import allow_start, request_stop, until_stopped, with_model
+from pipeline.run_stage import allow_start, model_at_hand, request_stop, until_stopped
 from pipeline.store import Manifest, RunFolder, StoreError, config_digest
 
 Progress = Callable[[str, int, int], None]
@@ -134,13 +136,21 @@ class _Work:
         started = time.monotonic()
         rows = self.run.read(RECORDS.name, shard)
         rows = rows.filter(pc.is_in(rows["trace_id"], pa.array(self.chosen[shard])))
-
-        async def ask(asking: Asking) -> ShardResult:
-            return await recheck_shard(rows, self.build.mementos, asking, on_trace)
-
         home = rechecks_of(self.run)
-        work = with_model(RECHECK, shard, home, self.build, served, ask)
-        result, usage = asyncio.run(until_stopped(home, work))
+        failures = FailureWatch(self.build.max_failure_rate)
+
+        def saw(outcome: Outcome) -> None:
+            on_trace()
+            failures.saw(outcome)
+
+        async def judge() -> tuple[ShardResult, dict[str, Usage]]:
+            admission = ShardAdmission(served.admission)
+            async with model_at_hand(RECHECK, shard, home, self.build, served, admission) as (asking, client):
+                step = Step(RECHECK, RECHECK.begin(self.build, asking), saw)
+                (result,) = await travel(rows.drop_columns(["response"]), [step], admission)
+                return result, client.usage
+
+        result, usage = asyncio.run(until_stopped(home, judge()))
         return self.folder.write(
             RECHECK.name,
             shard,

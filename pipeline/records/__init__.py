@@ -3,7 +3,7 @@
 from pipeline.records.assemble import ParsedResponse, ParseError, assemble, parse
 from pipeline.records.checks import Finding, Severity, check_memento
 from pipeline.records.record_checks import check_record
-from pipeline.records.records import RECORDS, records_shard
+from pipeline.records.records import RECORDS
 
 __all__ = [
     "RECORDS",
@@ -15,5 +15,4 @@ __all__ = [
     "check_memento",
     "check_record",
     "parse",
-    "records_shard",
 ]

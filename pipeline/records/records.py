@@ -1,15 +1,12 @@
 """The stage that makes a trace with its mementos a row that can be published, or rejects it."""
 
 from collections import Counter
-from typing import Any
-
-import pyarrow as pa
 
 import schemas.tables
-from pipeline.outcomes import Done, Outcome, Rejected, RejectReason, ShardResult, collect
+from pipeline.outcomes import Done, Outcome, Rejected, RejectReason
 from pipeline.records.assemble import assemble
 from pipeline.records.record_checks import Record, check_record, check_response
-from pipeline.stage import Stage
+from pipeline.stage import Row, Stage
 
 RECORDS = Stage(
     name="records",
@@ -26,24 +23,19 @@ RECORDS = Stage(
         "mementos",
     ),
     adds=schemas.tables.RECORDS,
+    begin=lambda _, __: _assemble,
     config=lambda build: {},
     version=2,
 )
 
 
-def records_shard(rows: pa.Table) -> ShardResult:
-    """Adds `response` to every row whose parts pass all checks; the others are CHECK_FAILED.
+async def _assemble(_: int, row: Row, counters: Counter[str]) -> Outcome:
+    """Adds `response` to a row whose parts pass all checks; another is CHECK_FAILED.
 
     A rejected row's detail begins with the name of the check. Counters: "blocks", "block_tokens" and
     "memento_tokens" of the records that are kept; "check.<name>" counts their mementos that do not pass that
     check, and the records that are not kept because of it.
     """
-    counters: Counter[str] = Counter()
-    outcomes = [_outcome(row, counters) for row in rows.select(RECORDS.reads).to_pylist()]
-    return collect(RECORDS.name, rows, RECORDS.adds, outcomes, counters)
-
-
-def _outcome(row: dict[str, Any], counters: Counter[str]) -> Outcome:
     record = Record(
         problem=row["problem"],
         reasoning=row["reasoning"],

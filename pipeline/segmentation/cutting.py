@@ -1,13 +1,15 @@
 """The partition stage: which boundaries become cuts between blocks."""
 
 from collections import Counter
+from collections.abc import Sequence
 
-import pyarrow as pa
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.config import PartitionConfig
-from pipeline.outcomes import Done, Outcome, ShardResult, collect
-from pipeline.segmentation.partition import partition
-from pipeline.stage import Stage
+from pipeline.outcomes import Done, Outcome
+from pipeline.segmentation.partition import Partition, partition
+from pipeline.stage import Row, Stage, TraceWork
 from schemas.tables import BLOCKS
 
 PARTITION = Stage(
@@ -15,33 +17,34 @@ PARTITION = Stage(
     verb="cut into blocks",
     reads=("trace_id", "origin", "sentence_tokens", "boundary_scores"),
     adds=BLOCKS,
+    begin=lambda build, _: _cutting(build.partition),
     config=lambda build: build.partition.model_dump(mode="json"),
     version=1,
 )
 
 
-def partition_shard(rows: pa.Table, config: PartitionConfig) -> ShardResult:
-    """The best blocks of each trace of a shard, by the objective of the paper."""
-    outcomes: list[Outcome] = []
-    counters: Counter[str] = Counter()
-    columns = rows.column("boundary_scores"), rows.column("sentence_tokens")
-    for scores, tokens in zip(*columns, strict=True):
-        best = partition(
-            scores.values.to_numpy(),
-            tokens.values.to_numpy(),
-            min_tokens=config.min_tokens,
-            max_tokens=config.max_tokens,
-            weight=config.weight,
-        )
+def _cutting(config: PartitionConfig) -> TraceWork:
+    """The best blocks of a trace, by the objective of the paper. Counters: "blocks", "oversized_blocks"."""
+
+    async def cut_trace(_: int, row: Row, counters: Counter[str]) -> Outcome:
+        best = best_blocks(row["boundary_scores"], row["sentence_tokens"], config)
         counters["blocks"] += len(best.block_ends)
         counters["oversized_blocks"] += len(best.oversized)
-        outcomes.append(
-            Done(
-                {
-                    "block_ends": best.block_ends,
-                    "block_tokens": best.block_tokens,
-                    "objective": best.objective,
-                }
-            )
+        return Done(
+            {"block_ends": best.block_ends, "block_tokens": best.block_tokens, "objective": best.objective}
         )
-    return collect(PARTITION.name, rows, BLOCKS, outcomes, counters)
+
+    return cut_trace
+
+
+def best_blocks(
+    scores: Sequence[float] | NDArray[np.float64], tokens: Sequence[int], config: PartitionConfig
+) -> Partition:
+    """The best blocks of a trace under a config, from its boundaries' scores and its sentences' tokens."""
+    return partition(
+        scores,
+        tokens,
+        min_tokens=config.min_tokens,
+        max_tokens=config.max_tokens,
+        weight=config.weight,
+    )

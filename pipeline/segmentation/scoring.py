@@ -1,23 +1,22 @@
 """The score stage: how well a trace could be interrupted at each boundary, by rules, by a model, or both."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from pipeline.config import BuildConfig, ScoreConfig
-from pipeline.llm.asking import Asking, or_failed, together, what_replies_depend_on
+from pipeline.llm.asking import Asking, together, what_replies_depend_on
 from pipeline.llm.model import Choice, Choices, ContextTooLong, Reply, Request
 from pipeline.llm.templates import load_prompts
 from pipeline.llm.window import SHORTEST, fitting, shown_tokens
-from pipeline.outcomes import Done, Outcome, ShardResult, collect
+from pipeline.outcomes import Done, Outcome
 from pipeline.segmentation.cues import Cues, score_boundaries
 from pipeline.segmentation.prefill import Stretch, prefill_request, scores_by_rank, stretches
 from pipeline.segmentation.windows import QUOTED_CHARACTERS, Places, labels
-from pipeline.stage import Stage
+from pipeline.stage import Row, Stage, TraceWork
 from schemas.replies import BOUNDARY_SCORES
 from schemas.tables import SCORES
 
@@ -47,6 +46,7 @@ SCORE = Stage(
     verb="score boundaries",
     reads=("trace_id", "origin", "problem", "reasoning", "sentence_ends", "sentence_tokens"),
     adds=SCORES,
+    begin=lambda build, asking: _scoring(build.score, asking),
     config=_depends_on,
     version=2,
     asks=lambda build: build.score.detector != "cues",
@@ -56,24 +56,16 @@ SCORE = Stage(
 )
 
 
-async def score_shard(
-    rows: pa.Table, config: ScoreConfig, asking: Asking | None, on_trace: Callable[[], None]
-) -> ShardResult:
-    """Scores of all boundaries of a shard; a trace with a boundary that got none is failed.
+def _scoring(config: ScoreConfig, asking: Asking | None) -> TraceWork:
+    """Scores of all boundaries of a trace; one with a boundary that got none is failed.
 
-    asking may be None only for the detector "cues". on_trace is called as each trace ends.
+    asking may be None only for the detector "cues". Counters: "boundaries", "boundaries_asked".
     """
-    counters: Counter[str] = Counter()
 
-    async def score(rank: int, row: dict[str, Any]) -> Outcome:
-        outcome = await or_failed(_score_trace(rank, row, config, asking, counters))
-        on_trace()
-        if asking is not None:
-            asking.failures.saw(outcome)
-        return outcome
+    async def score_trace(rank: int, row: Row, counters: Counter[str]) -> Outcome:
+        return await _score_trace(rank, row, config, asking, counters)
 
-    outcomes = await together(score(*row) for row in enumerate(rows.select(SCORE.reads).to_pylist()))
-    return collect(SCORE.name, rows, SCORES, outcomes, counters)
+    return score_trace
 
 
 def asked_boundaries(cues: Cues, config: ScoreConfig) -> list[int]:

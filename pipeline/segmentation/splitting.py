@@ -1,14 +1,13 @@
 """The split stage: where the sentences of a trace end, and how many tokens each has."""
 
+from collections import Counter
 from operator import ge
 
-import pyarrow as pa
-
 from pipeline.config import SplitConfig
-from pipeline.outcomes import Done, Outcome, ShardResult, collect
+from pipeline.outcomes import Done, Outcome
 from pipeline.segmentation.sentences import split
 from pipeline.segmentation.tokens import piece_counter
-from pipeline.stage import Stage
+from pipeline.stage import Row, Stage, TraceWork
 from schemas.tables import SENTENCES
 
 SPLIT = Stage(
@@ -16,20 +15,21 @@ SPLIT = Stage(
     verb="split into sentences",
     reads=("trace_id", "origin", "reasoning"),
     adds=SENTENCES,
+    begin=lambda build, _: _splitting(build.split),
     config=lambda build: build.split.model_dump(mode="json"),
     version=4,
 )
 
 
-def split_shard(rows: pa.Table, config: SplitConfig) -> ShardResult:
-    """Sentence ends and token counts of a shard's traces.
+def _splitting(config: SplitConfig) -> TraceWork:
+    """Sentence ends and token counts of a trace.
 
     The sentences concatenate to the reasoning, and their tokens add up to those of the reasoning.
     Raises ValueError where they would not: a defect of the splitter, which no trace is to blame for.
     """
     count = piece_counter(config.tokenizer)
-    outcomes: list[Outcome] = []
-    for row in rows.select(["trace_id", "reasoning"]).to_pylist():
+
+    async def split_trace(_: int, row: Row, __: Counter[str]) -> Outcome:
         reasoning = row["reasoning"]
         ends = split(reasoning)
         # Pieces between rising ends, the last at the text's, are the text.
@@ -38,5 +38,6 @@ def split_shard(rows: pa.Table, config: SplitConfig) -> ShardResult:
                 f"trace {row['trace_id']}: its {len(ends)} sentences do not concatenate to the reasoning: "
                 "a defect of the splitter; please report it with the trace"
             )
-        outcomes.append(Done({"sentence_ends": ends, "sentence_tokens": count(reasoning, ends)}))
-    return collect(SPLIT.name, rows, SENTENCES, outcomes)
+        return Done({"sentence_ends": ends, "sentence_tokens": count(reasoning, ends)})
+
+    return split_trace

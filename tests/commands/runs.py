@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.config import BuildConfig
 from pipeline.ingest import ingest
 from pipeline.outcomes import Outcome, collect
-from pipeline.run_stage import run_stage
+from pipeline.run_stage import run_stages
 from pipeline.store import RunFolder
 from schemas.tables import MEMENTOS
 
@@ -53,8 +53,7 @@ def partitioned_run(root: Path) -> tuple[RunFolder, BuildConfig]:
     """The run as far as it goes without a model."""
     run, build = RunFolder(root), small_build(root)
     assert ingest(build, run, lambda done, total: None) == 1
-    for stage in ("split", "score", "partition"):
-        run_stage(stage, 0, run, build, None)
+    run_stages(["split", "score", "partition"], 0, run, build, None)
     return run, build
 
 

@@ -7,7 +7,7 @@ from pipeline.cli import app
 from pipeline.config import PartitionConfig
 from pipeline.ingest import ingest
 from pipeline.outcomes import Done, Failed, Rejected, RejectReason
-from pipeline.run_stage import run_stage
+from pipeline.run_stage import run_stages
 from pipeline.store import RunFolder
 from tests.commands.runs import REASONING, memento, partitioned_run, small_build, write_mementos
 
@@ -34,7 +34,7 @@ def run(tmp_path) -> RunFolder:
     """One trace done, one failed by the judge, one rejected by ingest."""
     folder, build = partitioned_run(tmp_path / "run")
     write_mementos(folder, [Done({"mementos": [memento(n) for n in range(3)]}), JUDGE_FAILED])
-    run_stage("records", 0, folder, build, None)
+    run_stages(["records"], 0, folder, build, None)
     return folder
 
 
@@ -141,7 +141,7 @@ def test_an_unfinished_run_shows_how_far_each_trace_came(tmp_path, stages):
     folder, build = RunFolder(tmp_path / "run"), small_build(tmp_path / "run")
     ingest(build, folder, lambda done, total: None)
     for stage in stages:
-        run_stage(stage, 0, folder, build, None)
+        run_stages([stage], 0, folder, build, None)
     last = ["ingest", *stages][-1]
     found = lines(folder.root, "--state", "unfinished")
     assert [line["stage"] for line in found] == [last, last]
@@ -153,7 +153,7 @@ def test_an_unfinished_run_shows_how_far_each_trace_came(tmp_path, stages):
 
 def test_what_an_older_config_left_behind_is_not_shown_as_done(run):
     smaller = small_build(run.root).model_copy(update={"partition": PartitionConfig(min_tokens=60)})
-    run_stage("partition", 0, run, smaller, None)
+    run_stages(["partition"], 0, run, smaller, None)
     assert {line["state"] for line in lines(run.root)} == {"unfinished", "rejected"}
 
 

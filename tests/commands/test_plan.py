@@ -1,4 +1,3 @@
-import asyncio
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,15 +13,16 @@ from pipeline.llm.asking import Asking
 from pipeline.llm.model import Choice, Choices, JsonReply, Reply, Request, Uncertainty, Usage
 from pipeline.llm.slots import Slots
 from pipeline.llm.templates import load_prompts
-from pipeline.mementos.writing import write_mementos_shard
+from pipeline.mementos.writing import MEMENTOS
 from pipeline.plan import Plan, make_plan
 from pipeline.plan.prompt_sizes import Load, judge_rounds
-from pipeline.run_stage import run_stage
-from pipeline.segmentation.cutting import partition_shard
-from pipeline.segmentation.scoring import score_shard
+from pipeline.run_stage import run_stages
+from pipeline.segmentation.cutting import PARTITION
+from pipeline.segmentation.scoring import SCORE
 from pipeline.stages import config_digests, current_manifest, stage_named
 from pipeline.store import RunFolder
 from schemas.replies import Verdict
+from tests.stages import through
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample" / "traces.jsonl"
 CONFIG = Path(__file__).parents[2] / "flows" / "configs" / "sample.yaml"
@@ -89,7 +89,7 @@ def test_planned_score_questions_are_those_that_the_stage_asks(tmp_path, detecto
     build = sample_build(score={"detector": detector, "context_tokens": context_tokens, "window": window})
     plan = planned(build, tmp_path)
     model = CountingModel()
-    asyncio.run(score_shard(split_rows(tmp_path), build.score, model.asking(), lambda: None))
+    through(SCORE, split_rows(tmp_path), model.asking(), score=build.score)
     seen, told = model.loads.get("score", Load()), plan.loads["score"]
     assert told.requests == seen.requests
     assert plan.boundaries_asked / window <= told.requests <= plan.boundaries_asked
@@ -103,7 +103,7 @@ def test_planned_prompts_that_are_only_read_are_those_of_the_stage(tmp_path, con
     build = sample_build(score=score)
     told = planned(build, tmp_path).loads["score"]
     model = CountingModel()
-    asyncio.run(score_shard(split_rows(tmp_path), build.score, model.asking(), lambda: None))
+    through(SCORE, split_rows(tmp_path), model.asking(), score=build.score)
     seen = model.loads["score"]
     assert told.requests == seen.requests
     assert told.computed_tokens == told.prompt_tokens == pytest.approx(seen.prompt_tokens, rel=0.01)
@@ -115,11 +115,10 @@ def test_planned_memento_questions_are_about_those_that_the_stage_asks(tmp_path,
         score={"detector": "cues"}, mementos={"context": context, "max_rounds": 1, "max_tokens": 16}
     )
     plan = planned(build, tmp_path)
-    scored = asyncio.run(score_shard(split_rows(tmp_path), build.score, None, lambda: None)).done
-    blocks = partition_shard(scored, build.partition).done
+    scored = through(SCORE, split_rows(tmp_path), score=build.score).done
+    blocks = through(PARTITION, scored, partition=build.partition).done
     model = CountingModel()
-    writing = write_mementos_shard(blocks, build.mementos, "cl100k_base", model.asking(), lambda: None)
-    asyncio.run(writing)
+    through(MEMENTOS, blocks, model.asking(), mementos=build.mementos)
     for purpose in ("compress", "judge"):
         told, seen = plan.loads[purpose], model.loads[purpose]
         assert told.requests == seen.requests == plan.blocks
@@ -134,10 +133,9 @@ def test_several_judges_are_planned_for_and_cost_few_computed_tokens(tmp_path):
         settings = {"max_rounds": 1, "max_tokens": 16, "judges": {"number": judges}}
         build = sample_build(score={"detector": "cues"}, mementos=settings)
         plan, model = planned(build, root), CountingModel()
-        scored = asyncio.run(score_shard(split_rows(root), build.score, None, lambda: None)).done
-        blocks = partition_shard(scored, build.partition).done
-        asking = model.asking()
-        asyncio.run(write_mementos_shard(blocks, build.mementos, "cl100k_base", asking, lambda: None))
+        scored = through(SCORE, split_rows(root), score=build.score).done
+        blocks = through(PARTITION, scored, partition=build.partition).done
+        through(MEMENTOS, blocks, model.asking(), mementos=build.mementos)
         return plan, model
 
     one, _ = mementos(tmp_path / "one", 1)
@@ -155,7 +153,7 @@ def test_the_build_finds_what_the_plan_has_read_and_split(tmp_path):
     run = RunFolder(tmp_path)
     split = [current_manifest(run, config_digests(build), stage_named("split"), shard) for shard in (0, 1)]
     assert all(split)
-    assert [run_stage("split", shard, run, build, None) for shard in (0, 1)] == split
+    assert [made for shard in (0, 1) for made in run_stages(["split"], shard, run, build, None)] == split
     assert not run.shard("score", 0).exists()
 
 

@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 import schemas.tables
 from pipeline.cli import app
 from pipeline.outcomes import ShardResult
-from pipeline.records import records_shard
+from pipeline.records import RECORDS
 from pipeline.stages import INGEST, STAGES
 from pipeline.store import RunFolder
 from schemas.replies import Verdict
 from tests.records.rows import BLOCKS, memento, row, table
+from tests.stages import through
 
 
 def run_of(root: Path, *rows: dict[str, Any]) -> Path:
@@ -26,7 +27,7 @@ def run_of(root: Path, *rows: dict[str, Any]) -> Path:
             table(*rows), schemas.tables.REJECTED.empty_table(), schemas.tables.FAILED.empty_table()
         )
         if stage == STAGES[-1].name:
-            result = records_shard(table(*rows))
+            result = through(RECORDS, table(*rows))
         facts: dict[str, Any] = {"config": "c", "version": 1, "usage": {}, "seconds": 0.1}
         before = run.write(stage, 0, result, rows_in=len(rows), input=before, **facts).output
     return root

@@ -1,4 +1,3 @@
-import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +9,13 @@ from pipeline.llm.asking import Asking
 from pipeline.llm.model import JsonReply, Reply, ReplyError, Request, Usage
 from pipeline.llm.slots import Slots
 from pipeline.llm.templates import load_prompts
-from pipeline.mementos.writing import write_mementos_shard
+from pipeline.mementos.writing import MEMENTOS as WRITING
 from pipeline.outcomes import ShardResult
 from pipeline.records.checks import Severity
 from schemas.replies import Verdict
 from schemas.tables import MEMENTOS
 from tests.records.test_checks import BLOCK, EXAMPLES, PROBLEM
+from tests.stages import through
 
 BLOCKS = (
     "First the apples: 12 of them, counted twice and found to be right. " * 5,
@@ -61,13 +61,9 @@ def row() -> dict[str, Any]:
 
 
 def written(model: Writer, trace: dict[str, Any] | None = None, **config: Any) -> ShardResult:
-    async def write() -> ShardResult:
-        asking = Asking(model, load_prompts(), None, 0, Slots(4))
-        table = pa.Table.from_pylist([trace or row()])
-        settings = MementosConfig(**config)
-        return await write_mementos_shard(table, settings, "cl100k_base", asking, lambda: None)
-
-    return asyncio.run(write())
+    asking = Asking(model, load_prompts(), None, 0, Slots(4))
+    table = pa.Table.from_pylist([trace or row()])
+    return through(WRITING, table, asking, mementos=MementosConfig(**config))
 
 
 class Critic(Writer):

@@ -29,7 +29,8 @@ STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SE
 PIPELINE = """
 import subprocess, sys, time
 from pipeline.processes.commands import guarded
-guard = subprocess.Popen(guarded([sys.executable, "-c", sys.argv[1]]), stdin=subprocess.PIPE, start_new_session=True)
+command = guarded([sys.executable, "-c", sys.argv[1]])
+guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 time.sleep(600)
 """
 

@@ -2,8 +2,9 @@ import pytest
 
 import schemas.openmementos
 from pipeline.publish.rows import Made, audit_rows
-from pipeline.records import records_shard
+from pipeline.records import RECORDS
 from tests.records.rows import memento, row, table
+from tests.stages import through
 
 MADE = Made(model="m", judge_model="m", prompts=("judge@1",))
 
@@ -17,14 +18,16 @@ MADE = Made(model="m", judge_model="m", prompts=("judge@1",))
     ],
 )
 def test_folders_of_the_building_machine_are_not_published(origin: str, published: str) -> None:
-    audit = audit_rows(records_shard(table(row(origin=origin))).done, MADE)
+    audit = audit_rows(through(RECORDS, table(row(origin=origin))).done, MADE)
     assert audit.schema == schemas.openmementos.AUDIT
     assert audit["origin"].to_pylist() == [published]
 
 
 def test_audit_tells_a_changed_memento_though_its_size_and_points_are_the_same() -> None:
     audits = [
-        audit_rows(records_shard(table(row(mementos=[memento(text), memento("42")]))).done, MADE).to_pylist()
+        audit_rows(
+            through(RECORDS, table(row(mementos=[memento(text), memento("42")]))).done, MADE
+        ).to_pylist()
         for text in ("12 + 30 = 42.", "30 + 12 = 42.")
     ]
     (one,), (other,) = audits

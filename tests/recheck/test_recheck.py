@@ -18,10 +18,11 @@ from pipeline.cli import app
 from pipeline.config import BuildConfig
 from pipeline.files import file_digest, write_json
 from pipeline.ingest import ingest
+from pipeline.llm.admission import Admission
 from pipeline.llm.serving import Served
 from pipeline.llm.slots import Slots
-from pipeline.run_stage import run_stage
-from pipeline.stages import STAGES
+from pipeline.run_stage import run_stages
+from pipeline.stages import JOURNEYS
 from pipeline.store import RunFolder
 from schemas.replies import Verdict
 from tests.servers.stub_llm import StubLlm
@@ -48,10 +49,14 @@ def finished(tmp_path_factory) -> Path:
         )
         shards = ingest(build, run, lambda done, total: None)
         for shard in range(shards):
-            for stage in STAGES:
-                run_stage(stage.name, shard, run, build, Served(build.llm.endpoints, "stub", Slots(24)))
+            for stages in JOURNEYS:
+                run_stages([stage.name for stage in stages], shard, run, build, served(stub))
     write_json(build.model_dump(mode="json"), run.config_file)
     return run.root
+
+
+def served(stub: StubLlm) -> Served:
+    return Served((stub.endpoint,), "stub", Slots(24), Admission({stub.endpoint: None}, 24))
 
 
 @pytest.fixture
@@ -139,8 +144,8 @@ def test_the_judge_sees_what_it_saw_when_the_memento_was_written(run: Path, cont
     folder = RunFolder(run)
     with StubLlm() as stub:
         for shard in range(4):
-            for stage in STAGES[-2:]:
-                run_stage(stage.name, shard, folder, build, Served((stub.endpoint,), "stub", Slots(24)))
+            for stages in JOURNEYS[-2:]:
+                run_stages([stage.name for stage in stages], shard, folder, build, served(stub))
         done = rechecked(run, stub, "--set", f"mementos.context={context}")
     assert done["domains"]["all"]["same_blocks"] == len(mementos_of(rows(run, "records")))
     assert done["domains"]["all"]["correlation"] == pytest.approx(1)

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.records import RECORDS, parse, records_shard
+from pipeline.records import RECORDS, parse
 from pipeline.records.record_checks import RECORD_CHECKS, Record, check_record, check_response
 from tests.records.rows import MEMENTOS, memento, row, table
+from tests.stages import through
 
 
 def test_a_sound_row_gets_its_response() -> None:
-    result = records_shard(table(row()))
+    result = through(RECORDS, table(row()))
     parsed = parse(result.done.column("response").to_pylist()[0])
     assert parsed.mementos == list(MEMENTOS)
     assert parsed.answer == "\n\nThe answer is 42."
@@ -34,7 +35,7 @@ def test_a_sound_row_gets_its_response() -> None:
 def test_every_rows_blocks_concatenate_to_its_reasoning(blocks: list[list[str]]) -> None:
     mementos = [memento("m", tokens=0) for _ in blocks]
     given_row = row(blocks=blocks, mementos=mementos, block_tokens=[1] * len(blocks))
-    result = records_shard(table(given_row))
+    result = through(RECORDS, table(given_row))
     assert result.rejected.num_rows == 0
     response = result.done.column("response").to_pylist()[0]
     assert parse(response).blocks == ["".join(block) for block in blocks]
@@ -67,7 +68,7 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
 def test_a_row_with_a_fault_is_rejected_by_the_name_of_the_check(
     check: str, columns: dict[str, Any], detail: str
 ) -> None:
-    result = records_shard(table(row("good"), row("bad", **columns)))
+    result = through(RECORDS, table(row("good"), row("bad", **columns)))
     assert result.done.column("trace_id").to_pylist() == ["good"]
     (rejected,) = result.rejected.to_pylist()
     assert (rejected["trace_id"], rejected["reason"]) == ("bad", "check_failed")
@@ -82,7 +83,7 @@ def test_every_check_of_a_record_has_an_example() -> None:
 
 def test_findings_of_the_round_that_was_kept_are_counted() -> None:
     mementos = [memento("a", checks=["planning"]), memento("b", checks=["planning", "heading"])]
-    result = records_shard(table(row(mementos=mementos)))
+    result = through(RECORDS, table(row(mementos=mementos)))
     assert {name: n for name, n in result.counters.items() if name.startswith("check.")} == {
         "check.planning": 2,
         "check.heading": 1,
@@ -90,14 +91,14 @@ def test_findings_of_the_round_that_was_kept_are_counted() -> None:
 
 
 def test_blocks_and_tokens_of_kept_records_are_counted() -> None:
-    result = records_shard(table(row("t0"), row("t1"), row("t2", answer="<think>")))
+    result = through(RECORDS, table(row("t0"), row("t1"), row("t2", answer="<think>")))
     assert result.counters["blocks"] == 4
     assert result.counters["block_tokens"] == 2 * 36
     assert result.counters["memento_tokens"] == 2 * 8
 
 
 def test_an_empty_shard_stays_empty() -> None:
-    result = records_shard(table())
+    result = through(RECORDS, table())
     assert (result.done.num_rows, result.rejected.num_rows) == (0, 0)
     assert "response" in result.done.column_names
 

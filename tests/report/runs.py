@@ -9,9 +9,10 @@ import pyarrow as pa
 
 import schemas.tables
 from pipeline.outcomes import ShardResult
-from pipeline.records import RECORDS, records_shard
+from pipeline.records import RECORDS
 from pipeline.store import RunFolder
 from tests.records.rows import table
+from tests.stages import through
 
 
 def rejected_rows(stage: str, reasons: Sequence[str]) -> pa.Table:
@@ -37,7 +38,7 @@ def finished_run(root: Path, *shards: Sequence[dict[str, Any]], refused: Sequenc
             Counter(),
         )
         _write(run, "ingest", number, ingested, len(rows) + len(reasons))
-        _write(run, RECORDS.name, number, records_shard(table(*rows)), len(rows))
+        _write(run, RECORDS.name, number, through(RECORDS, table(*rows)), len(rows))
     return run
 
 

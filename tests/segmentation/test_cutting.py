@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 import schemas.tables
 from pipeline.config import PartitionConfig
-from pipeline.segmentation.cutting import partition_shard
+from pipeline.segmentation.cutting import PARTITION
 from pipeline.segmentation.partition import partition
+from tests.stages import through
 
 GIVEN = pa.schema(
     [
@@ -50,7 +51,7 @@ def test_blocks_cover_the_sentences_and_their_tokens_add_up(
     traces: list[tuple[list[int], list[float]]],
 ) -> None:
     rows = shard(*traces)
-    result = partition_shard(rows, PartitionConfig(min_tokens=100))
+    result = through(PARTITION, rows, partition=PartitionConfig(min_tokens=100))
     assert result.done.select(rows.column_names) == rows
     for row in result.done.to_pylist():
         starts = [0, *row["block_ends"][:-1]]
@@ -66,23 +67,23 @@ def test_limits_and_weight_are_those_of_the_config() -> None:
     tokens, scores = [120, 80, 300, 90, 150, 60], [1.0, 3.0, 0.5, 2.0, 0.0]
     for config in (PartitionConfig(), PartitionConfig(min_tokens=50, max_tokens=320, weight=2)):
         best = partition(scores, tokens, **config.model_dump())
-        (row,) = partition_shard(shard((tokens, scores)), config).done.to_pylist()
+        (row,) = through(PARTITION, shard((tokens, scores)), partition=config).done.to_pylist()
         assert (row["block_ends"], row["objective"]) == (best.block_ends, best.objective)
 
 
 def test_a_sentence_over_the_maximum_is_a_block_and_is_counted() -> None:
     config = PartitionConfig(min_tokens=10, max_tokens=100)
-    result = partition_shard(shard(([50, 500, 50], [1.0, 1.0]), ([50, 50], [0.0])), config)
+    result = through(PARTITION, shard(([50, 500, 50], [1.0, 1.0]), ([50, 50], [0.0])), partition=config)
     assert result.done["block_tokens"].to_pylist()[0] == [50, 500, 50]
     assert result.counters["oversized_blocks"] == 1
 
 
 def test_one_sentence_is_one_block() -> None:
-    (row,) = partition_shard(shard(([7], [])), PartitionConfig()).done.to_pylist()
+    (row,) = through(PARTITION, shard(([7], []))).done.to_pylist()
     assert (row["block_ends"], row["block_tokens"]) == ([1], [7])
 
 
 def test_an_empty_shard_stays_empty() -> None:
-    done = partition_shard(shard(), PartitionConfig()).done
+    done = through(PARTITION, shard()).done
     assert done.num_rows == 0
     assert done.schema == pa.schema([*GIVEN, *schemas.tables.BLOCKS])

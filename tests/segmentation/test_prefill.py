@@ -15,11 +15,12 @@ from pipeline.llm.slots import Slots
 from pipeline.llm.templates import load_prompts
 from pipeline.outcomes import ShardResult
 from pipeline.segmentation.prefill import MOST_POINTS, scores_by_rank, stretches
-from pipeline.segmentation.scoring import MODEL_REASON, score_shard
+from pipeline.segmentation.scoring import MODEL_REASON, SCORE
 from pipeline.segmentation.windows import Places
 from tests.segmentation.test_cues import cues_of
 from tests.segmentation.test_scoring import SENTENCES, rows
 from tests.servers.stub_llm import StubLlm
+from tests.stages import passed
 
 LONG = [f"Step {n} gives {n * n} apples. " for n in range(200)]
 
@@ -27,15 +28,14 @@ LONG = [f"Step {n} gives {n * n} apples. " for n in range(200)]
 def read(
     stub: StubLlm, *traces: list[str], detector: str = "llm", window: int | None = None, **config: Any
 ) -> ShardResult:
-    async def score() -> ShardResult:
+    async def read_all() -> ShardResult:
         async with Client(LlmConfig(**config), [stub.endpoint], "stub", None) as client:
             asking = Asking(client, load_prompts(), window, 0, Slots(4))
             table: pa.Table = rows(*traces)
-            return await score_shard(
-                table, ScoreConfig(detector=detector, form="prefill"), asking, lambda: None
-            )
+            score = ScoreConfig(detector=detector, form="prefill")
+            return await passed(SCORE, table, asking, score=score)
 
-    return asyncio.run(score())
+    return asyncio.run(read_all())
 
 
 @given(st.lists(st.integers(1, 300), min_size=2, max_size=60), st.integers(128, 2_000))

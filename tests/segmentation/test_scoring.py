@@ -1,4 +1,3 @@
-import asyncio
 from typing import Any
 
 import pyarrow as pa
@@ -19,8 +18,9 @@ from pipeline.llm.model import (
 from pipeline.llm.slots import Slots
 from pipeline.llm.templates import load_prompts
 from pipeline.outcomes import ShardResult
-from pipeline.segmentation.scoring import MODEL_REASON, expected_scores, score_shard
+from pipeline.segmentation.scoring import MODEL_REASON, SCORE, expected_scores
 from tests.segmentation.test_cues import cues_of
+from tests.stages import through
 
 SENTENCES = ["We want x.\n\n", "So x = 4: ", "it is even.\n\n", "Apples cost money. ", "Pears are green."]
 
@@ -63,11 +63,8 @@ def row(number: int, sentences: list[str]) -> dict[str, Any]:
 
 
 def scored(table: pa.Table, detector: str, model: Scorer | None, window: int = 4) -> ShardResult:
-    async def score() -> ShardResult:
-        asking = Asking(model, load_prompts(), None, 0, Slots(4)) if model else None
-        return await score_shard(table, ScoreConfig(detector=detector, window=window), asking, lambda: None)
-
-    return asyncio.run(score())
+    asking = Asking(model, load_prompts(), None, 0, Slots(4)) if model else None
+    return through(SCORE, table, asking, score=ScoreConfig(detector=detector, window=window))
 
 
 def test_rules_alone_ask_nothing_and_score_every_boundary():

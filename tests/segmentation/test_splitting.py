@@ -12,8 +12,9 @@ from pipeline.config import SplitConfig
 from pipeline.ingest.think import Thought, split_thought
 from pipeline.pieces import cut
 from pipeline.segmentation import splitting
-from pipeline.segmentation.splitting import split_shard
+from pipeline.segmentation.splitting import SPLIT
 from pipeline.segmentation.tokens import token_counter
+from tests.stages import through
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample" / "traces.jsonl"
 TEXTS = (
@@ -48,21 +49,21 @@ def sentences(done: pa.Table) -> list[list[str]]:
 
 def test_split_adds_its_columns_and_keeps_the_rows_in_their_order() -> None:
     rows = shard(*TEXTS)
-    result = split_shard(rows, SplitConfig())
+    result = through(SPLIT, rows)
     assert result.done.schema == pa.schema([*schemas.tables.TRACES, *schemas.tables.SENTENCES])
     assert result.done.select(rows.column_names) == rows
     assert (result.rejected.num_rows, result.failed.num_rows) == (0, 0)
 
 
 def test_sentences_of_every_row_concatenate_to_its_reasoning() -> None:
-    done = split_shard(shard(*TEXTS), SplitConfig()).done
+    done = through(SPLIT, shard(*TEXTS)).done
     assert ["".join(pieces) for pieces in sentences(done)] == list(TEXTS)
     assert [len(pieces) for pieces in sentences(done)][:3] == [4, 1, 1]
 
 
 @pytest.mark.parametrize("tokenizer", ["cl100k_base", "o200k_base"])
 def test_the_sentences_tokens_in_the_config_s_vocabulary_add_up_to_the_reasoning_s(tokenizer: str) -> None:
-    done = split_shard(shard(*TEXTS), SplitConfig(tokenizer=tokenizer)).done
+    done = through(SPLIT, shard(*TEXTS), split=SplitConfig(tokenizer=tokenizer)).done
     sizes = done["sentence_tokens"].to_pylist()
     assert [sum(size) for size in sizes] == token_counter(tokenizer)(TEXTS)
     assert [len(size) for size in sizes] == [len(pieces) for pieces in sentences(done)]
@@ -72,14 +73,14 @@ def test_the_sample_traces_come_through_byte_for_byte() -> None:
     lines = SAMPLE.read_text("utf-8").splitlines()
     parts = [split_thought(json.loads(line)["conversations"][1]["value"]) for line in lines]
     texts = [part.reasoning for part in parts if isinstance(part, Thought)]
-    done = split_shard(shard(*texts), SplitConfig()).done
+    done = through(SPLIT, shard(*texts)).done
     assert len(texts) == 19
     assert ["".join(pieces) for pieces in sentences(done)] == texts
     assert min(len(pieces) for pieces in sentences(done)) > 5
 
 
 def test_an_empty_shard_stays_empty() -> None:
-    done = split_shard(shard(), SplitConfig()).done
+    done = through(SPLIT, shard()).done
     assert done.num_rows == 0
     assert done.schema == pa.schema([*schemas.tables.TRACES, *schemas.tables.SENTENCES])
 
@@ -89,4 +90,4 @@ def test_a_splitter_that_loses_text_stops_the_run_and_names_the_trace(
 ) -> None:
     monkeypatch.setattr(splitting, "split", lambda text: [min(9, len(text))])
     with pytest.raises(ValueError, match="trace t1: its 1 sentences do not concatenate to the reasoning"):
-        split_shard(shard("short", "longer than nine characters"), SplitConfig())
+        through(SPLIT, shard("short", "longer than nine characters"))
