@@ -1,14 +1,14 @@
 """What a trace costs: requests, prompt tokens, those computed, tokens generated; ours and the authors'.
 
 Both schemes ask the stub server over HTTP, which counts tokens by cl100k_base and keeps 16-token blocks of
-every prompt as vLLM's prefix cache does. That cache forgets nothing; for "ours, cold" it loses all between
-scoring and writing mementos, as where the traces of a shard are more than an engine's memory holds.
+every prompt as vLLM's prefix cache does. For the comparison that cache forgets nothing. Then more traces go
+through ours with caches of limited size: as a build admits them, and all at once, as without admission.
 """
 
 import asyncio
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,24 +20,36 @@ from benchmarks.economy_replies import Replies
 from benchmarks.text import SOURCES
 from pipeline.config import BuildConfig, LlmConfig, SourceConfig
 from pipeline.ingest import ingest
+from pipeline.journey import Step, travel
+from pipeline.llm.admission import Admission, ShardAdmission
 from pipeline.llm.asking import Asking
 from pipeline.llm.client import Client
+from pipeline.llm.kv_cache import kv_cache_tokens
 from pipeline.llm.model import Usage
 from pipeline.llm.slots import Slots
 from pipeline.llm.templates import load_prompts
-from pipeline.mementos.writing import write_mementos_shard
+from pipeline.mementos.writing import MEMENTOS
+from pipeline.outcomes import Outcome
 from pipeline.pieces import block_texts, cut
-from pipeline.segmentation.cutting import partition_shard
-from pipeline.segmentation.scoring import score_shard
-from pipeline.segmentation.splitting import split_shard
+from pipeline.segmentation.cutting import PARTITION
+from pipeline.segmentation.scoring import SCORE
+from pipeline.segmentation.splitting import SPLIT
+from pipeline.stage import Row
 from pipeline.store import RunFolder
 from tests.servers.stub_llm import StubLlm, Totals
+from tests.stages import through
 
 TRACES = 12
 # Of the 12 traces that the authors' own code was measured on; those taken here come nearest to it.
 MEAN_TOKENS = 10_025
 # Their merging leaves 187 sentences in a trace of 10,900 tokens, ours more (design section 2).
 AUTHORS_SENTENCE_TOKENS = 58
+# Enough of them to fill each of the caches, in tokens; what a build of full size has open at once.
+MORE_TRACES = 48
+CACHES = (100_000, 200_000, 400_000)
+MAX_IN_FLIGHT = 256
+# With none, requests would not be open at once, and would hold nothing in the cache together.
+LATENCY_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -77,14 +89,13 @@ ANCHOR = Cost(requests=51, prompt=144_100, computed=72_400, generated=10_300)
 def run() -> dict[str, float]:
     """Costs per trace of both schemes on the same traces and blocks, ours by purpose too, and the ratios."""
     build = _build()
-    rows = _traces(build)
-    warm, blocks, shares = _ours(build, rows, cold=False)
-    cold, _, _ = _ours(build, rows, cold=True)
+    rows = _traces(build, TRACES)
+    ours_of_all, blocks, shares = _ours(build, rows)
     cuts = [_cut(row) for row in blocks.to_pylist()]
     with StubLlm(counter="cl100k_base", record=False, answer=lambda body: body.get("reply")) as stub:
         run_scheme(cuts, stub.endpoint)
         authors = Cost.of(stub.totals)
-    ours, ours_cold = Cost.of(*warm.values()), Cost.of(*cold.values())
+    ours = Cost.of(*ours_of_all.values())
     figures: dict[str, float] = {
         f"traces of {Path(build.source.paths[0]).name}": len(cuts),
         "tokens per trace": sum(sum(c.block_tokens) for c in cuts) / len(cuts),
@@ -93,59 +104,96 @@ def run() -> dict[str, float]:
         **shares,
     }
     figures |= ANCHOR.figures("authors' code as measured", 1) | authors.figures("authors' scheme", len(cuts))
-    figures |= ours.figures("ours", len(cuts)) | ours_cold.figures("ours, cold", len(cuts))
-    for purpose, usage in warm.items():
+    figures |= ours.figures("ours", len(cuts))
+    for purpose, usage in ours_of_all.items():
         figures |= Cost.of(usage).figures(f"ours, {purpose}", len(cuts))
     figures["computed, ours of the authors'"] = ours.computed / authors.computed
-    figures["computed, ours cold of the authors'"] = ours_cold.computed / authors.computed
     figures["generated, ours of the authors'"] = ours.generated / authors.generated
+    return figures | limited()
+
+
+def limited() -> dict[str, float]:
+    """Computed prompt tokens per trace where the engine's cache is limited, and of those where it is not."""
+    build = _build()
+    rows = _traces(build, MORE_TRACES)
+    figures: dict[str, float] = {
+        "limited caches, traces": rows.num_rows,
+        "limited caches, tokens per trace": sum(map(sum, rows.column("sentence_tokens").to_pylist()))
+        / rows.num_rows,
+    }
+
+    def computed(cache: int | None, *, admitted: bool) -> float:
+        usage, _, _ = _ours(build, rows, cache, admitted=admitted)
+        return Cost.of(*usage.values()).computed / rows.num_rows
+
+    unlimited = computed(None, admitted=True)
+    figures["computed per trace, cache without limit"] = unlimited
+    for cache in CACHES:
+        for name, admitted in (("", True), (", all traces at once", False)):
+            tokens = computed(cache, admitted=admitted)
+            figures[f"computed per trace, cache of {cache:,} tokens{name}"] = tokens
+            figures[f"times that without limit, cache of {cache:,} tokens{name}"] = tokens / unlimited
     return figures
 
 
 def _build() -> BuildConfig:
     source = next(path for path in SOURCES if path.exists())
-    return BuildConfig(name="bench", source=SourceConfig(paths=(str(source),)), traces_per_shard=10**6)
+    llm = LlmConfig(max_in_flight=MAX_IN_FLIGHT)
+    return BuildConfig(
+        name="bench", source=SourceConfig(paths=(str(source),)), llm=llm, traces_per_shard=10**6
+    )
 
 
-def _traces(build: BuildConfig) -> pa.Table:
-    """Split traces: 12 that follow each other in order of length, with a mean nearest to MEAN_TOKENS."""
+def _traces(build: BuildConfig, number: int) -> pa.Table:
+    """Split traces: those that follow each other in order of length, with a mean nearest to MEAN_TOKENS."""
     with tempfile.TemporaryDirectory() as folder:
         store = RunFolder(Path(folder))
         ingest(build, store, lambda read, total: None)
-        rows = split_shard(store.read("ingest", 0), build.split).done
+        rows = through(SPLIT, store.read("ingest", 0), split=build.split).done
     sizes = [sum(tokens) for tokens in rows.column("sentence_tokens").to_pylist()]
     order = sorted(range(len(sizes)), key=lambda n: sizes[n])
-    runs = [order[first : first + TRACES] for first in range(max(1, len(order) - TRACES + 1))]
+    runs = [order[first : first + number] for first in range(max(1, len(order) - number + 1))]
     return rows.take(min(runs, key=lambda run: abs(sum(sizes[n] for n in run) / len(run) - MEAN_TOKENS)))
 
 
 def _ours(
-    build: BuildConfig, rows: pa.Table, *, cold: bool
+    build: BuildConfig, rows: pa.Table, cache: int | None = None, *, admitted: bool = True
 ) -> tuple[dict[str, Usage], pa.Table, dict[str, float]]:
-    """Usage by purpose of our stages; the blocks; shares of mementos that passed."""
+    """Usage by purpose of our stages; the blocks; shares of mementos that passed.
+
+    cache: tokens that the engine's cache holds. admitted: whether traces wait for room in it.
+    """
     replies = Replies()
-    with ExitStack() as servers:
-        stubs = [
-            servers.enter_context(StubLlm(counter="cl100k_base", record=False, answer=replies.answer))
-            for _ in range(2 if cold else 1)
-        ]
-        return asyncio.run(_stages(build, rows, [stub.endpoint for stub in stubs], replies))
+    with StubLlm(
+        counter="cl100k_base",
+        record=False,
+        answer=replies.answer,
+        cache_tokens=cache,
+        latency_seconds=LATENCY_SECONDS,
+    ) as stub:
+        return asyncio.run(_journey(build, rows, stub.endpoint, replies, admitted=admitted))
 
 
-async def _stages(
-    build: BuildConfig, rows: pa.Table, endpoints: Sequence[str], replies: Replies
+async def _journey(
+    build: BuildConfig, rows: pa.Table, endpoint: str, replies: Replies, *, admitted: bool
 ) -> tuple[dict[str, Usage], pa.Table, dict[str, float]]:
-    async with Client(build.llm, endpoints[:1], "stub", None) as client:
-        scored = await score_shard(rows, build.score, _asking(client, build.llm), lambda: None)
+    held = await asyncio.to_thread(kv_cache_tokens, endpoint) if admitted else None
+    room = None if held is None else int(held * build.llm.kv_cache_share)
+    admission = ShardAdmission(Admission({endpoint: room}, len(rows)))
+    async with Client(build.llm, [endpoint], "stub", None) as client:
+        slots = Slots(build.llm.max_in_flight)
+        asking = Asking(client, load_prompts(), None, build.llm.seed, slots, admission=admission)
+        writing = MEMENTOS.begin(build, asking)
+
+        async def write(rank: int, row: Row, counters: Counter[str]) -> Outcome:
+            texts = block_texts(row["reasoning"], row["sentence_ends"], row["block_ends"])
+            with replies.knowing(texts, row["block_tokens"]):
+                return await writing(rank, row, counters)
+
+        steps = [Step(stage, stage.begin(build, asking)) for stage in (SCORE, PARTITION)]
+        steps.append(Step(MEMENTOS, write))
+        scored, cut_rows, written = await travel(rows, steps, admission)
         usage = client.usage
-    blocks = partition_shard(scored.done, build.partition).done
-    cuts = [_cut(row) for row in blocks.to_pylist()]
-    replies.blocks = [pair for c in cuts for pair in zip(c.blocks, c.block_tokens, strict=True)]
-    async with Client(build.llm, endpoints[-1:], "stub", None) as client:
-        written = await write_mementos_shard(
-            blocks, build.mementos, build.split.tokenizer, _asking(client, build.llm), lambda: None
-        )
-        usage |= client.usage
     if written.done.num_rows != rows.num_rows:
         raise RuntimeError(
             f"{rows.num_rows - written.done.num_rows} of {rows.num_rows} traces got no mementos"
@@ -157,11 +205,7 @@ async def _stages(
         "mementos that passed at once": written.counters["passed_first_round"] / mementos,
         "mementos that passed": written.counters["passed"] / mementos,
     }
-    return usage, blocks, shares
-
-
-def _asking(client: Client, config: LlmConfig) -> Asking:
-    return Asking(client, load_prompts(), None, config.seed, Slots(config.max_in_flight))
+    return usage, cut_rows.done, shares
 
 
 def _cut(row: dict[str, Any]) -> Cut:

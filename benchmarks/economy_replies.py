@@ -2,7 +2,8 @@
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pipeline.records.boxed import boxed_answers
@@ -33,20 +34,31 @@ def passes(block: str, *, refined: bool) -> bool:
 
 
 class Replies:
-    """Answers requests of the pipeline; `blocks` must be set before mementos are asked for.
+    """Answers requests of the pipeline about blocks that it knows.
 
     A block is known in a request by standing at the end of the reasoning shown, whatever the prompt's words.
     """
 
     def __init__(self) -> None:
-        self.blocks: Sequence[tuple[str, int]] = ()
+        self._blocks: dict[str, int] = {}
+
+    @contextmanager
+    def knowing(self, blocks: Sequence[str], tokens: Sequence[int]) -> Iterator[None]:
+        """Knows a trace's blocks and their sizes while the body lasts."""
+        self._blocks |= dict(zip(blocks, tokens, strict=True))
+        try:
+            yield
+        finally:
+            for block in blocks:
+                self._blocks.pop(block, None)
 
     def answer(self, body: dict[str, Any]) -> str | None:
         """Mementos and verdicts; None, for the stub's own reply, where a boundary is asked about."""
-        if not self.blocks:
+        if (body.get("structured_outputs") or {}).get("regex"):
             return None
         shown = body["messages"][-1]["content"]
-        block, tokens = max(self.blocks, key=lambda known: _end(shown, known[0]))
+        # A copy: the traces' loop and the server's are two threads.
+        block, tokens = max(dict(self._blocks).items(), key=lambda known: _end(shown, known[0]))
         question = shown[_end(shown, block) :]
         if schema := schema_of(body):
             return self._verdict(schema, passes(block, refined=REFINED in question))

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from tests.servers import stub_replies
 from tests.servers.background import Background
-from tests.servers.stub_prefix_cache import Counter, PrefixCache, chat_ml
+from tests.servers.stub_prefix_cache import BLOCK_TOKENS, Counter, PrefixCache, chat_ml
 
 JsonObject = dict[str, Any]
 REFUSAL = "I'm sorry, but I can't assist with that."
@@ -92,7 +92,8 @@ class StubLlm(Background):
 
     faults: consumed by successive chat requests, None answers; rates: probability by fault, after
     the schedule is used up. answer: text for a request, None for the stub's own. latency_seconds: per
-    reply. record: keep every request in `requests` (turn it off for long runs).
+    reply. cache_tokens: what its prefix cache holds, None for no limit. record: keep every request in
+    `requests` (turn it off for long runs).
     """
 
     model: str = "stub"
@@ -107,6 +108,7 @@ class StubLlm(Background):
     api_key: str | None = None
     logprobs: bool = True
     counter: Counter = "characters"
+    cache_tokens: int | None = None
     record: bool = True
     port: int = 0
 
@@ -116,7 +118,7 @@ class StubLlm(Background):
         self.models_asked = 0
         self._schedule = list(self.faults)
         self._chance = random.Random(self.fault_seed)
-        self._cache = PrefixCache(self.counter)
+        self._cache = PrefixCache(self.counter, self.cache_tokens)
 
     @property
     def endpoint(self) -> str:
@@ -145,7 +147,11 @@ class StubLlm(Background):
             "prefix_cache_queries_total": self.totals.prompt_tokens,
             "prefix_cache_hits_total": self.totals.cached_tokens,
         }
-        return web.Response(text="".join(f"vllm:{n}{label} {v}\n" for n, v in values.items()))
+        lines = [f"vllm:{n}{label} {v}\n" for n, v in values.items()]
+        if self._cache.blocks is not None:
+            sizes = f'block_size="{BLOCK_TOKENS}",engine="0",num_gpu_blocks="{self._cache.blocks}"'
+            lines.append(f"vllm:cache_config_info{{{sizes}}} 1.0\n")
+        return web.Response(text="".join(lines))
 
     async def _set_faults(self, request: web.Request) -> web.Response:
         wanted = await request.json()
@@ -168,11 +174,10 @@ class StubLlm(Background):
             key = request.headers.get("Authorization", "")
             self.requests.append(Seen(time.monotonic(), key, body))
         async with self._counted_as_running():
-            if self.latency_seconds:
-                await asyncio.sleep(self.latency_seconds)
             fault = self._next_fault()
             if fault is not None:
                 self.totals.faults += 1
+                await asyncio.sleep(self.latency_seconds)
             return self._wrong_key(request) or await self._respond(request, body, fault)
 
     async def _respond(self, request: web.Request, body: JsonObject, fault: str | None) -> web.StreamResponse:
@@ -186,24 +191,26 @@ class StubLlm(Background):
             return web.Response(text="<html>gateway</html>", content_type="application/json")
         if body["model"] != self.model:
             return _error(404, f"The model `{body['model']}` does not exist.")
-        return self._completion(body, fault)
+        return await self._completion(body, fault)
 
-    def _completion(self, body: JsonObject, fault: str | None) -> web.Response:
-        prompt_tokens, cached_tokens = self._cache.take(body["messages"])
+    async def _completion(self, body: JsonObject, fault: str | None) -> web.Response:
+        prompt = self._cache.prompt(body["messages"])
         wanted = body.get("max_tokens") or body.get("max_completion_tokens") or 0
-        if prompt_tokens + wanted > self.max_model_len:
+        if prompt.tokens + wanted > self.max_model_len:
             return _error(
                 400,
                 f"This model's maximum context length is {self.max_model_len} tokens. However, your"
-                f" prompt contains {prompt_tokens} input tokens and {wanted} were requested.",
+                f" prompt contains {prompt.tokens} input tokens and {wanted} were requested.",
             )
         text, logprobs = self._reply(body)
         text = BAD_TEXTS.get(fault or "", text)
         if fault == "length":
             text = text[: len(text) // 2]
         completion_tokens = min(self._cache.count(text) + 1, wanted or 1_000_000)
+        async with self._cache.running(prompt, completion_tokens) as cached_tokens:
+            await asyncio.sleep(self.latency_seconds)
         self.totals.requests += 1
-        self.totals.prompt_tokens += prompt_tokens
+        self.totals.prompt_tokens += prompt.tokens
         self.totals.cached_tokens += cached_tokens
         self.totals.completion_tokens += completion_tokens
         choice = {
@@ -213,9 +220,9 @@ class StubLlm(Background):
             "logprobs": logprobs if body.get("logprobs") and self.logprobs else None,
         }
         usage = {
-            "prompt_tokens": prompt_tokens,
+            "prompt_tokens": prompt.tokens,
             "completion_tokens": completion_tokens,
-            "total_tokens": prompt_tokens + completion_tokens,
+            "total_tokens": prompt.tokens + completion_tokens,
             "prompt_tokens_details": {"cached_tokens": cached_tokens},
         }
         reply = {"id": "chatcmpl-stub", "object": "chat.completion", "created": 0, "model": self.model}
@@ -302,12 +309,14 @@ def main() -> None:
     parser.add_argument("--model", default="stub")
     parser.add_argument("--latency-seconds", type=float, default=0)
     parser.add_argument("--counter", choices=get_args(Counter), default="characters")
+    parser.add_argument("--cache-tokens", type=int)
     options = parser.parse_args()
     stub = StubLlm(
         model=options.model,
         latency_seconds=options.latency_seconds,
         port=options.port,
         counter=options.counter,
+        cache_tokens=options.cache_tokens,
         record=False,
     )
     with stub:
