@@ -17,8 +17,8 @@ help: ## Show what can be made.
 
 setup: $(STAMP) ## Create .venv and install everything.
 
-dataset: setup ## Build the sample dataset with the bundled model: the whole flow, on this machine.
-	$(BIN)/openmementos build --config flows/configs/sample.yaml
+dataset: setup ## Build the sample with the bundled model; RUN_DIR=… names another folder for the run.
+	$(BIN)/openmementos build --config flows/configs/sample.yaml $(if $(RUN_DIR),--run-dir $(RUN_DIR))
 
 test: setup ## Run all tests, the one with the real engine too.
 	$(BIN)/python -m pytest -m "not engine" --numprocesses logical --dist loadfile
