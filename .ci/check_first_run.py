@@ -20,8 +20,7 @@ def main(run: Path) -> None:
     # Two of the twenty are cut before their end, see data/sample/README.md.
     assert counts == {"in": 20, "done": 18, "rejected": 2, "failed": 0}, counts
     rows = {
-        name: load_dataset(str(run / "publish"), name, split="train")
-        for name in ("default", "full", "audit")
+        name: load_dataset(str(run / "publish"), name, split="train") for name in ("default", "full", "audit")
     }
     assert {name: len(of) for name, of in rows.items()} == dict.fromkeys(rows, 18), rows
     sample = Counter(reasoning(json.loads(line)) for line in SAMPLE.read_text("utf-8").splitlines())

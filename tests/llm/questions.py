@@ -35,10 +35,11 @@ def question(
     temperature: float = 0.0,
     seed: int = 7,
     max_tokens: int = 64,
+    home: str | None = None,
 ) -> Request:
     """A request about a small text."""
     messages = (Message("system", "You write notes."), Message("user", content))
-    return Request(messages, constraint, max_tokens, temperature, seed, "compress", LABEL)
+    return Request(messages, constraint, max_tokens, temperature, seed, "compress", LABEL, home)
 
 
 def ask(
