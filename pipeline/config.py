@@ -189,6 +189,29 @@ class EngineConfig(Section):
     ] = ()
 
 
+class SamplingConfig(Section):
+    """How tokens are chosen besides the temperature; by default from all of them, as they come.
+
+    vLLM gets all of it, since it would take what is not said from the model's folder. Other endpoints get
+    what differs from these defaults: not all know every field.
+    """
+
+    top_p: Annotated[float, Field(gt=0, le=1, description="Likeliest tokens of this total; 1 is all.")] = 1.0
+    top_k: Annotated[int, Field(ge=0, description="So many of the likeliest tokens; 0 is all.")] = 0
+    min_p: Annotated[
+        float, Field(ge=0, le=1, description="Tokens at least this share as likely as the likeliest.")
+    ] = 0.0
+    repetition_penalty: Annotated[
+        float, Field(gt=0, le=2, description="Over 1: tokens of prompt and reply are less likely again.")
+    ] = 1.0
+    presence_penalty: Annotated[
+        float, Field(ge=-2, le=2, description="Taken from tokens that are in the reply already.")
+    ] = 0.0
+    frequency_penalty: Annotated[
+        float, Field(ge=-2, le=2, description="Taken from tokens for each time they are in the reply.")
+    ] = 0.0
+
+
 class LlmConfig(Section):
     """The model, and how it is asked."""
 
@@ -231,6 +254,7 @@ class LlmConfig(Section):
     ] = 1800
     max_attempts: Annotated[int, Field(ge=1, description="Times an unusable reply is asked again.")] = 3
     seed: Annotated[int, Field(description="Seed that every request's own seed is made from.")] = 0
+    sampling: SamplingConfig = SamplingConfig()
     extra_body: Annotated[
         dict[str, Any],
         Field(description="More fields of every request, e.g. chat_template_kwargs; the card shows them."),
@@ -242,6 +266,12 @@ class LlmConfig(Section):
         float | None, Field(ge=0, description="Price of a million generated tokens, in the same currency.")
     ] = None
     engine: EngineConfig = EngineConfig()
+
+    @model_validator(mode="after")
+    def _sampling_has_one_place(self) -> Self:
+        if twice := sorted(self.extra_body.keys() & SamplingConfig.model_fields.keys()):
+            raise ValueError(f"extra_body has {twice[0]}: set llm.sampling.{twice[0]} instead")
+        return self
 
 
 class PublishConfig(Section):

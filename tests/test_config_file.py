@@ -144,7 +144,7 @@ def _is_section(annotation) -> bool:
 
 
 def test_a_config_that_a_run_keeps_reads_back_as_it_was(tmp_path):
-    build = BuildConfig(name="small", llm={"extra_body": {"min_p": 0.00001}})
+    build = BuildConfig(name="small", llm={"sampling": {"min_p": 0.00001}})
     kept = tmp_path / "config.json"
     write_json(build.model_dump(mode="json"), kept)
     assert load_config(kept) == build

@@ -55,7 +55,7 @@ class Asking:
 
 def what_replies_depend_on(config: LlmConfig) -> dict[str, Any]:
     """The part of the config that another reply may come from, as plain JSON data."""
-    names = {"model", "seed", "extra_body", "context_window", "constraints"}
+    names = {"model", "seed", "sampling", "extra_body", "context_window", "constraints"}
     return config.model_dump(mode="json", include=names)
 
 

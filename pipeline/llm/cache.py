@@ -32,8 +32,11 @@ class Stored:
     uncertainties: list[float] | None = None
 
 
-def request_key(request: Request, model: str, extra_body: Mapping[str, Any]) -> str:
-    """SHA-256 of all that the reply may depend on, in canonical JSON; purpose and label are no part."""
+def request_key(request: Request, model: str, chosen_by: Mapping[str, Any]) -> str:
+    """SHA-256 of all that the reply may depend on, in canonical JSON; purpose and label are no part.
+
+    chosen_by: the config's sampling and extra_body.
+    """
     told = {
         "model": model,
         "messages": [[m.role, m.content] for m in request.messages],
@@ -41,7 +44,7 @@ def request_key(request: Request, model: str, extra_body: Mapping[str, Any]) -> 
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
         "seed": request.seed,
-        "extra_body": extra_body,
+        **chosen_by,
     }
     canonical = json.dumps(told, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

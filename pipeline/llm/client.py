@@ -36,6 +36,7 @@ class Client:
         # A key from a file that is mounted ends with a line.
         self._key = os.environ.get(config.api_key_env, "").strip() or "none"
         self._urls = tuple(endpoints)
+        self._chosen_by = config.model_dump(mode="json", include={"sampling", "extra_body"})
         self._slots = asyncio.Semaphore(config.max_in_flight)
         self._asking: dict[str, asyncio.Task[Reply]] = {}
         self._usage: dict[str, Usage] = {}
@@ -76,7 +77,7 @@ class Client:
         run's. Raises ReplyError after max_attempts unusable replies, ContextTooLong or RequestRefused,
         EndpointUnavailable after deadline_seconds, EndpointRefused at once.
         """
-        key = request_key(request, self._model, self._config.extra_body)
+        key = request_key(request, self._model, self._chosen_by)
         if (known := self._from_disk(key, request)) is not None:
             return known
         if (task := self._asking.get(key)) is not None:
@@ -166,7 +167,9 @@ class Client:
         self, endpoint: Endpoint, request: Request, attempt: int
     ) -> wire.JsonObject | Passing | Without:
         style = self._style(endpoint)
-        body = wire.body(request, attempt, self._model, style, self._config.extra_body)
+        # vLLM takes from the model's folder what is not said; others may not know a field that they are told.
+        sampling = self._config.sampling.model_dump(exclude_defaults=not endpoint.is_vllm)
+        body = wire.body(request, attempt, self._model, style, sampling, self._config.extra_body)
         without = frozenset(endpoint.without)
         failure: Passing | None = None
         try:

@@ -1,9 +1,7 @@
 """A vLLM server that the pipeline starts, watches, restarts and ends."""
 
 import contextlib
-import importlib.metadata
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -17,32 +15,13 @@ from typing import IO, Self
 import httpx2
 
 from pipeline.config import EngineConfig
-from pipeline.processes.commands import guarded, python_module
+from pipeline.llm.engine_command import HOST, is_cpu_build, server_command, server_environment
+from pipeline.llm.engine_log import cause_of, remedy_for
+from pipeline.processes.commands import guarded
 
-SERVER = "vllm.entrypoints.openai.api_server"
-HOST = "127.0.0.1"
 LOOK_SECONDS = 0.5
-SHOWN_LOG_LINES = 15
 # The guard gives the server 5 s to end; after that the guard itself is in trouble.
 STOP_SECONDS = 15.0
-# vLLM keeps one core for itself. Of two that is half the machine: 53 to 62 generated tokens/s against 88 to
-# 105 with both, SmolLM2-135M at 24 concurrent requests.
-FEW_CORES = 4
-# vLLM allocates its KV cache at the start; 4 GiB hold 186,000 tokens of the bundled model.
-MOST_CPU_KV_CACHE_GIB = 4
-# Eager: compiling takes a minute more at each start than it gains in a short run. No chunked prefill:
-# vLLM 0.32 dies of a seeded request whose prompt is computed in parts ("CPU Generator does not use
-# offset"), and the bundled model's whole window fits one batch. Blocks of 32 tokens instead of 128: only
-# whole blocks are found in the prefix cache.
-CPU_ARGUMENTS = [
-    "--enforce-eager",
-    "--no-enable-chunked-prefill",
-    "--block-size", "32",
-]  # fmt: skip
-# Small models pretty-print JSON, and some never stop putting white space into it: 16 tokens instead of
-# 53 for a judge's reply of the bundled model.
-COMPACT_JSON = '{"backend": "guidance", "disable_any_whitespace": true}'
-TELEMETRY_OFF = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
 class EngineError(Exception):
@@ -70,6 +49,7 @@ class Engine:
         self._log = log
         self._notify = notify
         self._port = 0
+        self._log_begins = 0
         self._guard: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
         # Held while the server is launched: after `stop` has had it, no other one is.
@@ -136,29 +116,9 @@ class Engine:
         with self._launching, self._log.open(mode) as log:
             if self._stopping.is_set():
                 return
-            self._guard = _start_guarded(self._command(), self._environment(), log)
-
-    def _command(self) -> list[str]:
-        arguments = [
-            "--model", self._model,
-            "--served-model-name", self._served_name,
-            "--host", HOST,
-            "--port", str(self._port),
-            "--enable-prefix-caching",
-            "--enable-prompt-tokens-details",
-            "--structured-outputs-config", COMPACT_JSON,
-        ]  # fmt: skip
-        if _is_cpu_build():
-            arguments += [*CPU_ARGUMENTS, "--dtype", _cpu_dtype()]
-        return python_module(SERVER, *arguments, *self._config.arguments)
-
-    def _environment(self) -> dict[str, str]:
-        wanted = dict(TELEMETRY_OFF)
-        if _is_cpu_build() and (os.cpu_count() or 1) <= FEW_CORES:
-            wanted["VLLM_CPU_NUM_OF_RESERVED_CPU"] = os.environ.get("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
-        if _is_cpu_build() and "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
-            wanted["VLLM_CPU_KVCACHE_SPACE"] = str(_cpu_kv_cache_gib())
-        return os.environ | wanted
+            self._log_begins = log.tell()
+            command = server_command(self._model, self._served_name, self._port, self._config.arguments)
+            self._guard = _start_guarded(command, server_environment(), log)
 
     def _wait_healthy(self, deadline: float) -> None:
         while not self._stopping.is_set():
@@ -198,35 +158,13 @@ class Engine:
             self._notify(line)
 
     def _failure(self, what: str) -> EngineError:
-        log = self._log.read_text(errors="replace") if self._log.exists() else ""
-        remedy = next((line for sign, line in REMEDIES if re.search(sign, log)), None)
-        tail = [f"  | {line}" for line in log.splitlines()[-SHOWN_LOG_LINES:]]
-        parts = [what, *([f"  {remedy}"] if remedy else []), f"  end of {self._log}:", *tail]
-        return EngineError("\n".join(parts))
-
-
-REMEDIES = [
-    (
-        r"unrecognized arguments|error: argument ",
-        "vLLM does not know an argument: see llm.engine.arguments",
-    ),
-    (r"Address already in use", "another program took the port meanwhile: run again"),
-    (
-        r"No available memory|Available memory on node|larger than the available KV cache"
-        r"|out of memory|OutOfMemoryError|MemoryError|(can't|[Cc]annot) allocate memory",
-        "not enough memory: a smaller llm.model, --max-model-len in llm.engine.arguments,"
-        " or less VLLM_CPU_KVCACHE_SPACE (GiB)",
-    ),
-    (
-        r"RepositoryNotFound|is not a local folder|couldn't connect to|Can't load the configuration"
-        r"|LocalEntryNotFoundError|Invalid repository ID",
-        "the model cannot be loaded: llm.model must be a folder, or a Hub model that this machine can reach",
-    ),
-    (
-        r"No module named 'vllm'|No module named vllm",
-        "vLLM is not installed: pip install 'openmementos[cpu]' or [gpu]",
-    ),
-]
+        written = self._log.read_bytes() if self._log.exists() else b""
+        # A server that was started again writes on: why it failed stands after what the one before wrote.
+        log = written[self._log_begins :].decode(errors="replace")
+        cause, remedy = cause_of(log), remedy_for(log, on_gpu=not is_cpu_build())
+        where = f"end of {self._log}:" if cause.error is None else f"from {self._log}:"
+        said = [f"  {line}" for line in (cause.error, remedy) if line]
+        return EngineError("\n".join([what, *said, f"  {where}", *(f"  | {line}" for line in cause.lines)]))
 
 
 def _check_model(model: str) -> None:
@@ -247,26 +185,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
-
-
-def _is_cpu_build() -> bool:
-    return any(importlib.metadata.distributions(name="vllm-cpu"))
-
-
-def _cpu_dtype() -> str:
-    """bfloat16, or float32 on an x86 processor that computes bfloat16 in software only."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return "bfloat16"
-    is_x86 = " sse2 " in flags
-    return "float32" if is_x86 and " avx512f " not in flags else "bfloat16"
-
-
-def _cpu_kv_cache_gib() -> int:
-    """A fifth of the machine's memory, within bounds."""
-    machine_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return max(1, min(MOST_CPU_KV_CACHE_GIB, int(machine_gib / 5)))
 
 
 def _is_healthy(port: int) -> bool:

@@ -49,7 +49,9 @@ class Reading:
     uncertainties: list[float] | None = None
 
 
-def body(request: Request, attempt: int, model: str, style: Style, extra_body: JsonObject) -> JsonObject:
+def body(
+    request: Request, attempt: int, model: str, style: Style, sampling: JsonObject, extra_body: JsonObject
+) -> JsonObject:
     """The JSON body of a chat completion. attempt counts from 0 and changes seed and temperature."""
     temperature = request.temperature
     if attempt > 0:
@@ -60,6 +62,7 @@ def body(request: Request, attempt: int, model: str, style: Style, extra_body: J
         "max_tokens": request.max_tokens,
         "temperature": temperature,
         "seed": request.seed + attempt,
+        **sampling,
         **_constrained(request.constraint, style),
         **extra_body,
     }

@@ -212,7 +212,7 @@ def card_settings(config: BuildConfig) -> dict[str, Any]:
             "score": True,
             "partition": True,
             "mementos": True,
-            "llm": {"max_attempts", "seed", "extra_body"},
+            "llm": {"max_attempts", "seed", "sampling", "extra_body"},
         },
     )
     # Only the names of files: where they lie is the builder's own matter.

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.config import LlmConfig
 from pipeline.llm.cache import CacheError, ReplyCache, Stored, request_key
 from pipeline.llm.model import Choice, Message, ReplyError, Request, Usage
 from tests.llm.questions import DIGIT, GRADES, TEXT, ask, ask_and_count, question
@@ -93,7 +94,7 @@ def test_a_file_from_before_unusable_replies_were_kept_is_read(tmp_path: Path) -
 
 def test_a_stored_reply_that_fails_a_newer_rule_is_asked_for_again(tmp_path: Path) -> None:
     with ReplyCache(tmp_path / "r.jsonl") as cache, StubLlm() as stub:
-        key = request_key(question(), "stub", {})
+        key = request_key(question(), "stub", CHOSEN_BY)
         cache.put(key, replace(STORED, text="I'm sorry, but I can't assist with that."))
         (reply,) = ask(stub.endpoint, question(), cache=cache)
         (seen,) = stub.requests
@@ -101,6 +102,7 @@ def test_a_stored_reply_that_fails_a_newer_rule_is_asked_for_again(tmp_path: Pat
         assert cache.get(key) == replace(STORED, text=reply.text, usage=reply.usage, attempts=2)
 
 
+CHOSEN_BY = LlmConfig().model_dump(mode="json", include={"sampling", "extra_body"})
 DIFFERENCES = {
     "messages": replace(question(), messages=(Message("user", "Something else"),)),
     "role": replace(question(), messages=(Message("user", "You write notes."), *question().messages[1:])),
@@ -117,13 +119,15 @@ def test_whatever_the_reply_depends_on_is_part_of_its_key(other: Request) -> Non
     assert request_key(other, "stub", {}) != request_key(question(), "stub", {})
 
 
-def test_model_and_extra_body_are_part_of_the_key() -> None:
+def test_model_sampling_and_extra_body_are_part_of_the_key() -> None:
     keys = {
         request_key(question(), "stub", {}),
         request_key(question(), "other", {}),
-        request_key(question(), "stub", {"top_p": 0.9}),
+        request_key(question(), "stub", CHOSEN_BY),
+        request_key(question(), "stub", {**CHOSEN_BY, "sampling": {"top_p": 0.9}}),
+        request_key(question(), "stub", {**CHOSEN_BY, "extra_body": {"logit_bias": {}}}),
     }
-    assert len(keys) == 3
+    assert len(keys) == 5
 
 
 def test_purpose_and_label_are_no_part_of_the_key() -> None:
@@ -133,7 +137,7 @@ def test_purpose_and_label_are_no_part_of_the_key() -> None:
 
 def test_the_key_of_a_request_is_the_same_in_every_process() -> None:
     known = "dbdea7ef"
-    assert request_key(question(DIGIT), "stub", {"b": 1, "a": 2})[:8] == known
+    assert request_key(question(DIGIT), "stub", {"extra_body": {"b": 1, "a": 2}})[:8] == known
 
 
 def test_a_line_cut_off_by_a_kill_is_cut_away_and_the_rest_kept(tmp_path: Path) -> None:

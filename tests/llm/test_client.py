@@ -4,8 +4,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from pipeline.config import LlmConfig
+from pipeline.config import LlmConfig, SamplingConfig
 from pipeline.llm.client import Client
 from pipeline.llm.model import Choice, Usage
 from tests.llm.questions import DIGIT, GRADES, Grades, ask, ask_and_count, question
@@ -93,6 +94,25 @@ def test_extra_body_is_part_of_every_request() -> None:
     assert stub.requests[0].body["chat_template_kwargs"] == {"enable_thinking": False}
 
 
+def test_vllm_is_told_all_of_the_sampling_so_that_it_takes_none_from_the_models_folder() -> None:
+    with StubLlm() as stub:
+        ask(stub.endpoint, question(), sampling={"top_k": 20, "top_p": 0.95})
+    told = {name: stub.requests[0].body[name] for name in SamplingConfig.model_fields}
+    assert told == SamplingConfig(top_k=20, top_p=0.95).model_dump()
+
+
+def test_an_endpoint_that_is_no_vllm_is_told_only_what_is_not_usual() -> None:
+    with StubLlm(owned_by="somebody") as stub:
+        ask(stub.endpoint, question(), sampling={"top_p": 0.95})
+    body = stub.requests[0].body
+    assert {name: body[name] for name in SamplingConfig.model_fields if name in body} == {"top_p": 0.95}
+
+
+def test_sampling_in_extra_body_is_refused_with_its_place() -> None:
+    with pytest.raises(ValidationError, match=r"extra_body has top_p: set llm\.sampling\.top_p instead"):
+        LlmConfig(extra_body={"top_p": 0.9})
+
+
 def test_no_more_requests_are_open_than_configured() -> None:
     requests = [question(seed=n) for n in range(30)]
     with StubLlm(latency_seconds=0.02) as stub:
@@ -171,7 +191,7 @@ def _window(owned_by: str = "vllm", context_window: int | None = None) -> int | 
 
 def test_whatever_yaml_can_hold_in_extra_body_reaches_the_server() -> None:
     with StubLlm() as stub:
-        ask(stub.endpoint, question(), extra_body={"logit_bias": {50256: -100}, "top_k": 2**70})
+        ask(stub.endpoint, question(), extra_body={"logit_bias": {50256: -100}, "thinking_budget": 2**70})
     assert stub.requests[0].body["logit_bias"] == {"50256": -100}
 
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from pipeline.config import EngineConfig
-from pipeline.llm import engine as engine_module
+from pipeline.llm import engine_command
 from pipeline.llm.engine import Engine, EngineError
 from tests.llm.questions import ask, question
 from tests.processes.test_guard import alive, until
@@ -36,7 +36,7 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[object]:
     def put(program: str) -> None:
         (tmp_path / "played_server.py").write_text(textwrap.dedent(program))
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2]), str(tmp_path)]))
-        monkeypatch.setattr(engine_module, "SERVER", "played_server")
+        monkeypatch.setattr(engine_command, "SERVER", "played_server")
 
     yield put
     assert not alive(engine_processes()), "something was left running"

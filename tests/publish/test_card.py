@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipeline.config import BuildConfig, PublishConfig, SourceConfig
+from pipeline.config import BuildConfig, PublishConfig, SamplingConfig, SourceConfig
 from pipeline.publish import publish
 from tests.records.rows import memento, row
 from tests.report.runs import finished_run
@@ -76,6 +76,7 @@ SETTINGS = [
     ("source", "revision", "v1.2"),
     ("llm", "seed", 4711),
     ("llm", "max_attempts", 17),
+    ("llm", "sampling", SamplingConfig(top_k=20).model_dump()),
     ("llm", "extra_body", {"chat_template_kwargs": {"enable_thinking": False}}),
 ]
 

@@ -131,7 +131,7 @@ CHANGES: list[dict[str, Any]] = [
     {"config": BuildConfig(name="handmade", source={"revision": "v1.2"})},
     {"config": BuildConfig(name="handmade", llm={"seed": 4711})},
     {"config": BuildConfig(name="handmade", llm={"max_attempts": 17})},
-    {"config": BuildConfig(name="handmade", llm={"extra_body": {"top_k": 20}})},
+    {"config": BuildConfig(name="handmade", llm={"sampling": {"top_k": 20}})},
     {"prompts": ["compress@2"]},
     {"models": ("writer", "another")},
 ]
