@@ -18,7 +18,7 @@ from flows.runners import task_runner
 from pipeline.config import BuildConfig
 from pipeline.failing import FailureWatch, lost_traces
 from pipeline.files import write_json
-from pipeline.ingest import ingest
+from pipeline.ingest import ingest, source_told
 from pipeline.llm.serving import Served, Starting, model_name, starting
 from pipeline.publish import publish
 from pipeline.publish.release import release
@@ -62,6 +62,8 @@ def _build(build: BuildConfig, run: RunFolder) -> Totals:
         # Before weeks of work, not after them.
         check_target(build.publish.to, run.tell)
     write_json(build.model_dump(mode="json"), run.config_file)
+    if told := source_told(build):
+        run.tell(told)
     run.tell("reading and selecting traces")
     shards = ingest_traces(build, run.root)
     run.remove_shards_from(shards, [stage.name for stage in STAGES])

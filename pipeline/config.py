@@ -42,8 +42,12 @@ class SourceConfig(Section):
             ],
             str,
         ],
-        Field(description="Own column names, e.g. {problem: question, response: output}."),
+        Field(description="Own column names, e.g. {problem: task, response: text}; a list has several."),
     ] = {}
+    think: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], Annotated[str, Field(min_length=1)]] | None,
+        Field(description="Marks around the reasoning, [start, end]; null finds those that are known."),
+    ] = None
     name: Annotated[
         str | None,
         Field(description="Name for `source_datasets` of the card, e.g. open-thoughts/OpenThoughts3."),

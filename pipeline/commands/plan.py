@@ -59,6 +59,7 @@ def plan(
       openmementos plan -c my.yaml -n 1000 --prompt-price 0.10 --completion-price 0.40 --json
     """
     # Not above: it takes a second, which every other command would wait for, too.
+    from pipeline.ingest import source_told
     from pipeline.plan import Speeds, make_plan, tables
     from pipeline.plan import as_json as plan_as_json
 
@@ -67,6 +68,8 @@ def plan(
         raise typer.BadParameter("--prompt-speed and --generation-speed belong together: give both")
     build = options.build_config(config, source, limit, endpoint, model, overrides)
     run = options.made_run_folder(build, run_dir)
+    if told := source_told(build):
+        console.print(told, highlight=False)
     try:
         with shown_steps(console) as on_progress:
             made = make_plan(build, run, on_progress)

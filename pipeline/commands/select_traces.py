@@ -44,12 +44,14 @@ def select(
       openmementos select -c my.yaml --set select.decontaminate=[aime24.parquet] --dry-run
     """
     # Not above: they take a second, which every other command would wait for, too.
-    from pipeline.ingest import choose, ingest
+    from pipeline.ingest import choose, ingest, source_told
     from pipeline.report.selection import count_selection, draw_selection
 
     console = messages()
     build = options.build_config(config, source, limit, None, None, overrides)
     run = options.made_run_folder(build, run_dir)
+    if told := source_told(build):
+        console.print(told, highlight=False)
     try:
         with run.lock(), shown_steps(console) as on_progress:
             counts = count_selection(

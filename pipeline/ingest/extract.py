@@ -103,33 +103,38 @@ def _ids(rows: pl.DataFrame) -> Iterator[str]:
 
 
 def _origins(rows: pl.DataFrame, files: Sequence[SourceFile]) -> Iterator[str]:
-    for file, row in zip(rows["file"], rows["row"], strict=True):
+    for file, row, answer in zip(rows["file"], rows["row"], rows["answer"], strict=True):
         origin = files[file].origin
-        yield f"{origin}:{row}" if row else origin
+        yield ":".join([origin, *(str(number) for number in (row, answer) if number)])
 
 
 def _traces(chosen: pl.DataFrame, files: Sequence[SourceFile], source: SourceConfig) -> Iterator[RawTrace]:
     # A stretch of rows that one pass over their file gives: old traces come before new ones, so a file may
     # be read again, but no more often than the source has grown.
-    starts = (pl.col("file") != pl.col("file").shift()) | (pl.col("row") <= pl.col("row").shift())
+    starts = (pl.col("file") != pl.col("file").shift()) | (pl.col("row") < pl.col("row").shift())
+    starts |= (pl.col("row") == pl.col("row").shift()) & (pl.col("answer") <= pl.col("answer").shift())
     stretches = chosen.with_columns(starts.fill_null(True).cum_sum().alias("stretch"))
     for _, rows in stretches.group_by("stretch", maintain_order=True):
         file = files[rows["file"][0]]
-        wanted = rows["row"].to_list()
+        wanted = dict(zip(zip(rows["row"], rows["answer"], strict=True), rows["output"], strict=True))
         try:
-            yield from _checked(file, source, wanted, rows["output"].to_list())
+            yield from _checked(file, source, wanted)
         except DamagedFile as error:
             raise _changed(file) from error
 
 
 def _checked(
-    file: SourceFile, source: SourceConfig, wanted: list[int], outputs: list[int]
+    file: SourceFile, source: SourceConfig, wanted: dict[tuple[int, int], int]
 ) -> Iterator[RawTrace]:
-    """The traces of the wanted rows, as long as they are those that were scanned."""
-    expected = iter(outputs)
-    for row in read_rows(file, source, wanted):
+    """The wanted traces, as long as they are those that were scanned. wanted: output by row and answer."""
+    expected = iter(wanted.items())
+    for row in read_rows(file, source, list(dict.fromkeys(number for number, _ in wanted))):
+        if (row.number, row.answer) not in wanted:
+            continue  # another answer of a row that is wanted
         trace = row.outcome
-        if not isinstance(trace, RawTrace) or _output(trace) != next(expected, None):
+        if not isinstance(trace, RawTrace):
+            raise _changed(file)
+        if ((row.number, row.answer), _output(trace)) != next(expected, None):
             raise _changed(file)
         yield trace
     if next(expected, None) is not None:

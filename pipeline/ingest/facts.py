@@ -23,6 +23,8 @@ FACTS = pa.schema(
     [
         # Row or line from 1; 0 is the file as a whole.
         pa.field("row", pa.int64(), nullable=False),
+        # Which of the row's answers, from 1; 0 where it holds one.
+        pa.field("answer", pa.int32(), nullable=False),
         # First 64 bits of hashes; null where nothing could be read.
         pa.field("content", pa.uint64()),
         pa.field("problem", pa.uint64()),
@@ -43,6 +45,7 @@ class Fact(NamedTuple):
     """One row of FACTS."""
 
     row: int
+    answer: int
     content: int | None
     problem: int | None
     output: int | None
@@ -53,9 +56,11 @@ class Fact(NamedTuple):
     detail: str
 
 
-def rejected_fact(row: int, rejected: Rejected, content: int | None = None) -> Fact:
-    """The fact of a row without a trace, or (row 0) of a whole file."""
-    return Fact(row, content, None, None, None, "", "", rejected.reason.value, _printable(rejected.detail))
+def rejected_fact(row: int, rejected: Rejected, content: int | None = None, answer: int = 0) -> Fact:
+    """The fact of a row or answer without a trace, or (row 0) of a whole file."""
+    return Fact(
+        row, answer, content, None, None, None, "", "", rejected.reason.value, _printable(rejected.detail)
+    )
 
 
 @dataclass(frozen=True)
@@ -85,18 +90,20 @@ class Rules:
     def fact(self, row: Row) -> Fact:
         """What there is to know of the row."""
         if isinstance(row.outcome, Rejected):
-            content = None if row.fields is None else _hash_of_fields(row.fields)
-            return rejected_fact(row.number, row.outcome, content)
+            content = None if row.fields is None else _hash_of_fields(row.fields, row.answer)
+            return rejected_fact(row.number, row.outcome, content, row.answer)
         trace = row.outcome
         texts = Utf8.of(trace)
         content = content_hash(texts)
         unfit = self.why_unfit(trace, texts)
         if unfit is not None:
-            return rejected_fact(row.number, unfit, content)
+            return rejected_fact(row.number, unfit, content, row.answer)
         problem = _first_64_bits(" ".join(trace.problem.split()).encode())
         sketched = sketch(trace.problem) if self.sketches else None
         output = output_hash(trace, content)
-        return Fact(row.number, content, problem, output, sketched, trace.domain, trace.source, "", "")
+        return Fact(
+            row.number, row.answer, content, problem, output, sketched, trace.domain, trace.source, "", ""
+        )
 
     def why_unfit(self, trace: RawTrace, texts: "Utf8") -> Rejected | None:
         """Why the trace cannot be taken, whatever the others are; None where it can."""
@@ -176,8 +183,8 @@ def trace_id(content: int | None, occurrence: int) -> str:
 _WORD_START = re.compile(r"(?<=\S)(?= [A-Za-z])")
 
 
-def _hash_of_fields(fields: dict[str, object]) -> int:
-    text = json.dumps(fields, sort_keys=True, ensure_ascii=False, default=str)
+def _hash_of_fields(fields: dict[str, object], answer: int) -> int:
+    text = json.dumps([answer, fields] if answer else fields, sort_keys=True, ensure_ascii=False, default=str)
     return _first_64_bits(_utf8(text))
 
 

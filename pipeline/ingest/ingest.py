@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +13,7 @@ from pipeline.ingest.benchmarks import Benchmarks
 from pipeline.ingest.extract import INGEST_VERSION, STAGE, Digests, extract, number_of_shards
 from pipeline.ingest.near_duplicates import near_problems
 from pipeline.ingest.place import earlier_places, place
-from pipeline.ingest.rows import rows_in_total
+from pipeline.ingest.rows import DamagedFile, rows_in_total, told_of
 from pipeline.ingest.scan import facts_path
 from pipeline.ingest.scanning import scan_files
 from pipeline.ingest.selection import read_facts, select
@@ -67,6 +68,17 @@ def choose(config: BuildConfig, run: RunFolder, on_progress: Progress) -> pl.Dat
     return _selected(files, facts, config)
 
 
+def source_told(config: BuildConfig) -> str:
+    """What to say of the source's layout before it is read; empty where its names say it themselves.
+
+    Of the first file that can be read. Raises SourceError.
+    """
+    for file in find_files(config.source):
+        with suppress(DamagedFile):
+            return told_of(file, config.source)
+    return ""
+
+
 def _selected(files: Sequence[SourceFile], facts: Sequence[Path], config: BuildConfig) -> pl.DataFrame:
     rows = read_facts(facts)
     _refuse_unknown_layouts(rows, files)
@@ -77,7 +89,7 @@ def _selected(files: Sequence[SourceFile], facts: Sequence[Path], config: BuildC
 
 def _settings(config: BuildConfig) -> list[object]:
     """What the shards depend on besides the files."""
-    source = config.source.model_dump(mode="json", include={"layout", "columns"})
+    source = config.source.model_dump(mode="json", include={"layout", "columns", "think"})
     return [
         source,
         config.select.model_dump(mode="json"),

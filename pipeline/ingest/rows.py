@@ -1,7 +1,6 @@
 """The rows of one source file, one after the other, in little memory."""
 
 import io
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
@@ -12,19 +11,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import SourceConfig
-from pipeline.ingest.layouts import RawTrace, layout_of
+from pipeline.ingest.columns import layout_of
+from pipeline.ingest.json_files import NoRows, array_rows, line_rows, parsed
+from pipeline.ingest.layouts import Layout, RawTrace
 from pipeline.ingest.sources import SourceFile
 from pipeline.outcomes import Rejected, RejectReason
 
 
 class Row(NamedTuple):
-    """A row of a file: its trace, or why it has none.
+    """A trace of a row of a file, or why it has none.
 
-    number: the row in a Parquet file, the line in a JSON lines file, from 1; 0 is the file as a whole.
+    number: the row in a Parquet file, the line in a JSON lines file, the place in a JSON array, from 1; 0 is
+    the file as a whole. answer: which of the row's answers, from 1; 0 where it holds one.
     fields: what was read of the row; None where nothing could be.
     """
 
     number: int
+    answer: int
     outcome: RawTrace | Rejected
     fields: dict[str, Any] | None
 
@@ -34,7 +37,9 @@ class DamagedFile(Exception):
 
 
 def read_rows(file: SourceFile, config: SourceConfig, wanted: Sequence[int] | None = None) -> Iterator[Row]:
-    """The file's rows in order; only those with the `wanted` numbers (ascending) where they are given.
+    """The file's rows in order; only those with the `wanted` numbers (rising) where they are given.
+
+    A row with several answers comes once for each of them.
 
     Raises DamagedFile for a truncated or otherwise broken file, and whatever the file system raises
     where the world is to blame.
@@ -43,7 +48,24 @@ def read_rows(file: SourceFile, config: SourceConfig, wanted: Sequence[int] | No
         if file.name.endswith(".parquet"):
             yield from _parquet_rows(stream, file.name, config, wanted)
         else:
-            yield from _json_rows(_decompressed(stream, file.name), file.name, config, wanted)
+            for number, fields in _picked(_json_rows(stream, file.name), wanted):
+                yield from _json_row(number, fields, file.name, config)
+
+
+def told_of(file: SourceFile, config: SourceConfig) -> str:
+    """Which columns of the file are taken by names that only resemble those of a trace's parts; often none.
+
+    Of JSON the first row tells.
+    """
+    with _opened(file) as stream:
+        if file.name.endswith(".parquet"):
+            found = layout_of(pq.read_schema(stream).names, config)
+        else:
+            _, read = next(_json_rows(stream, file.name), (0, None))
+            fields = parsed(read) if isinstance(read, bytes) else read
+            names = tuple(fields) if isinstance(fields, dict) else ()
+            found = layout_of(names, config, some_labels_missing=True)
+    return found.told if isinstance(found, Layout) else ""
 
 
 def rows_in_total(file: SourceFile) -> int | None:
@@ -89,7 +111,7 @@ def _parquet_rows(
         return
     layout = layout_of(file.schema_arrow.names, config)
     if isinstance(layout, Rejected):
-        yield Row(0, layout, None)
+        yield Row(0, 0, layout, None)
         return
     picks = None if wanted is None else np.asarray(wanted, np.int64)
     after = 0
@@ -105,9 +127,9 @@ def _parquet_rows(
                 batch = batch.take(pa.array([number - first for number in numbers], pa.int64()))
             for number, fields in zip(numbers, _python_rows(batch), strict=True):
                 if isinstance(fields, Rejected):
-                    yield Row(number, fields, None)
+                    yield Row(number, 0, fields, None)
                 else:
-                    yield Row(number, layout.trace(fields, name), fields)
+                    yield from _rows(number, layout, fields, name)
 
 
 def _between(numbers: np.ndarray, after: int, to: int) -> np.ndarray:
@@ -137,34 +159,47 @@ def _decompressed(stream: BinaryIO, name: str) -> BinaryIO:
     return io.BufferedReader(unpacked, _BUFFER_BYTES)
 
 
-def _json_rows(
-    stream: BinaryIO, name: str, config: SourceConfig, wanted: Sequence[int] | None
-) -> Iterator[Row]:
-    picks = None if wanted is None else iter(wanted)
-    pick = None if picks is None else next(picks, None)
-    for number, line in enumerate(stream, start=1):
-        if picks is not None:
-            if pick is None:
-                return
-            if number < pick:
-                continue
-            pick = next(picks, None)
-        elif not line.strip():
-            continue
-        yield _json_row(number, line, name, config)
-
-
-def _json_row(number: int, line: bytes, name: str, config: SourceConfig) -> Row:
+def _json_rows(stream: BinaryIO, name: str) -> Iterator[tuple[int, object]]:
+    """Numbered rows, parsed where they are elements of an array, as bytes where they are lines."""
+    if not name.endswith(".json"):
+        yield from line_rows(_decompressed(stream, name))
+        return
     try:
-        fields = json.loads(line)
-    except UnicodeDecodeError as error:
-        return Row(number, Rejected(RejectReason.INVALID_UNICODE, str(error)), None)
-    except (ValueError, RecursionError) as error:
-        return Row(number, Rejected(RejectReason.UNREADABLE_ROW, f"no JSON: {error}"), None)
-    if not isinstance(fields, dict):
+        yield from array_rows(stream)
+    except NoRows as error:
+        raise DamagedFile(str(error)) from error
+
+
+def _picked(rows: Iterator[tuple[int, object]], wanted: Sequence[int] | None) -> Iterator[tuple[int, object]]:
+    """Those of the numbered rows that are wanted; all where nothing is said."""
+    if wanted is None:
+        yield from rows
+        return
+    picks = iter(wanted)
+    pick = next(picks, None)
+    for number, row in rows:
+        if pick is None:
+            return
+        if number == pick:
+            pick = next(picks, None)
+            yield number, row
+
+
+def _json_row(number: int, read: object, name: str, config: SourceConfig) -> Iterator[Row]:
+    fields = parsed(read) if isinstance(read, bytes) else read
+    if isinstance(fields, Rejected):
+        yield Row(number, 0, fields, None)
+    elif not isinstance(fields, dict):
         detail = f"no JSON object, but {type(fields).__name__}"
-        return Row(number, Rejected(RejectReason.UNREADABLE_ROW, detail), None)
-    layout = layout_of(tuple(fields), config, some_labels_missing=True)
-    if isinstance(layout, Rejected):
-        return Row(number, layout, fields)
-    return Row(number, layout.trace(fields, name), fields)
+        yield Row(number, 0, Rejected(RejectReason.UNREADABLE_ROW, detail), None)
+    else:
+        layout = layout_of(tuple(fields), config, some_labels_missing=True)
+        if isinstance(layout, Rejected):
+            yield Row(number, 0, layout, fields)
+        else:
+            yield from _rows(number, layout, fields, name)
+
+
+def _rows(number: int, layout: Layout, fields: dict[str, Any], name: str) -> Iterator[Row]:
+    for answer, outcome in layout.answers(fields, name):
+        yield Row(number, answer, outcome, fields)

@@ -16,7 +16,7 @@ from pipeline.ingest.sources import SourceFile
 from pipeline.outcomes import Rejected, RejectReason
 
 # Raise when the same file would give other facts.
-SCAN_VERSION = 5
+SCAN_VERSION = 6
 
 
 def facts_path(folder: Path, file: SourceFile, config: BuildConfig, benchmarks: Benchmarks | None) -> Path:
@@ -28,6 +28,7 @@ def facts_path(folder: Path, file: SourceFile, config: BuildConfig, benchmarks: 
         file.version,
         config.source.layout,
         config.source.columns,
+        config.source.think,
         [select.languages, select.min_tokens, select.max_tokens, config.split.tokenizer],
     ]
     if select.near_duplicates is not None:

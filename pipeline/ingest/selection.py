@@ -17,7 +17,7 @@ def read_facts(paths: Sequence[Path]) -> pl.DataFrame:
     frames = [
         pl.scan_parquet(path).select(
             pl.lit(position, pl.Int32).alias("file"),
-            *("row", "content", "problem", "output", "domain", "source", "verdict", "detail"),
+            *("row", "answer", "content", "problem", "output", "domain", "source", "verdict", "detail"),
         )
         for position, path in enumerate(paths)
     ]

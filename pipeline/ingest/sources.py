@@ -15,6 +15,8 @@ from fsspec.implementations.local import LocalFileSystem
 from pipeline.config import SourceConfig
 
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst")
+# Where it is named itself: in folders of datasets many files of that kind hold no traces.
+ALONE = ".json"
 
 
 class SourceError(Exception):
@@ -93,9 +95,10 @@ def _matches(path: str) -> list[SourceFile]:
 def _names(filesystem: Any, inner: str, path: str) -> tuple[str, list[str]]:
     """The trace files, and the folder that the path names or that its file or pattern stands in."""
     if filesystem.isfile(inner):
-        if not inner.endswith(SUFFIXES):
+        if not inner.endswith((*SUFFIXES, ALONE)):
             raise SourceError(
-                f"source path {path!r} is no file of traces: convert it to one of {', '.join(SUFFIXES)}"
+                f"source path {path!r} is no file of traces: convert it to one of "
+                f"{', '.join((*SUFFIXES, ALONE))}"
             )
         return _folder(inner), [inner]
     if filesystem.isdir(inner):
@@ -104,7 +107,7 @@ def _names(filesystem: Any, inner: str, path: str) -> tuple[str, list[str]]:
             raise SourceError(f"source folder {path!r} has no file that ends in {', '.join(SUFFIXES)}")
         return inner, found
     start = re.split(r"[*?\[]", inner)[0]
-    found = _traces(filesystem.glob(inner), start)
+    found = _traces(filesystem.glob(inner), start, (ALONE,) if inner.endswith(ALONE) else SUFFIXES)
     if not found:
         raise SourceError(f"source path {path!r} matches no file of traces; {_nearest(filesystem, inner)}")
     return _folder(start), found
@@ -114,9 +117,9 @@ def _folder(path: str) -> str:
     return path.rpartition("/")[0] or "/"
 
 
-def _traces(names: list[str], start: str) -> list[str]:
+def _traces(names: list[str], start: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
     """The names of trace files; those that are hidden, or in a hidden folder, beyond `start` are left out."""
-    return [name for name in names if name.endswith(SUFFIXES) and "/." not in name[len(start.rstrip("/")) :]]
+    return [name for name in names if name.endswith(suffixes) and "/." not in name[len(start.rstrip("/")) :]]
 
 
 def _source_file(filesystem: Any, name: str, folder: str, path: str) -> SourceFile:

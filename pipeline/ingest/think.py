@@ -13,37 +13,66 @@ class Thought(NamedTuple):
     answer: str
 
 
-def split_thought(response: str) -> Thought | Rejected:
+class Marks(NamedTuple):
+    """What stands around the reasoning, and, where the source marks it, too, around the answer."""
+
+    start: str
+    end: str
+    answer_start: str = ""
+    answer_end: str = ""
+
+
+THINK = Marks(THINK_START, THINK_END)
+# Looked for where a response has no <think> and no </think>, in this order. The first is that of
+# OpenThoughts-114k and of Sky-T1; the others are what models without a template are told to write.
+OTHER_MARKS = (
+    Marks("<|begin_of_thought|>", "<|end_of_thought|>", "<|begin_of_solution|>", "<|end_of_solution|>"),
+    Marks("<thinking>", "</thinking>"),
+    Marks("<thought>", "</thought>"),
+    Marks("<reasoning>", "</reasoning>"),
+)
+
+
+def split_thought(response: str, marks: Marks | None = None) -> Thought | Rejected:
     """The response's reasoning and answer, byte for byte, or why they cannot be told apart.
 
-    A response that only lacks the opening mark is reasoning from its start: the chat template of
-    DeepSeek-R1 puts that mark into the prompt.
+    marks: the only ones to look for; None looks for those that are known. A response that only lacks the
+    opening mark is reasoning from its start: the chat template of DeepSeek-R1 puts that mark into the prompt.
     """
-    opened, closed = _marks(response)
+    if marks is None:
+        opened, closed = _think_marks(response)
+        if opened or closed:
+            return _split(response, THINK, opened, closed)
+        marks = next((m for m in OTHER_MARKS if m.start in response or m.end in response), THINK)
+    return _split(response, marks, _places(response, marks.start), _places(response, marks.end))
+
+
+def _split(response: str, marks: Marks, opened: list[int], closed: list[int]) -> Thought | Rejected:
+    """opened, closed: where the marks begin."""
     if not opened and not closed:
-        return Rejected(RejectReason.NO_REASONING, f"neither {THINK_START} nor {THINK_END}")
+        return Rejected(RejectReason.NO_REASONING, f"neither {marks.start} nor {marks.end}")
     if not closed:
-        return Rejected(RejectReason.CUT_BEFORE_THINK_END, f"{len(response)} characters, no {THINK_END}")
+        return Rejected(RejectReason.CUT_BEFORE_THINK_END, f"{len(response)} characters, no {marks.end}")
     if len(opened) > 1 or len(closed) > 1:
         return Rejected(
             RejectReason.SEVERAL_THINK_PARTS,
-            f"{len(opened)} times {THINK_START}, {len(closed)} times {THINK_END}",
+            f"{len(opened)} times {marks.start}, {len(closed)} times {marks.end}",
         )
     end = closed[0]
-    answer = response[end + len(THINK_END) :]
+    answer = _unmarked(response[end + len(marks.end) :], marks.answer_start, marks.answer_end)
     if not opened:
         return Thought(response[:end], answer)
     start = opened[0]
     if start > end:
-        return Rejected(RejectReason.SEVERAL_THINK_PARTS, f"{THINK_START} after {THINK_END}")
+        return Rejected(RejectReason.SEVERAL_THINK_PARTS, f"{marks.start} after {marks.end}")
     ahead = response[:start].strip()
     if ahead:
-        return Rejected(RejectReason.TEXT_BEFORE_THINK, f"{len(ahead)} characters before {THINK_START}")
-    return Thought(response[start + len(THINK_START) : end], answer)
+        return Rejected(RejectReason.TEXT_BEFORE_THINK, f"{len(ahead)} characters before {marks.start}")
+    return Thought(response[start + len(marks.start) : end], answer)
 
 
-def _marks(response: str) -> tuple[list[int], list[int]]:
-    """Where the opening and where the closing marks begin, found by the end that both have: in one pass."""
+def _think_marks(response: str) -> tuple[list[int], list[int]]:
+    """Where <think> and where </think> begin, found by the end that both have: in one pass."""
     opened, closed = [], []
     at = response.find(_COMMON_END)
     while at >= 0:
@@ -59,9 +88,27 @@ def _marks(response: str) -> tuple[list[int], list[int]]:
 _COMMON_END = "think>"
 
 
-def without_marks(reasoning: str) -> str:
+def _places(text: str, mark: str) -> list[int]:
+    places = []
+    at = text.find(mark)
+    while at >= 0:
+        places.append(at)
+        at = text.find(mark, at + len(mark))
+    return places
+
+
+def _unmarked(text: str, start: str, end: str) -> str:
+    """The text without a pair of marks around it; of an answer that was cut off, without the first alone."""
+    inner = text.strip()
+    if not start or not inner.startswith(start):
+        return text
+    return inner.removeprefix(start).removesuffix(end)
+
+
+def without_marks(reasoning: str, marks: Marks | None = None) -> str:
     """Reasoning of a field of its own, without the pair of think marks that some sources keep around it."""
     inner = reasoning.strip()
-    if inner.startswith(THINK_START) and inner.endswith(THINK_END):
-        return inner.removeprefix(THINK_START).removesuffix(THINK_END)
+    for known in (marks,) if marks else (THINK, *OTHER_MARKS):
+        if inner.startswith(known.start) and inner.endswith(known.end):
+            return inner.removeprefix(known.start).removesuffix(known.end)
     return reasoning

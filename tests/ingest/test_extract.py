@@ -12,7 +12,13 @@ def left_out(rows: int) -> pl.DataFrame:
     """A selection of one file and shard that takes none of its rows."""
     numbers = pl.int_range(1, rows + 1, eager=True)
     return pl.DataFrame({"row": numbers, "content": numbers.cast(pl.UInt64)}).with_columns(
-        file=0, output=None, occurrence=1, verdict=pl.lit("not_chosen"), detail=pl.lit("by chance"), shard=0
+        file=0,
+        answer=0,
+        output=None,
+        occurrence=1,
+        verdict=pl.lit("not_chosen"),
+        detail=pl.lit("by chance"),
+        shard=0,
     )
 
 

@@ -91,6 +91,6 @@ def test_ids_are_sixteen_hex_digits_and_tell_repetitions_apart() -> None:
 
 def test_a_long_or_invalid_detail_can_still_be_written() -> None:
     rejected = Rejected(RejectReason.UNKNOWN_LAYOUT, "the columns are \ud800" + "x" * 10_000)
-    detail = Rules.of(BuildConfig(name="test")).fact(Row(1, rejected, {"\ud800": 1})).detail
+    detail = Rules.of(BuildConfig(name="test")).fact(Row(1, 0, rejected, {"\ud800": 1})).detail
     assert detail.startswith("the columns are ?xxx")
     assert len(detail.encode()) < 1_000

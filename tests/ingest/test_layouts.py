@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -5,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import SourceConfig
-from pipeline.ingest.layouts import Layout, RawTrace, layout_of
+from pipeline.ingest.columns import layout_of
+from pipeline.ingest.layouts import Layout, RawTrace
 from pipeline.ingest.think import split_thought
 from pipeline.outcomes import Rejected, RejectReason
 
@@ -14,8 +16,15 @@ EXPECTED = RawTrace("1+1?", "\nHm,  \r\n\tso 2.\n", "\n\n It is 2. \n", "unknown
 
 
 def read(row: dict[str, Any], **source: Any) -> RawTrace | Rejected:
+    (outcome,) = read_all(row, **source)
+    return outcome
+
+
+def read_all(row: dict[str, Any], **source: Any) -> list[RawTrace | Rejected]:
     layout = layout_of(tuple(row), SourceConfig.model_validate(source), some_labels_missing=True)
-    return layout.trace(row, "file.jsonl") if isinstance(layout, Layout) else layout
+    if isinstance(layout, Rejected):
+        return [layout]
+    return [outcome for _, outcome in layout.answers(row, "file.jsonl")]
 
 
 def reason(row: dict[str, Any], **source: Any) -> RejectReason:
@@ -71,6 +80,29 @@ def text_part(text: str) -> dict[str, Any]:
         {"problem": "1+1?", "response": THOUGHT.removeprefix("<think>")},
         {"problem": "1+1?", "response": " \n" + THOUGHT},
         {"problem": "1+1?", "reasoning": EXPECTED.reasoning, "answer": EXPECTED.answer},
+        {"prompt": "1+1?", "completion": THOUGHT},
+        {
+            "prompt": [{"role": "user", "content": "1+1?"}],
+            "completion": [{"role": "assistant", "content": THOUGHT}],
+        },
+        {
+            "prompt": [{"role": "system", "content": "Brief."}, {"role": "user", "content": "1+1?"}],
+            "completion": THOUGHT,
+        },
+        {"question": "1+1?", "output": THOUGHT},
+        {"instruction": "1+1?", "input": "", "output": THOUGHT},
+        {"question": "1+1?", "thinking": EXPECTED.reasoning, "output": EXPECTED.answer},
+        {"prompt": "1+1?", "reasoning_content": EXPECTED.reasoning, "solution": EXPECTED.answer},
+        {"problem": "1+1?", "reasoning": EXPECTED.reasoning, "response": EXPECTED.answer},
+        {"problem": "1+1?", "generations": [THOUGHT], "messages": None, "solution": "a proof", "answer": "2"},
+        {"problem": "1+1?", "response": [THOUGHT]},
+        {"messages": json.dumps(turns(("user", "1+1?"), ("assistant", THOUGHT))["conversations"])},
+        turns(
+            ("human", "1+1?"),
+            ("gpt", f"<|begin_of_thought|>{EXPECTED.reasoning}<|end_of_thought|>{EXPECTED.answer}"),
+        ),
+        {"problem": "1+1?", "response": THOUGHT.replace("think>", "reasoning>")},
+        {"problem": "1+1?", "response": THOUGHT.replace("think>", "thinking>")},
     ],
 )
 def test_every_layout_gives_the_same_trace_byte_for_byte(row: dict[str, Any]) -> None:
@@ -136,10 +168,10 @@ def test_a_layout_that_the_config_names_is_the_only_one_tried() -> None:
 
 
 def test_unknown_columns_are_named_with_the_way_out() -> None:
-    outcome = read({"question": "1+1?", "output": THOUGHT})
+    outcome = read({"task": "1+1?", "text": THOUGHT})
     assert isinstance(outcome, Rejected)
     assert outcome.reason is RejectReason.UNKNOWN_LAYOUT
-    assert "question, output" in outcome.detail
+    assert "task, text" in outcome.detail
     assert "source.columns" in outcome.detail
 
 
@@ -148,9 +180,8 @@ def test_a_mapped_label_may_be_missing_in_a_row_but_not_in_a_whole_file() -> Non
     names = ("problem", "response", "field")
     row = layout_of(names, config, some_labels_missing=True)
     assert isinstance(row, Layout)
-    assert row.trace({"problem": "1+1?", "response": THOUGHT, "field": "math"}, "file.jsonl") == (
-        EXPECTED._replace(domain="math")
-    )
+    ((_, trace),) = row.answers({"problem": "1+1?", "response": THOUGHT, "field": "math"}, "file.jsonl")
+    assert trace == EXPECTED._replace(domain="math")
     file = layout_of(names, config)
     assert isinstance(file, Rejected)
     assert file.detail == "source.columns names level, but the columns are problem, response, field"
@@ -182,6 +213,19 @@ def test_a_mapped_column_that_is_missing_is_named() -> None:
         (turns(("human", [{"type": "text", "text": None}]), ("gpt", THOUGHT)), RejectReason.UNREADABLE_ROW),
         (turns(("human", []), ("gpt", THOUGHT)), RejectReason.NO_PROBLEM),
         ({"conversations": "1+1?"}, RejectReason.UNREADABLE_ROW),
+        ({"conversations": '{"from": "human"}'}, RejectReason.UNREADABLE_ROW),
+        ({"problem": "1+1?", "generations": []}, RejectReason.NO_ANSWER),
+        ({"problem": "1+1?", "generations": None}, RejectReason.NO_REASONING),
+        (
+            {"problem": "1+1?", "generations": [THOUGHT], "correctness_llama": [True, False]},
+            RejectReason.UNREADABLE_ROW,
+        ),
+        ({"prompt": [], "completion": [{"role": "assistant", "content": THOUGHT}]}, RejectReason.NO_PROBLEM),
+        ({"prompt": "1+1?", "completion": "<|begin_of_thought|>So"}, RejectReason.CUT_BEFORE_THINK_END),
+        (
+            {"prompt": "1+1?", "completion": "<|begin_of_thought|>So<|end_of_thought|>\n"},
+            RejectReason.NO_ANSWER,
+        ),
         ({"conversations": None}, RejectReason.UNREADABLE_ROW),
         ({"conversations": [None]}, RejectReason.UNREADABLE_ROW),
         ({"problem": None, "response": THOUGHT}, RejectReason.NO_PROBLEM),
@@ -217,6 +261,90 @@ def test_a_row_without_a_whole_trace_is_rejected_with_its_reason(
     assert reason(row) is expected
 
 
+def test_the_marks_of_a_solution_are_no_part_of_the_answer() -> None:
+    response = (
+        "<|begin_of_thought|>\n\nHm, 2.\n\n<|end_of_thought|>\n\n"
+        "<|begin_of_solution|>\n\nIt is 2.\n\n<|end_of_solution|>"
+    )
+    outcome = read(turns(("user", "1+1?"), ("assistant", response)))
+    assert outcome == EXPECTED._replace(reasoning="\n\nHm, 2.\n\n", answer="\n\nIt is 2.\n\n")
+
+
+def test_marks_of_ones_own_are_the_only_ones_looked_for() -> None:
+    row = {"problem": "1+1?", "response": "[[so <think> 2]] It is 2."}
+    outcome = read(row, think=["[[", "]]"])
+    assert outcome == EXPECTED._replace(reasoning="so <think> 2", answer=" It is 2.")
+    assert reason({"problem": "1+1?", "response": THOUGHT}, think=["[[", "]]"]) is RejectReason.NO_REASONING
+
+
+def test_each_answer_of_a_row_is_a_trace_of_its_own_and_needs_one_verdict() -> None:
+    row = {
+        "problem": "1+1?",
+        "generations": [THOUGHT, "<think>No.</think>3", "<think>Hm", "<think>So.</think>2"],
+        "correctness_math_verify": [True, False, True, False],
+        "correctness_llama": [None, None, None, True],
+    }
+    first, second, third, fourth = read_all(row)
+    assert first == EXPECTED
+    assert isinstance(second, Rejected)
+    assert second.reason is RejectReason.NOT_VERIFIED
+    assert second.detail == "correctness_math_verify is False, correctness_llama is None"
+    assert isinstance(third, Rejected)
+    assert third.reason is RejectReason.CUT_BEFORE_THINK_END
+    assert fourth == EXPECTED._replace(reasoning="So.", answer="2")
+
+
+def test_answers_that_the_config_maps_are_verified_only_where_it_says_so() -> None:
+    row = {
+        "problem": "1+1?",
+        "tries": [THOUGHT] * 2,
+        "right": ["no", "yes"],
+        "correctness_llama": [False] * 2,
+    }
+    assert read_all(row, columns={"response": "tries"}) == [EXPECTED, EXPECTED]
+    first, second = read_all(row, columns={"response": "tries", "verified": "right"})
+    assert isinstance(first, Rejected)
+    assert second == EXPECTED
+
+
+def test_an_instruction_with_an_input_is_one_problem() -> None:
+    outcome = read({"instruction": "Add them.", "input": "1 and 1", "output": THOUGHT})
+    assert outcome == EXPECTED._replace(problem="Add them.\n\n1 and 1")
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ("problem response", ""),
+        ("conversations domain", ""),
+        (
+            "question output",
+            "reading the problem from `question`, the response from `output`; map others with source.columns",
+        ),
+        (
+            "prompt question completion",
+            "reading the problem from `question`, the response from `completion`; map others with "
+            "source.columns",
+        ),
+        (
+            "problem generations correctness_llama",
+            "reading several answers a row from `generations`, only those that `correctness_llama` confirms; "
+            "map others with source.columns",
+        ),
+    ],
+)
+def test_names_that_only_resemble_a_parts_are_told_in_one_line(names: str, told: str) -> None:
+    layout = layout_of(names.split(), SourceConfig())
+    assert isinstance(layout, Layout)
+    assert layout.told == told
+
+
+def test_a_column_that_the_config_maps_needs_no_telling() -> None:
+    layout = layout_of(["question", "response"], SourceConfig(columns={"problem": "question"}))
+    assert isinstance(layout, Layout)
+    assert layout.told == ""
+
+
 text = st.text().filter(lambda text: "think>" not in text)
 
 
@@ -241,16 +369,19 @@ anything = st.recursive(
     ),
 )
 columns = ["conversations", "messages", "problem", "response", "reasoning", "answer", "domain", "difficulty"]
+columns += ["prompt", "completion", "generations", "correctness_llama", "instruction", "input", "solution"]
 
 
 @given(st.dictionaries(st.sampled_from(columns), anything))
 def test_any_row_is_a_whole_trace_or_rejected_with_words(row: dict[str, Any]) -> None:
-    outcome = read(row)
-    if isinstance(outcome, Rejected):
-        assert outcome.detail
-    else:
-        assert all(isinstance(text, str) and text.strip() for text in outcome[:3])
-        assert outcome.difficulty is None or type(outcome.difficulty) is int
+    outcomes = read_all(row)
+    assert outcomes
+    for outcome in outcomes:
+        if isinstance(outcome, Rejected):
+            assert outcome.detail
+        else:
+            assert all(isinstance(text, str) and text.strip() for text in outcome[:3])
+            assert outcome.difficulty is None or type(outcome.difficulty) is int
 
 
 @pytest.mark.parametrize("value", [True, 1, 1.0, "true", "Correct", "passed"])
