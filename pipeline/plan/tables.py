@@ -6,8 +6,10 @@ from typing import Any
 
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.outcomes import RejectReason
+from pipeline.plan.hardware import Fit
 from pipeline.plan.making import PURPOSES, Basis, Plan
 from pipeline.plan.prompt_sizes import Load
 
@@ -36,6 +38,15 @@ class Prices:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """A model on named hardware. model, on: both in words."""
+
+    model: str
+    on: str
+    fit: Fit
+
+
+@dataclass(frozen=True)
 class Figure:
     """One number of a plan; note is for people. None: not known, and the note says what to give."""
 
@@ -52,29 +63,36 @@ class Figure:
         return f"{self.value:,}" if isinstance(self.value, int) else f"{self.value:,.2f}"
 
 
-def figures(plan: Plan, speeds: Speeds | None, prices: Prices | None) -> list[Figure]:
+def figures(
+    plan: Plan, speeds: Speeds | None, prices: Prices | None, placed: Placed | None = None
+) -> list[Figure]:
     """Everything a plan says, in order, those of the questions included."""
-    return [*_about_traces(plan), *_about_questions(plan), *_about_time(plan, speeds, prices)]
+    of_time = _about_time(plan, speeds, prices, placed)
+    return [*_about_traces(plan), *_about_questions(plan), *_about_hardware(placed), *of_time]
 
 
-def as_json(plan: Plan, speeds: Speeds | None, prices: Prices | None) -> dict[str, Any]:
+def as_json(
+    plan: Plan, speeds: Speeds | None, prices: Prices | None, placed: Placed | None = None
+) -> dict[str, Any]:
     """The plan for a program: {"figures": {key: {"value", "basis"}}, "rejected": {reason: count}, …}."""
-    told = {f.key: {"value": f.value, "basis": f.basis} for f in figures(plan, speeds, prices)}
+    told = {f.key: {"value": f.value, "basis": f.basis} for f in figures(plan, speeds, prices, placed)}
     return {
         "name": plan.name,
         "folder": plan.folder,
         "detector": plan.detector,
         "figures": told,
         "rejected": dict(sorted(plan.rejected.items())),
+        "warnings": plan.warnings,
     }
 
 
-def tables(plan: Plan, speeds: Speeds | None, prices: Prices | None) -> Group:
+def tables(plan: Plan, speeds: Speeds | None, prices: Prices | None, placed: Placed | None = None) -> Group:
     """The plan for a person."""
     return Group(
         _lines(plan.name, _about_traces(plan)),
         _questions(plan),
-        _lines(None, _about_time(plan, speeds, prices)),
+        _lines(None, [*_about_hardware(placed), *_about_time(plan, speeds, prices, placed)]),
+        *(Text(f"unwise: {warning}", style="yellow") for warning in plan.warnings),
     )
 
 
@@ -103,17 +121,29 @@ def _about_questions(plan: Plan) -> list[Figure]:
     ]
 
 
-def _about_time(plan: Plan, speeds: Speeds | None, prices: Prices | None) -> list[Figure]:
+def _about_hardware(placed: Placed | None) -> list[Figure]:
+    if placed is None:
+        return []
+    fits = placed.fit.cache > 0
+    remedy = "" if fits else "does not fit: more --gpus, a model in FP8 or a smaller one"
+    return [
+        Figure("weights_gb", "weights, GB", placed.fit.weights, "estimated", placed.model),
+        Figure("kv_cache_gb", "KV cache, GB", max(0.0, placed.fit.cache), "estimated", remedy),
+    ]
+
+
+def _about_time(
+    plan: Plan, speeds: Speeds | None, prices: Prices | None, placed: Placed | None
+) -> list[Figure]:
+    note = "" if speeds else "give --hardware, or --prompt-speed and --generation-speed (tokens per second)"
+    if placed is not None:
+        fits = placed.fit.cache > 0
+        speeds = Speeds(placed.fit.prompt_speed, placed.fit.generation_speed) if fits else None
+        note = f"on {placed.on}, scaled from an 8B model on one H200" if fits else "the model does not fit"
     hours = plan.hours(speeds.prompt, speeds.generation) if speeds else None
     cost = plan.cost(prices.prompt, prices.completion) if prices else None
     return [
-        Figure(
-            "hours",
-            "hours",
-            hours,
-            "estimated",
-            "" if speeds else "give --prompt-speed and --generation-speed (tokens per second)",
-        ),
+        Figure("hours", "hours", hours, "estimated", note),
         Figure(
             "cost",
             "cost",

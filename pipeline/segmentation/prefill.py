@@ -10,6 +10,11 @@ from pipeline.llm.model import Request, Uncertainty
 from pipeline.segmentation.windows import QUOTED_CHARACTERS, Places
 
 MOST_POINTS = 3.0
+# vLLM 0.32 answers with 359 bytes for each token of such a prompt (1,724 tokens with `uncertainty.TOP`
+# candidates), which its API server, a single process, encodes while all other requests wait: 1.5 MB at most.
+# Whole traces in one prompt took 4 to 14 MB, and seconds.
+MOST_READ_TOKENS = 4_096
+BYTES_PER_TOKEN = 360
 
 
 @dataclass(frozen=True)
@@ -24,11 +29,27 @@ class Stretch:
     boundaries: range
 
 
+def prefill_is_unwise(*, bundled: bool, prompt_tokens: float, traces: int) -> str | None:
+    """Why prompts that are only read are the wrong form for a build; None where they are not.
+
+    bundled: whether the bundled model reads them; prompt_tokens: of all of them. They are for models too
+    small to follow a question, on short traces.
+    """
+    if not traces or (bundled and prompt_tokens <= traces * MOST_READ_TOKENS):
+        return None
+    megabytes = prompt_tokens * BYTES_PER_TOKEN / traces / 1e6
+    return (
+        f"score.form prefill takes replies of {megabytes:.1f} MB a trace, which keep vLLM's API server from "
+        "other requests; a model that follows questions is asked by score.form window"
+    )
+
+
 def stretches(places: Places, limit: int) -> list[Stretch]:
     """All boundaries of a trace in stretches of at most `limit` tokens, up to half of them seen before.
 
-    Only a stretch of a single sentence may be longer.
+    Never more than MOST_READ_TOKENS. Only a stretch of a single sentence may be longer.
     """
+    limit = min(limit, MOST_READ_TOKENS)
     found: list[Stretch] = []
     boundaries = len(places.sentences) - 1
     offsets, done, start = places.token_offsets, 0, 0

@@ -14,7 +14,13 @@ from pipeline.llm.templates import load_prompts
 from pipeline.llm.window import SHORTEST, fitting, shown_tokens
 from pipeline.outcomes import Done, Outcome
 from pipeline.segmentation.cues import Cues, score_boundaries
-from pipeline.segmentation.prefill import Stretch, prefill_request, scores_by_rank, stretches
+from pipeline.segmentation.prefill import (
+    MOST_READ_TOKENS,
+    Stretch,
+    prefill_request,
+    scores_by_rank,
+    stretches,
+)
 from pipeline.segmentation.windows import QUOTED_CHARACTERS, Places, labels
 from pipeline.stage import Row, Stage, TraceWork
 from schemas.replies import BOUNDARY_SCORES
@@ -34,8 +40,10 @@ def _questions(config: ScoreConfig) -> list[str]:
 def _depends_on(build: BuildConfig) -> Any:
     if build.score.detector == "cues":
         return {"detector": "cues"}
+    is_read = build.score.form == "prefill"
     return {
-        **build.score.model_dump(mode="json", exclude={"window"} if build.score.form == "prefill" else None),
+        **build.score.model_dump(mode="json", exclude={"window"} if is_read else None),
+        **({"read_tokens": MOST_READ_TOKENS} if is_read else {}),
         "llm": what_replies_depend_on(build.llm),
         "prompts": load_prompts().digest(*_questions(build.score)),
     }

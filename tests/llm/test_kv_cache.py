@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 
 from pipeline.config import LlmConfig
+from pipeline.llm.client import Client
 from pipeline.llm.kv_cache import kv_cache_tokens
 from pipeline.llm.serving import Served, starting
 from tests.llm.questions import ask, question
@@ -23,6 +24,7 @@ TWO_ENGINES = (
     ONE_ENGINE
     + 'vllm:cache_config_info{block_size="16",cache_dtype="auto",engine="1",num_gpu_blocks="20000"} 1.0\n'
 )
+IN_TOKENS = ONE_ENGINE.replace('engine="0"', 'engine="0",kv_cache_size_tokens="186400"')
 NOT_YET_KNOWN = 'vllm:cache_config_info{block_size="16",engine="0",num_gpu_blocks="None"} 1.0\n'
 
 
@@ -47,6 +49,7 @@ class Metrics(Background):
     [
         (ONE_ENGINE, 326_032),
         (TWO_ENGINES, 320_000),
+        (IN_TOKENS, 186_400),
         (NOT_YET_KNOWN, None),
         ("<html>a gateway's own page</html>", None),
         ("", None),
@@ -125,8 +128,18 @@ def test_an_endpoint_that_does_not_tell_is_taken_to_hold_what_the_smallest_other
 
 def test_requests_go_to_the_endpoint_that_has_their_trace_while_it_answers() -> None:
     with StubLlm() as one, StubLlm() as other:
-        both = [one.endpoint, other.endpoint]
-        ask(both, *(question(content=f"{n}", home=other.endpoint) for n in range(20)))
+
+        async def ask_at(home: str) -> None:
+            async with Client(LlmConfig(), [one.endpoint, other.endpoint], "stub", None) as client:
+                await client.ask(question(seed=0))
+                # Until both have been looked at, whoever is up answers.
+                while not all(endpoint.up for endpoint in client._endpoints._endpoints):
+                    await asyncio.sleep(0)
+                one.requests.clear()
+                other.requests.clear()
+                await asyncio.gather(*(client.ask(question(seed=n, home=home)) for n in range(1, 21)))
+
+        asyncio.run(ask_at(other.endpoint))
         assert (len(one.requests), len(other.requests)) == (0, 20)
     with StubLlm() as left:
         gone = other.endpoint
