@@ -13,7 +13,8 @@ def kv_cache_tokens(endpoint: str) -> int | None:
     """Tokens that the KV cache behind a base URL ending in /v1 holds; None where the endpoint does not tell.
 
     From what vLLM says of it in /metrics: the tokens, or in older versions blocks and their size. Of several
-    engines behind one URL the smallest counts: the requests about a trace go to any of them, so that each has all traces that are at work.
+    engines behind one URL the smallest counts: the requests about a trace go to any of them, so that each
+    has all traces that are at work.
     """
     try:
         answer = httpx2.get(
