@@ -31,7 +31,7 @@ def mend_records(run: RunFolder) -> None:
     """Sets aside what is damaged of the records that every build writes anew."""
     for record in (run.config_file, run.totals):
         try:
-            read_sealed(record)
+            read_sealed(record, always=False)
         except FileNotFoundError:
             pass
         except DamageError as damage:

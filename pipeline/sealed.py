@@ -15,10 +15,11 @@ def write_sealed(value: dict[str, Any], path: Path) -> None:
     write_json({**value, _SEAL: value_digest(value)}, path)
 
 
-def read_sealed(path: Path, remedy: str = BUILD_AGAIN) -> dict[str, Any]:
-    """The object in a file of `write_sealed`, or of an older version without a checksum.
+def read_sealed(path: Path, *, always: bool = True, remedy: str = BUILD_AGAIN) -> dict[str, Any]:
+    """The object in a file of `write_sealed`.
 
-    Raises FileNotFoundError, and DamageError, with this remedy, where it is not as it was written.
+    always: False for kinds of files that older versions wrote without a checksum, which are then taken as
+    they are. Raises FileNotFoundError, and DamageError, with this remedy, where it is not as it was written.
     """
     with reading(path):
         content = path.read_bytes()
@@ -28,7 +29,7 @@ def read_sealed(path: Path, remedy: str = BUILD_AGAIN) -> dict[str, Any]:
         raise DamageError(path, f"no JSON: {error}", remedy) from error
     if not isinstance(value, dict):
         raise DamageError(path, f"no JSON object, but {type(value).__name__}", remedy)
-    if not seal_fits(value):
+    if (always and _SEAL not in value) or not seal_fits(value):
         raise DamageError(path, "its checksum does not fit", remedy)
     return value
 

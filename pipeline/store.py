@@ -158,7 +158,7 @@ class RunFolder:
         """The manifest of a shard, or None where the stage has not finished it. Raises DamageError."""
         path = self.manifest(stage, shard)
         try:
-            return Manifest(**read_sealed(path))
+            return Manifest(**read_sealed(path, always=False))
         except FileNotFoundError:
             return None
         except (TypeError, StoreError) as error:

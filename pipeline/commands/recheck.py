@@ -115,7 +115,8 @@ def _config_of(run: RunFolder) -> Path:
             f"{run.config_file}: no such file, the run was built by an older version; "
             "name the YAML file it was built with: --config"
         )
-    read_sealed(run.config_file, "run the build again, or name the YAML file it was built with: --config")
+    remedy = "run the build again, or name the YAML file it was built with: --config"
+    read_sealed(run.config_file, always=False, remedy=remedy)
     return run.config_file
 
 

@@ -157,12 +157,14 @@ _RECORDED = {"inputs", "shards", "config", "made", "rows", "files"}
 
 
 def _record(run: RunFolder) -> dict[str, Any] | None:
-    """What is published; None where nothing was, or not by this version. Raises DamageError."""
+    """What is published; None where nothing was. Raises DamageError."""
     try:
-        record = read_sealed(record_path(run))
+        record = read_sealed(record_path(run), always=False)
     except FileNotFoundError:
         return None
-    return record if record.keys() >= _RECORDED else None
+    if record.keys() != _RECORDED:
+        raise DamageError(record_path(run), "not a record of this version")
+    return record
 
 
 def _record_or_none(run: RunFolder) -> dict[str, Any] | None:
