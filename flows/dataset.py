@@ -17,15 +17,16 @@ from flows.artifacts import show_result
 from flows.runners import task_runner
 from pipeline.config import BuildConfig
 from pipeline.failing import FailureWatch, lost_traces
-from pipeline.files import write_json
 from pipeline.ingest import ingest, source_told
 from pipeline.llm.serving import Served, Starting, model_name, starting
+from pipeline.mending import mend, mend_records
 from pipeline.publish import publish
 from pipeline.publish.release import release
 from pipeline.publish.release_plan import check_target
 from pipeline.run_stage import allow_start, request_stop, run_stages
+from pipeline.sealed import write_sealed
 from pipeline.segmentation.first_call import make_ready
-from pipeline.stages import JOURNEYS, STAGES, needs_model
+from pipeline.stages import INGEST, JOURNEYS, STAGES, needs_model
 from pipeline.store import RunFolder
 from pipeline.totals import Totals, read_totals
 
@@ -61,7 +62,9 @@ def _build(build: BuildConfig, run: RunFolder) -> Totals:
     if build.publish.to:
         # Before weeks of work, not after them.
         check_target(build.publish.to, run.tell)
-    write_json(build.model_dump(mode="json"), run.config_file)
+    mend_records(run)
+    mend(run, [INGEST, *(stage.name for stage in STAGES)], run.tell)
+    write_sealed(build.model_dump(mode="json"), run.config_file)
     if told := source_told(build):
         run.tell(told)
     run.tell("reading and selecting traces")

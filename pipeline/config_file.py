@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipeline.config import BuildConfig
+from pipeline.sealed import seal_fits
 
 
 class ConfigError(Exception):
@@ -36,6 +37,11 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> BuildConfig:
         ) from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
+    if not seal_fits(values):
+        raise ConfigError(
+            f"{path}: its checksum does not fit: take the line out where you have changed the file yourself, "
+            "else name the YAML file that the run was built with"
+        )
     for override in overrides:
         _override(values, override)
     return validated(values, str(path), overridden=[o.partition("=")[0] for o in overrides])

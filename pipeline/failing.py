@@ -3,8 +3,6 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-import pyarrow.parquet as pq
-
 from pipeline.outcomes import Failed, Outcome, Rejected, RejectReason
 from pipeline.store import Manifest, RunFolder
 
@@ -56,7 +54,7 @@ def lost_traces(run: RunFolder, manifest: Manifest) -> Counter[str]:
     """The errors of a finished shard's lost traces."""
     errors: Counter[str] = Counter()
     if manifest.failed:
-        failed = pq.read_table(run.failed(manifest.stage, manifest.shard), columns=["error"])
+        failed = run.read_failed(manifest.stage, manifest.shard)
         errors.update(map(_kind, failed["error"].to_pylist()))
     reason = RejectReason.NO_VALID_MEMENTO
     if rejected := manifest.rejected.get(reason.value):

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from pipeline.config import BuildConfig
+from pipeline.damage import DamageError
 from pipeline.files import writing
 from pipeline.stages import INGEST, STAGES, config_digests, current_manifest, stage_named
 from pipeline.store import Manifest, RunFolder
@@ -73,7 +74,8 @@ class ProgressReader:
     def step(self) -> str:
         """What the run is about to do; empty where it has not said."""
         try:
-            return self.run.step_file.read_text(encoding="utf-8")
+            # Whatever has befallen it: the run writes it anew with its next step.
+            return self.run.step_file.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
 
@@ -120,12 +122,15 @@ class ProgressReader:
         return known
 
     def _read(self, stage: str, shard: int) -> Manifest | None:
-        if stage == INGEST:
-            return self.run.read_manifest(stage, shard)
-        return current_manifest(self.run, self._digests, stage_named(stage), shard)
+        try:
+            if stage == INGEST:
+                return self.run.read_manifest(stage, shard)
+            return current_manifest(self.run, self._digests, stage_named(stage), shard)
+        except DamageError:
+            return None  # the run at work will make it anew
 
     def _running(self, stage: str, shard: int) -> int:
         try:
             return int(json.loads(self.run.progress(stage, shard).read_text())["done"])
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return 0

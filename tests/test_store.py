@@ -4,6 +4,7 @@ import pyarrow as pa
 import pytest
 
 import schemas.tables
+from pipeline.damage import DamageError
 from pipeline.files import replacing
 from pipeline.llm.model import Usage
 from pipeline.outcomes import Done, Failed, Rejected, RejectReason, ShardResult, collect
@@ -103,7 +104,7 @@ def test_a_manifest_of_another_kind_names_the_file(tmp_path):
     run = RunFolder(tmp_path)
     run.manifest("stage", 0).parent.mkdir()
     run.manifest("stage", 0).write_text('{"stage": ')
-    with pytest.raises(StoreError, match=r"shard-00000\.json"):
+    with pytest.raises(DamageError, match=r"shard-00000\.json: damaged .*; run the build again"):
         run.read_manifest("stage", 0)
 
 

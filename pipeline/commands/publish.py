@@ -59,8 +59,8 @@ def publish(
 def _warn_of_failed(run: RunFolder, tell: Any) -> None:
     try:
         failed = json.loads(run.totals.read_text(encoding="utf-8"))["failed"]
-    except (FileNotFoundError, ValueError, KeyError):
-        return
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return  # it only warns; the next build writes it anew
     if failed:
         tell(f"{failed} traces of this run failed and are not in it; build again to try them")
 

@@ -16,6 +16,7 @@ from pipeline.commands.steps import shown_steps
 from pipeline.config_file import ConfigError
 from pipeline.inspection import find_run
 from pipeline.outcomes import RejectReason
+from pipeline.sealed import read_sealed
 from pipeline.store import RunFolder
 
 _RUNS = Path("data/runs")
@@ -114,6 +115,8 @@ def _config_of(run: RunFolder) -> Path:
             f"{run.config_file}: no such file, the run was built by an older version; "
             "name the YAML file it was built with: --config"
         )
+    remedy = "run the build again, or name the YAML file it was built with: --config"
+    read_sealed(run.config_file, always=False, remedy=remedy)
     return run.config_file
 
 

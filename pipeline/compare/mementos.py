@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.inspection.traces import finished_shards
@@ -115,16 +115,16 @@ def _pair(row: dict[str, Any], old: "_Story", new: "_Story") -> Pair:
     )
 
 
-def _finished(run: RunFolder) -> Iterator[Path]:
-    """The files with the finished mementos of a run, or of a recheck."""
+def _finished(run: RunFolder) -> Iterator[pa.BufferReader]:
+    """The files with the finished mementos of a run, or of a recheck. Raises DamageError."""
     if is_recheck(run):
-        yield from (run.shard(RECHECK_NAME, shard) for shard in rechecked_shards(run))
+        yield from (run.opened(RECHECK_NAME, shard) for shard in rechecked_shards(run))
     else:
-        yield from (run.shard(RECORDS.name, shard) for shard in finished_shards(run))
+        yield from (run.opened(RECORDS.name, shard) for shard in finished_shards(run))
 
 
-def _of_shard(path: Path) -> pl.DataFrame:
-    with pq.ParquetFile(path) as file:
+def _of_shard(content: pa.BufferReader) -> pl.DataFrame:
+    with pq.ParquetFile(content) as file:
         records = pl.from_arrow(file.read(columns=_COLUMNS))
     assert isinstance(records, pl.DataFrame)
     ends = pl.col("sentence_ends").list.gather(pl.col("block_ends") - 1)
@@ -159,8 +159,8 @@ class _Story:
 def _stories(run: RunFolder, ids: set[str]) -> dict[str, _Story]:
     columns = ["trace_id", "reasoning", "mementos"]
     found = {}
-    for path in _finished(run) if ids else ():
-        with pq.ParquetFile(path) as file:
+    for content in _finished(run) if ids else ():
+        with pq.ParquetFile(content) as file:
             for batch in file.iter_batches(batch_size=256, columns=columns):
                 for number, trace_id in enumerate(batch["trace_id"].to_pylist()):
                     if trace_id in ids:

@@ -12,6 +12,7 @@ import schemas.tables
 from pipeline.config import SourceConfig
 from pipeline.ingest.facts import Utf8, content_hash, output_hash, trace_id
 from pipeline.ingest.layouts import RawTrace
+from pipeline.ingest.place import keep_list
 from pipeline.ingest.rows import DamagedFile, read_rows
 from pipeline.ingest.sources import SourceError, SourceFile
 from pipeline.outcomes import ShardResult
@@ -60,6 +61,7 @@ def extract(
         started = time.monotonic()
         part = parts.get(shard, rows.clear())
         result = _shard(part, traces, files)
+        keep_list(run, shard, result.done["trace_id"].to_pylist())
         run.write(
             STAGE,
             shard,

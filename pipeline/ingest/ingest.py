@@ -1,6 +1,5 @@
 """Files of traces → trace shards in the run folder."""
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -8,17 +7,19 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.config import BuildConfig
-from pipeline.files import file_digest, value_digest, write_json
+from pipeline.damage import DamageError, set_aside
+from pipeline.files import file_digest, value_digest
 from pipeline.ingest.benchmarks import Benchmarks
 from pipeline.ingest.extract import INGEST_VERSION, STAGE, Digests, extract, number_of_shards
 from pipeline.ingest.near_duplicates import near_problems
-from pipeline.ingest.place import earlier_places, place
+from pipeline.ingest.place import earlier_places, keep_lists, place
 from pipeline.ingest.rows import DamagedFile, rows_in_total, told_of
-from pipeline.ingest.scan import facts_path
+from pipeline.ingest.scan import facts_path, record_of, whole_facts
 from pipeline.ingest.scanning import scan_files
 from pipeline.ingest.selection import read_facts, select
 from pipeline.ingest.sources import SourceError, SourceFile, find_files
 from pipeline.outcomes import RejectReason
+from pipeline.sealed import read_sealed, write_sealed
 from pipeline.store import RunFolder
 
 Progress = Callable[[int, int], None]
@@ -39,21 +40,20 @@ def ingest(config: BuildConfig, run: RunFolder, on_progress: Progress) -> int:
     files = find_files(config.source)
     facts = _scan(files, config, run, on_progress)
     digests = Digests(
-        value_digest([[file.origin, file_digest(path)] for file, path in zip(files, facts, strict=True)]),
+        value_digest([[file.origin, sha256] for file, sha256 in zip(files, facts.values(), strict=True)]),
         value_digest(_settings(config)),
     )
     record = run.root / STAGE / "selection.json"
     shards = _recorded(record, run, digests)
-    if shards is not None:
-        return shards
-    record.unlink(missing_ok=True)
-    selection = place(
-        _selected(files, facts, config), earlier_places(run.root / STAGE), config.traces_per_shard
-    )
-    extract(selection, files, config.source, run, digests, on_progress)
-    shards = number_of_shards(selection)
-    run.remove_shards_from(shards, [STAGE])
-    write_json({**digests._asdict(), "version": INGEST_VERSION, "shards": shards}, record)
+    if shards is None:
+        record.unlink(missing_ok=True)
+        chosen = _selected(files, list(facts), config)
+        selection = place(chosen, earlier_places(run), config.traces_per_shard)
+        extract(selection, files, config.source, run, digests, on_progress)
+        shards = number_of_shards(selection)
+        run.remove_shards_from(shards, [STAGE])
+        write_sealed({**digests._asdict(), "version": INGEST_VERSION, "shards": shards}, record)
+    keep_lists(run, shards)
     return shards
 
 
@@ -65,7 +65,7 @@ def choose(config: BuildConfig, run: RunFolder, on_progress: Progress) -> pl.Dat
     """
     files = find_files(config.source)
     facts = _scan(files, config, run, on_progress)
-    return _selected(files, facts, config)
+    return _selected(files, list(facts), config)
 
 
 def source_told(config: BuildConfig) -> str:
@@ -100,8 +100,8 @@ def _settings(config: BuildConfig) -> list[object]:
 
 def _scan(
     files: Sequence[SourceFile], config: BuildConfig, run: RunFolder, on_progress: Progress
-) -> list[Path]:
-    """The files' facts; scanned now where they are not there yet."""
+) -> dict[Path, str]:
+    """SHA-256 of each file's facts by their path, in order; scanned now where there are no whole ones."""
     folder = run.root / STAGE / "scan"
     paths_of_benchmarks = config.select.decontaminate
     # Once for all files: some benchmarks have a gigabyte of test cases beside their problems.
@@ -109,7 +109,8 @@ def _scan(
         Benchmarks(paths_of_benchmarks, config.select.decontaminate_words) if paths_of_benchmarks else None
     )
     paths = [facts_path(folder, file, config, benchmarks) for file in files]
-    due = [(file, path) for file, path in zip(files, paths, strict=True) if not path.exists()]
+    facts = {path: whole_facts(path) for path in paths}
+    due = [(file, path) for file, path in zip(files, paths, strict=True) if facts[path] is None]
     totals = [rows_in_total(file) for file, _ in due]
     total = 0 if None in totals else sum(filter(None, totals))
     done = 0
@@ -121,19 +122,22 @@ def _scan(
 
     scan_files(due, config, on_rows, benchmarks)
     # Facts of earlier sources and configs, and what a killed run has left half-written.
-    for path in set(folder.iterdir()) - set(paths):
-        path.unlink()
-    return paths
+    kept = {*paths, *map(record_of, paths)}
+    for path in set(folder.iterdir()) - kept:
+        if ".damaged" not in path.suffixes[-1]:
+            path.unlink()
+    return {path: facts[path] or file_digest(path) for path in paths}
 
 
 def _recorded(record: Path, run: RunFolder, digests: Digests) -> int | None:
     """The number of shards, where an earlier call has finished all of them as they would be now."""
-    if not record.exists():
-        return None
     try:
-        facts = json.loads(record.read_text(encoding="utf-8"))
+        facts = read_sealed(record)
         shards = int(facts.pop("shards"))
-    except (ValueError, KeyError):
+    except (FileNotFoundError, KeyError):
+        return None
+    except DamageError as damage:
+        set_aside(damage)
         return None
     made = {**digests._asdict(), "version": INGEST_VERSION}
     if facts != made or any(run.current(STAGE, n, **made) is None for n in range(shards)):

@@ -1,34 +1,52 @@
 """Which shard each row goes to: where it was before, so that a grown source leaves finished work as it is."""
 
 import re
-from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.damage import DamageError, set_aside
 from pipeline.ingest.facts import trace_id
+from pipeline.sealed import read_sealed, write_sealed
+from pipeline.store import RunFolder
 
 _EARLIER = {"trace_id": pl.String, "shard": pl.Int64}
-_SHARD = re.compile(r"shard-(\d+)\.parquet")
+_LIST = re.compile(r"shard-(\d+)\.json")
 
 
-def earlier_places(folder: Path) -> pl.DataFrame:
-    """`trace_id` and `shard` of the traces in a folder of shards, in their order; a trace once.
+def earlier_places(run: RunFolder) -> pl.DataFrame:
+    """`trace_id` and `shard` of the traces that ingest has put into shards, in their order; a trace once.
 
-    The shards themselves are the record. One counts without its manifest, too: a run that was killed while
-    it wrote the shard again goes on as if it had not been.
+    The shards themselves are the record, with or without their manifests: a run that was killed while it
+    wrote the shard again goes on as if it had not been. For a shard that is lost, its list of traces tells,
+    else what splitting has made of it.
     """
-    found = sorted((int(name[1]), path) for path in folder.glob("*") if (name := _SHARD.fullmatch(path.name)))
+    found = sorted({*run.shards("ingest"), *_listed(run)})
     tables = [
-        pl.DataFrame({"trace_id": _ids(path)}, {"trace_id": pl.String}).with_columns(
+        pl.DataFrame({"trace_id": _ids(run, shard)}, {"trace_id": pl.String}).with_columns(
             pl.lit(shard, pl.Int64).alias("shard")
         )
-        for shard, path in found
+        for shard in found
     ]
     return pl.concat([pl.DataFrame(schema=_EARLIER), *tables]).unique(
         "trace_id", keep="first", maintain_order=True
     )
+
+
+def keep_lists(run: RunFolder, shards: int) -> None:
+    """Sees that the list of each shard's traces is there, where the shard's own damage does not reach."""
+    for shard in range(shards):
+        if _list(run, shard) is None:
+            keep_list(run, shard, run.read("ingest", shard, ["trace_id"])["trace_id"].to_pylist())
+    for shard in _listed(run):
+        if shard >= shards:
+            run.places(shard).unlink()
+
+
+def keep_list(run: RunFolder, shard: int, ids: list[str]) -> None:
+    """Writes down which traces a shard has."""
+    write_sealed({"traces": ids}, run.places(shard))
 
 
 def place(selection: pl.DataFrame, earlier: pl.DataFrame, traces_per_shard: int) -> pl.DataFrame:
@@ -62,10 +80,31 @@ def place(selection: pl.DataFrame, earlier: pl.DataFrame, traces_per_shard: int)
     return placed.sort("shard", "rank", "index", nulls_last=True).drop("index", "rank")
 
 
-def _ids(path: Path) -> list[str]:
+def _listed(run: RunFolder) -> list[int]:
+    names = (path.name for path in run.places(0).parent.glob("*"))
+    return [int(found[1]) for name in names if (found := _LIST.fullmatch(name))]
+
+
+def _ids(run: RunFolder, shard: int) -> list[str]:
+    for path in (run.shard("ingest", shard), run.shard("split", shard)):
+        try:
+            # Not against its manifest, which it may have lost.
+            ids: list[str] = pq.read_table(path, columns=["trace_id"])["trace_id"].to_pylist()
+            return ids
+        except (pa.ArrowException, KeyError, OSError):
+            # Not by this program, or damaged by somebody; it will be written again.
+            pass
+        if (listed := _list(run, shard)) is not None:
+            return listed
+    return []
+
+
+def _list(run: RunFolder, shard: int) -> list[str] | None:
     try:
-        ids: list[str] = pq.read_table(path, columns=["trace_id"])["trace_id"].to_pylist()
-    except (pa.ArrowException, KeyError):
-        # Not by this program, or damaged by somebody; it will be written again.
-        return []
-    return ids
+        ids: list[str] = read_sealed(run.places(shard))["traces"]
+        return ids
+    except FileNotFoundError:
+        return None
+    except DamageError as damage:
+        set_aside(damage)
+        return None

@@ -8,12 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import BuildConfig
-from pipeline.files import replacing, value_digest
+from pipeline.damage import DamageError, check_file, set_aside
+from pipeline.files import file_digest, replacing, value_digest
 from pipeline.ingest.benchmarks import Benchmarks
 from pipeline.ingest.facts import FACTS, Fact, Rules, rejected_fact
 from pipeline.ingest.rows import DamagedFile, read_rows
 from pipeline.ingest.sources import SourceFile
 from pipeline.outcomes import Rejected, RejectReason
+from pipeline.sealed import read_sealed, write_sealed
 
 # Raise when the same file would give other facts.
 SCAN_VERSION = 6
@@ -47,8 +49,8 @@ def scan_file(
 ) -> None:
     """Writes the file's facts to `target`, whole or not at all, in memory that its size does not change.
 
-    A file that is empty or damaged gives one fact that says so. on_rows gets the number of rows that
-    were read since it was last called.
+    Then the record that makes them count (`whole_facts`). A file that is empty or damaged gives one fact
+    that says so. on_rows gets the number of rows that were read since it was last called.
     """
     with replacing(target) as temporary:
         try:
@@ -56,6 +58,25 @@ def scan_file(
         except DamagedFile as error:
             damaged = Rejected(RejectReason.UNREADABLE_FILE, str(error))
             _write(iter([rejected_fact(0, damaged)]), temporary, on_rows)
+    write_sealed({"bytes": target.stat().st_size, "sha256": file_digest(target)}, record_of(target))
+
+
+def record_of(facts: Path) -> Path:
+    """Where it is written down what a file of facts was when it was written."""
+    return facts.with_suffix(".json")
+
+
+def whole_facts(facts: Path) -> str | None:
+    """SHA-256 of a file of facts; None where it is not there. One that is damaged is set aside first."""
+    try:
+        record = read_sealed(record_of(facts))
+        check_file(facts, record["bytes"], record["sha256"])
+        return str(record["sha256"])
+    except (FileNotFoundError, KeyError):
+        return None
+    except DamageError as damage:
+        set_aside(damage)
+        return None
 
 
 _ROWS_AT_ONCE = 4_096

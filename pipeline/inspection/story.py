@@ -90,7 +90,7 @@ def find_trace(run: RunFolder, prefix: str) -> Story:
     trace = _columns(run, line)
     ended = endings(run, line.shard, stages_reached(run, line.shard)).get(line.trace_id)
     if trace is None:
-        rejected = pq.read_table(run.rejected(INGEST, line.shard)).to_pylist()
+        rejected = run.read_rejected(INGEST, line.shard).to_pylist()
         ended = next(row for row in rejected if row["trace_id"] == line.trace_id)
     return Story(line, trace, _blocks(trace) if trace else [], ended)
 
@@ -108,10 +108,8 @@ def only_block(story: Story, number: int) -> Block:
 def _ids(run: RunFolder) -> Iterator[tuple[str, int]]:
     """Ids and the shard of each; a row that could not be read has none."""
     for shard in shards(run):
-        for path in (run.shard(INGEST, shard), run.rejected(INGEST, shard)):
-            if path.exists():
-                ids = pq.read_table(path, columns=["trace_id"])["trace_id"].to_pylist()
-                yield from ((trace_id, shard) for trace_id in ids if trace_id)
+        for table in (run.read(INGEST, shard, ["trace_id"]), run.read_rejected(INGEST, shard)):
+            yield from ((trace_id, shard) for trace_id in table["trace_id"].to_pylist() if trace_id)
 
 
 def _nearest(prefix: str, ids: Iterable[str]) -> str:
@@ -132,7 +130,7 @@ def _columns(run: RunFolder, line: TraceLine) -> dict[str, Any] | None:
     """The trace from the last stage that it went through: each stage keeps the columns of those before."""
     for stage in reversed(stages_reached(run, line.shard)):
         rows = pq.read_table(
-            run.shard(stage, line.shard), filters=[("trace_id", "==", line.trace_id)]
+            run.opened(stage, line.shard), filters=[("trace_id", "==", line.trace_id)]
         ).to_pylist()
         if rows:
             row: dict[str, Any] = rows[0]

@@ -4,10 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
-from pathlib import Path
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from pipeline.outcomes import RejectReason
 from pipeline.stages import INGEST, STAGES
@@ -73,7 +70,7 @@ def lines_of_shard(run: RunFolder, shard: int) -> Iterator[TraceLine]:
             **_counts({name: column[trace_id] for name, column in columns.items() if trace_id in column}),
             shard=shard,
         )
-    for row in _rows_of(run.rejected(INGEST, shard)):
+    for row in run.read_rejected(INGEST, shard).to_pylist():
         yield TraceLine(row["trace_id"], row["origin"], None, **_standing(row, INGEST), shard=shard)
 
 
@@ -106,8 +103,8 @@ def stages_reached(run: RunFolder, shard: int) -> list[str]:
 def endings(run: RunFolder, shard: int, stages: list[str]) -> dict[str, dict[str, Any]]:
     """Rows of the traces that ingest took and that one of these stages rejected or failed, by id."""
     later = [name for name in stages if name != INGEST]
-    paths = [path(name, shard) for name in later for path in (run.rejected, run.failed)]
-    return {row["trace_id"]: row for path in paths for row in _rows_of(path)}
+    tables = (read(name, shard) for name in later for read in (run.read_rejected, run.read_failed))
+    return {row["trace_id"]: row for table in tables for row in table.to_pylist()}
 
 
 def _standing(ending: dict[str, Any] | None, last: str) -> dict[str, Any]:
@@ -144,12 +141,5 @@ def _ids(run: RunFolder, stage: str, shard: int) -> set[str]:
 
 
 def _read(run: RunFolder, stage: str, shard: int, columns: list[str]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(run.shard(stage, shard), columns=columns).to_pylist()
-    return rows
-
-
-def _rows_of(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    rows: list[dict[str, Any]] = run.read(stage, shard, columns).to_pylist()
     return rows

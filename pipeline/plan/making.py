@@ -12,6 +12,7 @@ from pipeline.ingest import ingest
 from pipeline.llm.bundled import CONTEXT_TOKENS
 from pipeline.llm.serving import BUNDLED
 from pipeline.llm.templates import load_prompts
+from pipeline.mending import mend
 from pipeline.plan.prompt_sizes import Load, PromptSizes
 from pipeline.run_stage import run_stages
 from pipeline.segmentation.cues import score_boundaries
@@ -84,6 +85,7 @@ def make_plan(build: BuildConfig, run: RunFolder, on_progress: Progress) -> Plan
     plan = Plan(name=build.name, folder=str(run.root), detector=build.score.detector)
     sizes = PromptSizes(build, load_prompts(), token_counter(build.split.tokenizer), known_window(build))
     with run.lock():
+        mend(run, [INGEST, SPLIT.name], lambda step: on_progress(step, 0, 0))
         shards = ingest(build, run, lambda done, total: on_progress("read traces", done, total))
         for shard in range(shards):
             ingested = run.read_manifest(INGEST, shard)

@@ -1,6 +1,6 @@
 """The published folder of a run: written beside its place, then put there in one piece."""
 
-import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -12,15 +12,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import BuildConfig
-from pipeline.files import file_digest, sync, value_digest, write_json, writing
+from pipeline.damage import DamageError, check_file, free_name, set_aside
+from pipeline.files import file_digest, sync, value_digest, writing
 from pipeline.publish.card import CardFacts, card_settings, write_card
 from pipeline.publish.rows import CONFIGURATIONS, Configuration, Made
 from pipeline.publish.shards import write_files
 from pipeline.publish.splits import only, split_shares
 from pipeline.report.figures import write_figures
 from pipeline.report.stats import dataset_statistics, funnel
+from pipeline.sealed import read_sealed, write_sealed
 from pipeline.store import RunFolder, StoreError
 
+LOG = logging.getLogger(__name__)
 # Raise when the same records would give other files.
 VERSION = 8
 
@@ -56,9 +59,12 @@ def publish(
     writer, judge = map(_model_name, models)
     made = Made(writer, judge, tuple(prompts))
     inputs = _inputs(run, shards, config, made)
-    record = _record(run)
-    if record is not None and record["inputs"] == inputs and _is_whole(run.publish, record["files"]):
-        return _published(run, record, changed=False)
+    record = _record_or_none(run)
+    damages: list[DamageError] = []
+    if record is not None and record["inputs"] == inputs:
+        damages = _damages(run.publish, record["files"])
+        if not damages:
+            return _published(run, record, changed=False)
     _remove_leftovers(run)
     unfinished = run.root / f".publish.{os.getpid()}.new"
     with writing(unfinished):
@@ -70,6 +76,7 @@ def publish(
         name: {"bytes": path.stat().st_size, "sha256": file_digest(path)}
         for name, path in _files(unfinished).items()
     }
+    _set_aside(run, damages)
     _put_in_place(run, unfinished)
     record = {
         "inputs": inputs,
@@ -79,7 +86,7 @@ def publish(
         "rows": rows,
         "files": files,
     }
-    write_json(record, record_path(run))
+    write_sealed(record, record_path(run))
     return _published(run, record, changed=True)
 
 
@@ -100,9 +107,9 @@ def whole_files(run: RunFolder, tell: Callable[[str], None]) -> dict[str, str]:
         tell(f"writing {run.publish}")
         _write_again(run, record)
         return whole_files(run, tell)
-    if not _is_whole(run.publish, record["files"]):
+    if damages := _damages(run.publish, record["files"]):
         raise StoreError(
-            f"{run.publish}: not as it was written (a file was changed, added or lost); run the build again, "
+            f"{damages[0].path}: not as it was written ({damages[0].detail}); run the build again, "
             "which writes it anew"
         )
     return {name: file["sha256"] for name, file in record["files"].items()}
@@ -150,18 +157,50 @@ _RECORDED = {"inputs", "shards", "config", "made", "rows", "files"}
 
 
 def _record(run: RunFolder) -> dict[str, Any] | None:
+    """What is published; None where nothing was. Raises DamageError."""
     try:
-        record = json.loads(record_path(run).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None  # never published, or not by this version: the folder is written again
-    return record if isinstance(record, dict) and record.keys() >= _RECORDED else None
+        record = read_sealed(record_path(run), always=False)
+    except FileNotFoundError:
+        return None
+    if record.keys() != _RECORDED:
+        raise DamageError(record_path(run), "not a record of this version")
+    return record
 
 
-def _is_whole(folder: Path, files: dict[str, dict[str, Any]]) -> bool:
-    sizes = {name: path.stat().st_size for name, path in _files(folder).items()}
-    return sizes == {name: file["bytes"] for name, file in files.items()} and all(
-        file_digest(folder / name) == file["sha256"] for name, file in files.items()
-    )
+def _record_or_none(run: RunFolder) -> dict[str, Any] | None:
+    """The same; a damaged record is set aside, and the folder is written again."""
+    try:
+        return _record(run)
+    except DamageError as damage:
+        set_aside(damage)
+        return None
+
+
+def _damages(folder: Path, files: dict[str, dict[str, Any]]) -> list[DamageError]:
+    """What is not as it was written in the published folder: changed, lost or added files."""
+    found = [
+        DamageError(path, "not written here") for name, path in _files(folder).items() if name not in files
+    ]
+    for name, told in files.items():
+        try:
+            check_file(folder / name, told["bytes"], told["sha256"])
+        except DamageError as damage:
+            found.append(damage)
+    return found
+
+
+def _set_aside(run: RunFolder, damages: Sequence[DamageError]) -> None:
+    """Moves damaged files out of the published folder, to where they lay in it below publish.damaged."""
+    if not run.publish.exists():
+        LOG.warning("%s: gone; written anew", run.publish)
+        return
+    aside = free_name(run.publish)
+    for damage in damages:
+        target = aside / damage.path.relative_to(run.publish)
+        if damage.path.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            damage.path.rename(target)
+        LOG.warning("%s: %s; the published folder is written anew", damage.path, damage.detail)
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -206,7 +245,7 @@ def _rows(
     shares: dict[str, float],
 ) -> Iterator[pa.Table]:
     for shard in shards:
-        with pq.ParquetFile(run.shard("records", shard)) as file:
+        with pq.ParquetFile(run.opened("records", shard)) as file:
             batches = file.iter_batches(_ROWS_AT_ONCE, columns=list({*configuration.reads, "problem"}))
             records = (pa.Table.from_batches([batch]) for batch in batches)
             for table in only(records, split, shares):

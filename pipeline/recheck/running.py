@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.config import BuildConfig
 from pipeline.failing import FailureWatch, lost_traces
@@ -21,6 +20,7 @@ from pipeline.journey import Step, travel
 from pipeline.llm.admission import ShardAdmission
 from pipeline.llm.model import Usage
 from pipeline.llm.serving import Served, Starting, model_name, starting
+from pipeline.mending import mend
 from pipeline.outcomes import Outcome, ShardResult
 from pipeline.recheck.folder import recheck_folder, rechecked_shards, rechecks_of
 from pipeline.recheck.judging import RECHECK
@@ -57,6 +57,7 @@ def recheck(
         chosen = _chosen(run, limit)
         config = config_digest(RECHECK.config(build))
         folder = recheck_folder(run, model_name(build.llm), config)
+        mend(folder, [RECHECK.name], tell)
         _Work(run, folder, build, chosen, config, tell, progress).do()
         for shard in set(rechecked_shards(folder)) - chosen.keys():
             # Judged under a higher limit; its replies stay.
@@ -81,7 +82,7 @@ def _chosen(run: RunFolder, limit: int | None) -> dict[int, list[str]]:
     ids = (
         (trace_id, shard)
         for shard in finished_shards(run)
-        for trace_id in pq.read_table(run.shard(RECORDS.name, shard), columns=["trace_id"])[0].to_pylist()
+        for trace_id in run.read(RECORDS.name, shard, ["trace_id"])[0].to_pylist()
     )
     chosen: dict[int, list[str]] = {}
     # An id is a digest of the trace, so that the smallest ones are a sample.

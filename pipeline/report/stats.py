@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from pipeline.report.kv_cache import area_kept, area_with_mementos, peak_tokens
 from pipeline.stages import INGEST, STAGES
@@ -166,8 +165,7 @@ _COLUMNS = [
 
 
 def _read(run: RunFolder, shard: int) -> pl.DataFrame:
-    with pq.ParquetFile(run.shard("records", shard)) as file:
-        frame = pl.from_arrow(file.read(columns=_COLUMNS))
+    frame = pl.from_arrow(run.read("records", shard, _COLUMNS))
     assert isinstance(frame, pl.DataFrame)
     return frame
 

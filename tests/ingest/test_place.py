@@ -70,8 +70,10 @@ def test_a_killed_second_ingest_resumes_to_the_same_bytes(tmp_path: Path, calls:
 
 
 def test_a_file_that_is_no_shard_of_traces_holds_no_place(tmp_path: Path) -> None:
-    (tmp_path / "shard-00000.parquet").write_bytes(b"PAR1")
-    assert earlier_places(tmp_path).height == 0
+    path = RunFolder(tmp_path).shard("ingest", 0)
+    path.parent.mkdir()
+    path.write_bytes(b"PAR1")
+    assert earlier_places(RunFolder(tmp_path)).height == 0
 
 
 @st.composite

@@ -181,7 +181,8 @@ def test_a_damaged_line_is_told_and_the_others_are_read(
     path.write_bytes(b"\n".join([first, damage, second, b""]))
     with ReplyCache(path) as cache:
         assert cache.unreadable == 1
-        assert caplog.messages == [f"{path}: 1 damaged lines, their replies are asked for again"]
+        (told,) = caplog.messages
+        assert told.startswith(f"{path}: 1 damaged lines, their replies are asked for again")
         assert cache.attempts("k") == 0
         assert cache.get("one") == cache.get("two") == STORED
 

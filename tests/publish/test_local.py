@@ -11,10 +11,10 @@ import pytest
 
 import schemas.openmementos
 from pipeline.config import BuildConfig
-from pipeline.files import write_json
 from pipeline.publish import Published, publish
 from pipeline.publish.local import record_path
 from pipeline.records import parse
+from pipeline.sealed import write_sealed
 from pipeline.store import RunFolder, StoreError
 from tests.records.rows import BLOCKS, MEMENTOS, memento, row
 from tests.report.runs import finished_run
@@ -183,13 +183,13 @@ def test_every_file_and_folder_is_synced_before_the_record_tells_of_it(
         if not record_written:
             synced.add(os.fstat(descriptor).st_ino)
 
-    def write_record(value: Any, path: Path) -> None:
+    def write_record(value: dict[str, Any], path: Path) -> None:
         nonlocal record_written
         record_written = True
-        write_json(value, path)
+        write_sealed(value, path)
 
     monkeypatch.setattr(os, "fsync", sync)
-    monkeypatch.setattr("pipeline.publish.local.write_json", write_record)
+    monkeypatch.setattr("pipeline.publish.local.write_sealed", write_record)
     publish_run(run, [0, 1])
     published = [run.publish, *run.publish.rglob("*")]
     assert [path for path in published if path.stat().st_ino not in synced] == []
