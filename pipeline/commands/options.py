@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.config import BuildConfig
-from pipeline.config_file import load_config
+from pipeline.config_file import ConfigError, load_config
 from pipeline.store import RunFolder, StoreError
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="YAML file that describes the build.")]
@@ -62,6 +62,18 @@ def build_config(
         if value not in (None, [])
     ]
     return load_config(config, [*options, *(overrides or [])])
+
+
+def config_of(run: RunFolder, otherwise: str) -> Path:
+    """The file with the config that a run was built with.
+
+    otherwise: what to do where there is none, for the message. Raises ConfigError.
+    """
+    if not run.config_file.exists():
+        raise ConfigError(
+            f"{run.config_file}: no such file, the run was built by an older version; {otherwise}"
+        )
+    return run.config_file
 
 
 def run_folder(build: BuildConfig, run_dir: Path | None) -> Path:
