@@ -16,7 +16,10 @@ class SourceConfig(Section):
 
     paths: Annotated[
         tuple[str, ...],
-        Field(description="Parquet or JSONL files, folders or globs; hf://datasets/… for the Hub."),
+        Field(
+            description="Parquet or JSONL files, folders or globs; hf://datasets/… for the Hub, "
+            "shipped://sample/traces.jsonl for the sample that comes along."
+        ),
     ] = ()
     revision: Annotated[
         str | None,
