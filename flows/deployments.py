@@ -63,7 +63,7 @@ def connected() -> str:
     url = get_current_settings().api.url
     if url is None:
         raise DeploymentError(
-            "PREFECT_API_URL names no Prefect server: start one with `make ui`, then "
+            "PREFECT_API_URL names no Prefect server: start one with `openmementos ui`, then "
             "`export PREFECT_API_URL=http://127.0.0.1:4200/api`"
         )
     with get_client(sync_client=True) as client:
@@ -71,7 +71,7 @@ def connected() -> str:
     if trouble is not None:
         raise DeploymentError(
             f"no Prefect server answers at {url} ({trouble}): "
-            "start one with `make ui`, or correct PREFECT_API_URL"
+            "start one with `openmementos ui`, or correct PREFECT_API_URL"
         )
     return url
 

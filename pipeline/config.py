@@ -16,7 +16,10 @@ class SourceConfig(Section):
 
     paths: Annotated[
         tuple[str, ...],
-        Field(description="Parquet or JSONL files, folders or globs; hf://datasets/… for the Hub."),
+        Field(
+            description="Parquet or JSONL files, folders or globs; hf://datasets/… for the Hub, "
+            "shipped://sample/traces.jsonl for the sample that comes along."
+        ),
     ] = ()
     revision: Annotated[
         str | None,
@@ -308,6 +311,22 @@ class PublishConfig(Section):
     test: Annotated[
         float, Field(ge=0, le=0.5, description="Share of the problems whose rows are the split `test`.")
     ] = 0.0
+    min_score: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10,
+            description="Fewest points of 10 that the judge gave any memento of a published trace, in the "
+            "round that was kept; 0 leaves none out.",
+        ),
+    ] = 0
+    only_passed: Annotated[
+        bool,
+        Field(
+            description="Whether only traces are published whose mementos all passed: mementos.threshold "
+            "points or more, and no finding of the checks but notes."
+        ),
+    ] = False
     row_group_bytes: Annotated[
         # Content-defined chunks survive an insertion only inside large row groups: 82 % of the bytes at 8 MB,
         # 32 % at 2 MB, 6 % at 100 KB.

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.config import BuildConfig
 from pipeline.sealed import seal_fits
+from pipeline.shipped import local_path, shipped_configs
 
 
 class ConfigError(Exception):
@@ -21,6 +22,7 @@ class ConfigError(Exception):
 def load_config(path: Path, overrides: Sequence[str] = ()) -> BuildConfig:
     """The config in a YAML or JSON file, with overrides `section.key=value`, whose values are read as YAML.
 
+    Sources that come along (shipped://…) are the files they stand for.
     Raises ConfigError naming file, key, what is wrong and, for an unknown key, the nearest known one.
     """
     # What a run keeps is JSON: YAML would read some of its numbers (1e-05) as text.
@@ -28,7 +30,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> BuildConfig:
     try:
         values = read(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; configs that come along are in flows/configs/") from None
+        names = ", ".join(shipped_configs())
+        raise ConfigError(f"{path}: no such file; configs that come along, by name: {names}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from None
     except (yaml.YAMLError, json.JSONDecodeError) as error:
@@ -44,7 +47,9 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> BuildConfig:
         )
     for override in overrides:
         _override(values, override)
-    return validated(values, str(path), overridden=[o.partition("=")[0] for o in overrides])
+    build = validated(values, str(path), overridden=[o.partition("=")[0] for o in overrides])
+    paths = tuple(map(local_path, build.source.paths))
+    return build.model_copy(update={"source": build.source.model_copy(update={"paths": paths})})
 
 
 def validated(values: dict[str, Any], where: str, overridden: Sequence[str] = ()) -> BuildConfig:

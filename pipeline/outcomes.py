@@ -39,6 +39,8 @@ class RejectReason(StrEnum):
     TOO_LONG_FOR_MODEL = "too_long_for_model"
     NO_VALID_MEMENTO = "no_valid_memento"
     CHECK_FAILED = "check_failed"
+    LOW_SCORE = "low_score"
+    NOT_PASSED = "not_passed"
 
     @property
     def text(self) -> str:
@@ -72,7 +74,12 @@ _WORDS = {
     RejectReason.TOO_LONG_FOR_MODEL: "a block or problem longer than the model's window",
     RejectReason.NO_VALID_MEMENTO: "a block for which no round gave a valid memento",
     RejectReason.CHECK_FAILED: "a record that fails a check",
+    RejectReason.LOW_SCORE: "a memento with fewer points than publish.min_score",
+    RejectReason.NOT_PASSED: "a memento that did not pass its judge (publish.only_passed)",
 }
+
+# A sound trace that a build leaves out for the points or checks of its mementos: finished, not published.
+QUALITY_REASONS = frozenset({RejectReason.LOW_SCORE, RejectReason.NOT_PASSED})
 
 
 @dataclass(frozen=True)

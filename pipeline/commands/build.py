@@ -39,11 +39,13 @@ def build(
 
     Examples:
 
-      openmementos build --config flows/configs/sample.yaml
+      openmementos build --config sample.yaml
 
-      openmementos build -c flows/configs/sample.yaml --source my-traces.parquet --limit 100
+      openmementos build -c sample.yaml --source my-traces.parquet --limit 100
 
-      openmementos build -c flows/configs/openthoughts3.yaml -e http://gpu1:8000/v1 -e http://gpu2:8000/v1
+      openmementos build -c teacher.yaml -s my-traces.parquet --set publish.only_passed=true
+
+      openmementos build -c openthoughts3.yaml -e http://gpu1:8000/v1 -e http://gpu2:8000/v1
     """
     # Progress goes to stderr, so that --json leaves stdout to the program that reads it.
     console = messages()

@@ -27,8 +27,9 @@ def compare(
 ) -> None:
     """Compare two runs: pass rates, judge's points, compression, rounds and failed checks by domain.
 
-    Only traces that both runs have finished are counted. Differences are B minus A. How far the judges agree
-    is counted over blocks of the same trace and span; the mementos that differ most are those of such blocks
+    Only traces that both runs have finished are counted, with those that publish.min_score or only_passed
+    keep out of a dataset; how many these are is said. Differences are B minus A. How far the judges agree is
+    counted over blocks of the same trace and span; the mementos that differ most are those of such blocks
     whose points, then sizes, are furthest apart.
 
     Examples:

@@ -35,7 +35,7 @@ def deploy(
 
     Examples:
 
-      openmementos deploy --config flows/configs/sample.yaml
+      openmementos deploy --config sample.yaml
 
       openmementos deploy -c mine.yaml -s 'traces/*.parquet' --cron "0 3 * * *" --timezone Europe/Berlin
     """

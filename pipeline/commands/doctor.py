@@ -37,7 +37,7 @@ def doctor(
 
       openmementos doctor
 
-      openmementos doctor --config flows/configs/openthoughts3.yaml
+      openmementos doctor --config openthoughts3.yaml
 
       openmementos doctor --endpoint http://localhost:8000/v1 --model Qwen/Qwen3-32B
     """

@@ -7,11 +7,18 @@ from typing import Annotated
 
 import typer
 
+from pipeline.commands.console import messages
 from pipeline.config import BuildConfig
-from pipeline.config_file import load_config
+from pipeline.config_file import ConfigError, load_config
+from pipeline.shipped import find_config
 from pipeline.store import RunFolder, StoreError
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="YAML file that describes the build.")]
+Config = Annotated[
+    Path,
+    typer.Option(
+        "--config", "-c", help="YAML file that describes the build, or the name of one that comes along."
+    ),
+]
 Source = Annotated[
     list[str] | None,
     typer.Option(
@@ -27,7 +34,8 @@ ModelName = Annotated[
     str | None, typer.Option("--model", "-m", help="Name the endpoints serve, a Hub model, or a folder.")
 ]
 RunDir = Annotated[
-    Path | None, typer.Option("--run-dir", "-r", help="Folder of the run; default: data/runs/NAME.")
+    Path | None,
+    typer.Option("--run-dir", "-r", help="Folder of the run; default: data/runs/NAME in the current folder."),
 ]
 Set = Annotated[
     list[str] | None,
@@ -48,7 +56,13 @@ def build_config(
     model: str | None,
     overrides: list[str] | None,
 ) -> BuildConfig:
-    """The config of a file, a command's options over it, its --set over both. Raises ConfigError."""
+    """The config of a file, a command's options over it, its --set over both. Raises ConfigError.
+
+    A bare name may be that of a file that comes along; which one is taken is said on standard error.
+    """
+    config, told = find_config(config)
+    if told:
+        messages().print(told)
     given = {
         "source.paths": source,
         "select.limit": limit,
@@ -62,6 +76,18 @@ def build_config(
         if value not in (None, [])
     ]
     return load_config(config, [*options, *(overrides or [])])
+
+
+def config_of(run: RunFolder, otherwise: str) -> Path:
+    """The file with the config that a run was built with.
+
+    otherwise: what to do where there is none, for the message. Raises ConfigError.
+    """
+    if not run.config_file.exists():
+        raise ConfigError(
+            f"{run.config_file}: no such file, the run was built by an older version; {otherwise}"
+        )
+    return run.config_file
 
 
 def run_folder(build: BuildConfig, run_dir: Path | None) -> Path:

@@ -65,11 +65,11 @@ def plan(
 
     Examples:
 
-      openmementos plan --config flows/configs/sample.yaml
+      openmementos plan --config sample.yaml
 
-      openmementos plan -c flows/configs/openthoughts3.yaml --limit 1000 --hardware h100 --gpus 2
+      openmementos plan -c openthoughts3.yaml --limit 1000 --hardware h100 --gpus 2
 
-      openmementos plan -c flows/configs/openthoughts3.yaml --prompt-speed 20000 --generation-speed 3000
+      openmementos plan -c openthoughts3.yaml --prompt-speed 20000 --generation-speed 3000
 
       openmementos plan -c my.yaml -n 1000 --prompt-price 0.10 --completion-price 0.40 --json
     """

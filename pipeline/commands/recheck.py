@@ -13,11 +13,8 @@ from pipeline.commands import options
 from pipeline.commands.build import usage_text
 from pipeline.commands.console import messages, output
 from pipeline.commands.steps import shown_steps
-from pipeline.config_file import ConfigError
 from pipeline.inspection import find_run
 from pipeline.outcomes import RejectReason
-from pipeline.sealed import read_sealed
-from pipeline.store import RunFolder
 
 _RUNS = Path("data/runs")
 
@@ -66,7 +63,8 @@ def recheck(
 
     console = messages()
     folder = find_run(run, _RUNS)
-    build = options.build_config(config or _config_of(folder), None, None, endpoint, model, overrides)
+    described = config or options.config_of(folder, "name the YAML file it was built with: --config")
+    build = options.build_config(described, None, None, endpoint, model, overrides)
     # As `build`: a scheduler's stop ends the work as Ctrl-C does, with the engine stopped and replies kept.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
@@ -107,17 +105,6 @@ def recheck(
             "run the same command to try them again"
         )
         raise typer.Exit(3)
-
-
-def _config_of(run: RunFolder) -> Path:
-    if not run.config_file.exists():
-        raise ConfigError(
-            f"{run.config_file}: no such file, the run was built by an older version; "
-            "name the YAML file it was built with: --config"
-        )
-    remedy = "run the build again, or name the YAML file it was built with: --config"
-    read_sealed(run.config_file, always=False, remedy=remedy)
-    return run.config_file
 
 
 def _head(told: dict[str, Any]) -> list[str]:

@@ -39,7 +39,7 @@ def select(
 
     Examples:
 
-      openmementos select --config flows/configs/sample.yaml --dry-run
+      openmementos select --config sample.yaml --dry-run
 
       openmementos select -c my.yaml --set select.decontaminate=[aime24.parquet] --dry-run
     """

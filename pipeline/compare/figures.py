@@ -1,11 +1,12 @@
 """What two runs came to on the traces that both have, by domain."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from pipeline.compare.mementos import CRITERIA, Pair, differing_most, mementos_of, same_blocks
+from pipeline.compare.mementos import CRITERIA, Pair, differing_most, mementos_of, not_published, same_blocks
 from pipeline.recheck.folder import are_rechecks_of_one_run, is_recheck_of
 from pipeline.store import RunFolder
 
@@ -45,6 +46,7 @@ class Domain:
 class Comparison:
     """Two runs, A before and B after. both: finished traces in both; only: those of A alone, of B alone.
 
+    left_out: of those in both, how many A and B do not publish, by reason (publish.min_score, only_passed).
     domains: all first, then those with most traces. pairs: mementos of the same block that differ most.
     outdated: one is a recheck of the other, which has been built again since with other blocks or mementos;
     or both are rechecks of one run, between which that has happened.
@@ -52,6 +54,7 @@ class Comparison:
 
     both: int
     only: tuple[int, int]
+    left_out: tuple[dict[str, int], dict[str, int]]
     domains: tuple[Domain, ...]
     pairs: list[Pair]
     outdated: bool
@@ -71,6 +74,7 @@ def compare_runs(before: RunFolder, after: RunFolder, *, threshold: int, top: in
     return Comparison(
         domains.height,
         (only[0], only[1]),
+        (_left_out(before, domains), _left_out(after, domains)),
         (
             _domain("all", domains.height, (old, new, same), threshold),
             *(
@@ -81,6 +85,11 @@ def compare_runs(before: RunFolder, after: RunFolder, *, threshold: int, top: in
         differing_most(before, after, same, top),
         outdated=_outdated(before, after, (old, new, same)),
     )
+
+
+def _left_out(run: RunFolder, common: pl.DataFrame) -> dict[str, int]:
+    both = set(common["trace_id"])
+    return dict(Counter(reason.value for trace_id, reason in not_published(run).items() if trace_id in both))
 
 
 def _outdated(before: RunFolder, after: RunFolder, tables: Sequence[pl.DataFrame]) -> bool:

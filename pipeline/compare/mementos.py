@@ -1,16 +1,16 @@
 """The mementos of a run as a table of figures, and the pairs of two runs that differ most."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
-from pipeline.inspection.traces import finished_shards
+from pipeline.inspection.traces import finished_rows, finished_shards, left_out
+from pipeline.outcomes import RejectReason
 from pipeline.recheck.folder import RECHECK_NAME, is_recheck, rechecked_shards
-from pipeline.records.records import RECORDS
 from pipeline.store import RunFolder
 from schemas.replies import Verdict
 
@@ -60,19 +60,27 @@ class Pair:
     """By criterion."""
     missing: tuple[list[str], list[str]]
     """What the judge names."""
+    left_out: tuple[str | None, str | None]
+    """Reason for which the run does not publish the trace."""
 
 
 def mementos_of(run: RunFolder) -> pl.DataFrame:
-    """One row per memento of the finished traces.
+    """One row per memento of the finished traces, whether they are published or `not_published`.
 
     start, end: the block's characters in the reasoning; block: its number; text: a hash of it; checks: those
     the kept memento does not pass; a column of points for each of CRITERIA. A recheck has judged kept rounds
     only: first_score and rounds are null. Some 150 bytes stay in memory per memento.
     """
-    table = pl.concat([_EMPTY, *map(_of_shard, _finished(run))])
+    table = pl.concat([_EMPTY, *map(_figures, _finished(run, _COLUMNS))])
     if is_recheck(run):
         return table.with_columns(pl.lit(None, pl.Int64).alias(name) for name in ("first_score", "rounds"))
     return table
+
+
+def not_published(run: RunFolder) -> dict[str, RejectReason]:
+    """The finished traces that a run leaves out for their mementos' points or checks, by id."""
+    shards = () if is_recheck(run) else finished_shards(run)
+    return {trace_id: reason for shard in shards for trace_id, reason in left_out(run, shard).items()}
 
 
 def same_blocks(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
@@ -97,10 +105,14 @@ def differing_most(before: RunFolder, after: RunFolder, same: pl.DataFrame, top:
     )
     ids = {row["trace_id"] for row in chosen}
     old, new = _stories(before, ids), _stories(after, ids)
-    return [_pair(row, old[row["trace_id"]], new[row["trace_id"]]) for row in chosen]
+    reasons = tuple(not_published(run) if ids else {} for run in (before, after))
+    return [
+        _pair(row, old[row["trace_id"]], new[row["trace_id"]], [of.get(row["trace_id"]) for of in reasons])
+        for row in chosen
+    ]
 
 
-def _pair(row: dict[str, Any], old: "_Story", new: "_Story") -> Pair:
+def _pair(row: dict[str, Any], old: "_Story", new: "_Story", reasons: Sequence[RejectReason | None]) -> Pair:
     one, other = old.mementos[row["block"]], new.mementos[row["block_after"]]
     kept, kept_after = (memento["rounds"][memento["best_round"]] for memento in (one, other))
     return Pair(
@@ -112,20 +124,25 @@ def _pair(row: dict[str, Any], old: "_Story", new: "_Story") -> Pair:
         (one["text"], other["text"]),
         (kept["rubric"], kept_after["rubric"]),
         (kept["missing"], kept_after["missing"]),
+        (reasons[0] and reasons[0].text, reasons[1] and reasons[1].text),
     )
 
 
-def _finished(run: RunFolder) -> Iterator[pa.BufferReader]:
-    """The files with the finished mementos of a run, or of a recheck. Raises DamageError."""
+def _finished(run: RunFolder, columns: list[str]) -> Iterator[pa.Table]:
+    """These columns of the traces with finished mementos of a run, or of a recheck, shard by shard.
+
+    Raises DamageError.
+    """
     if is_recheck(run):
-        yield from (run.opened(RECHECK_NAME, shard) for shard in rechecked_shards(run))
+        for shard in rechecked_shards(run):
+            yield run.read(RECHECK_NAME, shard, columns)
     else:
-        yield from (run.opened(RECORDS.name, shard) for shard in finished_shards(run))
+        for shard in finished_shards(run):
+            yield finished_rows(run, shard, columns)
 
 
-def _of_shard(content: pa.BufferReader) -> pl.DataFrame:
-    with pq.ParquetFile(content) as file:
-        records = pl.from_arrow(file.read(columns=_COLUMNS))
+def _figures(rows: pa.Table) -> pl.DataFrame:
+    records = pl.from_arrow(rows)
     assert isinstance(records, pl.DataFrame)
     ends = pl.col("sentence_ends").list.gather(pl.col("block_ends") - 1)
     rounds = pl.col("rounds").list
@@ -157,13 +174,9 @@ class _Story:
 
 
 def _stories(run: RunFolder, ids: set[str]) -> dict[str, _Story]:
-    columns = ["trace_id", "reasoning", "mementos"]
-    found = {}
-    for content in _finished(run) if ids else ():
-        with pq.ParquetFile(content) as file:
-            for batch in file.iter_batches(batch_size=256, columns=columns):
-                for number, trace_id in enumerate(batch["trace_id"].to_pylist()):
-                    if trace_id in ids:
-                        reasoning, mementos = (batch[name][number].as_py() for name in columns[1:])
-                        found[trace_id] = _Story(reasoning, mementos)
-    return found
+    wanted = pa.array(sorted(ids), pa.string())
+    return {
+        row["trace_id"]: _Story(row["reasoning"], row["mementos"])
+        for rows in (_finished(run, ["trace_id", "reasoning", "mementos"]) if ids else ())
+        for row in rows.filter(pc.is_in(rows["trace_id"], wanted)).to_pylist()
+    }

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from pipeline.compare.figures import Comparison, Domain
 from pipeline.compare.mementos import Pair
+from pipeline.outcomes import RejectReason
 from schemas.replies import Verdict
 
 _LABELS = {
@@ -32,6 +33,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
     """The comparison for a program: figures by domain and name, each {"a", "b", "difference"}."""
     return {
         "traces": {"both": found.both, "only_a": found.only[0], "only_b": found.only[1]},
+        "left_out": dict(zip("ab", found.left_out, strict=True)),
         "domains": {
             domain.name: {
                 "traces": domain.traces,
@@ -56,11 +58,17 @@ def tables(found: Comparison) -> Group:
     pairs = "mementos of the same block that differ most:" if found.pairs else ""
     return Group(
         Text(counts),
+        *(_left_out(name, reasons) for name, reasons in zip("AB", found.left_out, strict=True) if reasons),
         *([Text(_OUTDATED, style="bold red")] if found.outdated else []),
         *(part for domain in found.domains for part in (_domain(domain), _agreement(domain))),
         Text(pairs, style="bold"),
         *(_pair(pair) for pair in found.pairs),
     )
+
+
+def _left_out(name: str, reasons: dict[str, int]) -> Text:
+    told = ", ".join(f"{number:,} for {RejectReason(reason).text}" for reason, number in reasons.items())
+    return Text(f"of those in both, {name} does not publish {told}")
 
 
 def _domain(domain: Domain) -> Table:
@@ -120,6 +128,9 @@ def _pair(pair: Pair) -> Text:
     for name, missing in zip("AB", pair.missing, strict=True):
         if missing:
             lines.append(f"  missing by {name}: {_line('; '.join(missing))}")
+    for name, reason in zip("AB", pair.left_out, strict=True):
+        if reason:
+            lines.append(f"  not published by {name}: {reason}")
     return Text("\n".join(lines))
 
 

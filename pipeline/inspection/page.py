@@ -46,7 +46,7 @@ def table(lines: Iterable[TraceLine]) -> Table:
             _number(line.score, ".1f"),
             _number(line.rounds, ".1f"),
             Text(line.state, style=_STYLES[line.state]),
-            _plain(why or after or ("" if line.trace_id else line.origin)),
+            plain(why or after or ("" if line.trace_id else line.origin)),
         )
     return shown
 
@@ -103,9 +103,9 @@ def _block(console: Console, block: Block, *, last: bool) -> None:
     title = f"{name} · sentences {block.first} to {until} · {block.tokens:,} tokens"
     _rule(console, title, "cyan")
     for sentence in block.sentences[:-1]:
-        _print(console, Text.assemble(_plain(sentence.text.rstrip()), _boundary(sentence, "┄", "dim")))
+        _print(console, Text.assemble(plain(sentence.text.rstrip()), _boundary(sentence, "┄", "dim")))
     closing = block.sentences[-1]
-    _print(console, _plain(closing.text.rstrip()))
+    _print(console, plain(closing.text.rstrip()))
     if not last:
         _print(console, _boundary(closing, "━━ cut", "bold magenta"))
     if block.memento is not None:
@@ -122,7 +122,7 @@ def _memento(console: Console, memento: dict[str, Any], block_tokens: int) -> No
     title = f"memento · {memento['tokens']:,} tokens ({memento['tokens'] / block_tokens:.0%} of the block)"
     kept = f"{memento['score']} of 10, round {memento['best_round']} kept"
     console.print(
-        Panel(_plain(memento["text"]), title=title, subtitle=kept, title_align="left", border_style="green")
+        Panel(plain(memento["text"]), title=title, subtitle=kept, title_align="left", border_style="green")
     )
     for number, one in enumerate(memento["rounds"]):
         _print(console, _round(number, one, kept=number == memento["best_round"]))
@@ -141,9 +141,9 @@ def _round(number: int, one: dict[str, Any], *, kept: bool) -> Text:
             told.append(f"  {name} {got}/{most}", style="" if got == most else "yellow")
     for label, found in (("missing", one["missing"]), ("checks", one["checks"])):
         for text in found or []:
-            told.append(f"\n   {label}: ", style="yellow").append_text(_plain(text))
+            told.append(f"\n   {label}: ", style="yellow").append_text(plain(text))
     if not kept:
-        told.append("\n   ").append_text(Text.assemble("text: ", _plain(one["text"]), style="dim"))
+        told.append("\n   ").append_text(Text.assemble("text: ", plain(one["text"]), style="dim"))
     return told
 
 
@@ -155,14 +155,12 @@ def _ending(console: Console, story: Story) -> None:
     style = _STYLES[story.line.state]
     told = ending["detail"] if "detail" in ending else ending["error"]
     body = (
-        Text.assemble((f"{story.line.reason}\n", "bold"), _plain(told))
-        if "detail" in ending
-        else _plain(told)
+        Text.assemble((f"{story.line.reason}\n", "bold"), plain(told)) if "detail" in ending else plain(told)
     )
     title = f"{story.line.state} at {ending['stage']}"
     console.print(Panel(body, title=title, title_align="left", border_style=style))
     for number, reply in enumerate(ending.get("replies") or []):
-        console.print(Panel(_plain(reply), title=f"reply {number}", title_align="left", border_style="dim"))
+        console.print(Panel(plain(reply), title=f"reply {number}", title_align="left", border_style="dim"))
 
 
 def _rule(console: Console, title: str, colour: str) -> None:
@@ -175,7 +173,7 @@ def _print(console: Console, text: Text) -> None:
     console.print(text, soft_wrap=not console.is_terminal)
 
 
-def _plain(text: str) -> Text:
+def plain(text: str) -> Text:
     """Text of a trace, in which nothing is markup and nothing reaches the terminal as a command."""
     return Text(text.replace(_ESCAPE, "␛"))
 
@@ -183,8 +181,8 @@ def _plain(text: str) -> Text:
 def _start(text: str, characters: int) -> Text:
     rest = len(text) - characters
     if rest <= 0:
-        return _plain(text)
-    return _plain(text[:characters]).append(f" … {rest:,} more characters", style="dim")
+        return plain(text)
+    return plain(text[:characters]).append(f" … {rest:,} more characters", style="dim")
 
 
 def _number(value: float | None, form: str, unit: str = "") -> Text:

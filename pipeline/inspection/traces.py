@@ -6,7 +6,11 @@ from enum import StrEnum
 from itertools import count
 from typing import Any
 
-from pipeline.outcomes import RejectReason
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.mementos.writing import MEMENTOS
+from pipeline.outcomes import QUALITY_REASONS, RejectReason
 from pipeline.stages import INGEST, STAGES
 from pipeline.store import RunFolder
 
@@ -85,6 +89,20 @@ def shards(run: RunFolder) -> Iterator[int]:
 def finished_shards(run: RunFolder) -> Iterator[int]:
     """Shards whose records follow from the stages before; what an older config left does not count."""
     return (shard for shard in shards(run) if _LAST in stages_reached(run, shard))
+
+
+def left_out(run: RunFolder, shard: int) -> dict[str, RejectReason]:
+    """Finished traces of a shard that are not published for their mementos' points or checks, by id."""
+    rows = run.read_rejected(_LAST, shard).to_pylist()
+    reasons = {row["trace_id"]: RejectReason(row["reason"]) for row in rows}
+    return {trace_id: reason for trace_id, reason in reasons.items() if reason in QUALITY_REASONS}
+
+
+def finished_rows(run: RunFolder, shard: int, columns: list[str] | None = None) -> pa.Table:
+    """Rows of the mementos stage whose records are sound, published or `left_out`; with `trace_id`."""
+    rows = run.read(MEMENTOS.name, shard, columns)
+    ids = {row["trace_id"] for row in _read(run, _LAST, shard, ["trace_id"])} | left_out(run, shard).keys()
+    return rows.filter(pc.is_in(rows["trace_id"], pa.array(sorted(ids), pa.string())))
 
 
 def stages_reached(run: RunFolder, shard: int) -> list[str]:

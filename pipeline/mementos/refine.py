@@ -10,7 +10,7 @@ from pipeline.mementos.compress import compress, refine
 from pipeline.mementos.judge import judge
 from pipeline.mementos.judgement import Judgement
 from pipeline.mementos.view import BlockView
-from pipeline.records.checks import Finding, Severity, check_memento
+from pipeline.records.checks import Finding, Severity, check_memento, passes
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Round:
 
     def passes(self, threshold: int) -> bool:
         """Whether no further round is needed."""
-        clean = all(f.severity is Severity.NOTE for f in self.findings)
-        return self.verdict is not None and clean and self.verdict.total >= threshold
+        points = self.verdict.total if self.verdict else None
+        return passes(points, (finding.check for finding in self.findings), threshold)
 
     def as_row(self) -> dict[str, Any]:
         """The round as schemas.tables.ROUND has it."""

@@ -19,6 +19,7 @@ from pipeline.config import BuildConfig
 from pipeline.outcomes import RejectReason
 from pipeline.publish.rows import CONFIGURATIONS, Made
 from pipeline.publish.splits import split_shares
+from pipeline.records.quality import ANY_QUALITY, QUALITY_KEYS, wanted_quality
 from pipeline.report.figures import Picture
 from pipeline.report.kv_cache import MODELS
 from pipeline.report.stats import FunnelRow, Statistics
@@ -78,6 +79,7 @@ def write_card(facts: CardFacts, folder: Path) -> Path:
         pictures=[(f"figures/{picture.path.name}", picture.caption) for picture in facts.pictures],
         settings=_settings(facts.config),
         license=facts.config.publish.license,
+        quality=wanted_quality(facts.config),
         verified="verified" in facts.config.source.columns,
         demonstration=_is_bundled(facts.made.model),
     )
@@ -218,6 +220,8 @@ def card_settings(config: BuildConfig) -> dict[str, Any]:
     # Only the names of files: where they lie is the builder's own matter.
     select = settings["select"]
     select["decontaminate"] = [PurePosixPath(path).name for path in select["decontaminate"]]
+    if wanted_quality(config) != ANY_QUALITY:
+        settings["publish"] = config.publish.model_dump(mode="json", include=set(QUALITY_KEYS))
     return settings
 
 

@@ -18,6 +18,7 @@ from pipeline.publish.card import CardFacts, card_settings, write_card
 from pipeline.publish.rows import CONFIGURATIONS, Configuration, Made
 from pipeline.publish.shards import write_files
 from pipeline.publish.splits import only, split_shares
+from pipeline.records.quality import QUALITY_KEYS
 from pipeline.report.figures import write_figures
 from pipeline.report.stats import dataset_statistics, funnel
 from pipeline.sealed import read_sealed, write_sealed
@@ -146,7 +147,9 @@ def _inputs(run: RunFolder, shards: Sequence[int], config: BuildConfig, made: Ma
             "records": outputs,
             "funnel": [asdict(row) for row in funnel(run, shards)],
             "source": [config.source.name, *config.source.paths],
-            "publish": config.publish.model_dump(mode="json", exclude={"to", "private", "tag"}),
+            "publish": config.publish.model_dump(
+                mode="json", exclude={"to", "private", "tag", *QUALITY_KEYS}
+            ),
             "settings": card_settings(config),
             "made": asdict(made),
         }

@@ -15,16 +15,16 @@ import pyarrow.compute as pc
 from pipeline.config import BuildConfig
 from pipeline.failing import FailureWatch, lost_traces
 from pipeline.files import value_digest, writing
-from pipeline.inspection.traces import finished_shards
+from pipeline.inspection.traces import finished_rows, finished_shards
 from pipeline.journey import Step, travel
 from pipeline.llm.admission import ShardAdmission
 from pipeline.llm.model import Usage
 from pipeline.llm.serving import Served, Starting, model_name, starting
+from pipeline.mementos.writing import MEMENTOS
 from pipeline.mending import mend
 from pipeline.outcomes import Outcome, ShardResult
 from pipeline.recheck.folder import recheck_folder, rechecked_shards, rechecks_of
 from pipeline.recheck.judging import RECHECK
-from pipeline.records.records import RECORDS
 from pipeline.run_stage import allow_start, model_at_hand, request_stop, until_stopped
 from pipeline.store import Manifest, RunFolder, StoreError, config_digest
 
@@ -82,7 +82,7 @@ def _chosen(run: RunFolder, limit: int | None) -> dict[int, list[str]]:
     ids = (
         (trace_id, shard)
         for shard in finished_shards(run)
-        for trace_id in run.read(RECORDS.name, shard, ["trace_id"])[0].to_pylist()
+        for trace_id in finished_rows(run, shard, ["trace_id"])["trace_id"].to_pylist()
     )
     chosen: dict[int, list[str]] = {}
     # An id is a digest of the trace, so that the smallest ones are a sample.
@@ -135,7 +135,7 @@ class _Work:
 
     def _shard(self, shard: int, served: Served, on_trace: Callable[[], None]) -> Manifest:
         started = time.monotonic()
-        rows = self.run.read(RECORDS.name, shard)
+        rows = self.run.read(MEMENTOS.name, shard)
         rows = rows.filter(pc.is_in(rows["trace_id"], pa.array(self.chosen[shard])))
         home = rechecks_of(self.run)
         failures = FailureWatch(self.build.max_failure_rate)
@@ -148,7 +148,7 @@ class _Work:
             admission = ShardAdmission(served.admission)
             async with model_at_hand(RECHECK, shard, home, self.build, served, admission) as (asking, client):
                 step = Step(RECHECK, RECHECK.begin(self.build, asking), saw)
-                (result,) = await travel(rows.drop_columns(["response"]), [step], admission)
+                (result,) = await travel(rows, [step], admission)
                 return result, client.usage
 
         result, usage = asyncio.run(until_stopped(home, judge()))
@@ -171,10 +171,10 @@ class _Work:
         )
 
     def _input(self, shard: int) -> str:
-        """Digest of a shard's records and of the traces chosen among them."""
-        records = self.run.read_manifest(RECORDS.name, shard)
-        assert records is not None
-        return value_digest([records.output, sorted(self.chosen[shard])])
+        """Digest of a shard's mementos and of the traces chosen among them."""
+        mementos = self.run.read_manifest(MEMENTOS.name, shard)
+        assert mementos is not None
+        return value_digest([mementos.output, sorted(self.chosen[shard])])
 
 
 class _Count:

@@ -1,7 +1,7 @@
 """Checks of one memento against its block: what the model hears about, and what keeps a memento out."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -65,6 +65,15 @@ def check_memento(
         for check in MEMENTO_CHECKS
         for detail in check.finds(case)
     ]
+
+
+def passes(score: int | None, checks: Iterable[str], threshold: int) -> bool:
+    """Whether a memento needs no further round: its judge gave `threshold` points or more, and it is clean.
+
+    score: points of 10; None where it was not judged. checks: names of those that found something; notes
+    among them do not count.
+    """
+    return score is not None and score >= threshold and _NOTES.issuperset(checks)
 
 
 def _longer_than_block(case: Case) -> list[str]:
@@ -155,6 +164,7 @@ MEMENTO_CHECKS = (
     Check("planning", Severity.NOTE, _planning),
     Check("markup", Severity.NOTE, _markup),
 )
+_NOTES = frozenset(check.name for check in MEMENTO_CHECKS if check.severity is Severity.NOTE)
 
 _SHOWN = 5
 _LONGEST_SHOWN = 200

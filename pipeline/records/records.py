@@ -5,8 +5,9 @@ from collections import Counter
 import schemas.tables
 from pipeline.outcomes import Done, Outcome, Rejected, RejectReason
 from pipeline.records.assemble import assemble
+from pipeline.records.quality import Quality, wanted_quality
 from pipeline.records.record_checks import Record, check_record, check_response
-from pipeline.stage import Row, Stage
+from pipeline.stage import Row, Stage, TraceWork
 
 RECORDS = Stage(
     name="records",
@@ -23,19 +24,28 @@ RECORDS = Stage(
         "mementos",
     ),
     adds=schemas.tables.RECORDS,
-    begin=lambda _, __: _assemble,
-    config=lambda build: {},
+    begin=lambda build, _: _assembling(wanted_quality(build)),
+    config=lambda build: wanted_quality(build).as_config(),
     version=2,
 )
 
 
-async def _assemble(_: int, row: Row, counters: Counter[str]) -> Outcome:
+def _assembling(quality: Quality) -> TraceWork:
     """Adds `response` to a row whose parts pass all checks; another is CHECK_FAILED.
 
-    A rejected row's detail begins with the name of the check. Counters: "blocks", "block_tokens" and
+    A sound row whose mementos are not as good as wanted is LOW_SCORE or NOT_PASSED. The detail of a
+    CHECK_FAILED row begins with the name of the check. Counters: "blocks", "block_tokens" and
     "memento_tokens" of the records that are kept; "check.<name>" counts their mementos that do not pass that
     check, and the records that are not kept because of it.
     """
+
+    async def assembled(_: int, row: Row, counters: Counter[str]) -> Outcome:
+        return _assemble(row, quality, counters)
+
+    return assembled
+
+
+def _assemble(row: Row, quality: Quality, counters: Counter[str]) -> Outcome:
     record = Record(
         problem=row["problem"],
         reasoning=row["reasoning"],
@@ -53,6 +63,8 @@ async def _assemble(_: int, row: Row, counters: Counter[str]) -> Outcome:
         first = findings[0]
         counters[f"check.{first.check}"] += 1
         return Rejected(RejectReason.CHECK_FAILED, f"{first.check}: {first.detail}")
+    if (left_out := quality.why_not(row["mementos"])) is not None:
+        return left_out
     for memento in row["mementos"]:
         kept_round = memento["rounds"][memento["best_round"]]
         counters.update(f"check.{name}" for name in sorted(set(kept_round["checks"])))

@@ -4,7 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from pipeline.config import PartitionConfig
+from pipeline.config import PartitionConfig, PublishConfig
+from pipeline.files import write_json
 from pipeline.ingest import ingest
 from pipeline.outcomes import Done, Failed, Rejected, RejectReason
 from pipeline.run_stage import run_stages
@@ -199,3 +200,63 @@ def test_there_is_colour_where_it_is_wanted_and_none_under_no_color(run, monkeyp
     trace = id_of(run, "done")
     assert "\x1b[1;35m" in told(run.root, trace).stdout
     assert "\x1b[1;35m" not in told(run.root, trace, NO_COLOR="1").stdout
+
+
+def failed_memento() -> dict:
+    """A memento of five points in the round that was kept."""
+    one = memento(1)
+    return one | {"score": 5, "best_round": 0, "text": one["rounds"][0]["text"]}
+
+
+@pytest.fixture
+def filtered(tmp_path) -> RunFolder:
+    """One trace published; one left out, as its second memento did not pass; one rejected by ingest."""
+    folder, build = partitioned_run(tmp_path / "run")
+    build = build.model_copy(update={"publish": PublishConfig(only_passed=True)})
+    good, bad = ([memento(0), second, memento(2)] for second in (memento(1), failed_memento()))
+    write_mementos(folder, [Done({"mementos": good}), Done({"mementos": bad})])
+    run_stages(["records"], 0, folder, build, None)
+    write_json(build.model_dump(mode="json"), folder.config_file)
+    return folder
+
+
+def test_a_trace_left_out_for_its_mementos_is_shown_with_them_and_the_reason(filtered):
+    (line,) = lines(filtered.root, "--state", "rejected", "--domain", "code")
+    assert (line["stage"], line["reason"]) == ("records", RejectReason.NOT_PASSED.text)
+    shown = told(filtered.root, line["trace_id"]).stdout
+    assert "rejected at records" in shown
+    assert "1 of 3 mementos; block 1: 5 of 10 points; the 13; check number_not_in_block" in shown
+    assert "Twelve and one are 13 (2)." in shown
+
+
+def test_mementos_that_did_not_pass_are_listed_with_block_points_and_what_is_missing(filtered):
+    (one,) = lines(filtered.root, "--failed-judge")
+    assert (one["domain"], one["state"], one["blocks"]) == ("code", "rejected", 3)
+    assert one["failed_mementos"] == [
+        {"block": 1, "score": 5, "rounds": 2, "missing": ["the 13"], "checks": ["number_not_in_block"]}
+    ]
+    shown = told(filtered.root, "--failed-judge").stdout
+    assert one["trace_id"] in shown
+    assert "the 13; check number_not_in_block" in shown
+
+
+def test_a_trace_shows_only_the_blocks_whose_mementos_did_not_pass(filtered):
+    (one,) = lines(filtered.root, "--failed-judge")
+    assert [b["number"] for b in lines(filtered.root, one["trace_id"], "--failed-judge")["blocks"]] == [1]
+    shown = told(filtered.root, one["trace_id"], "--failed-judge").stdout
+    assert "block 1 ·" in shown
+    assert "block 0 ·" not in shown
+
+
+def test_where_every_memento_passed_the_list_says_so(filtered):
+    assert lines(filtered.root, "--failed-judge", "--domain", "math") == []
+    told_none = told(filtered.root, "--failed-judge", "--domain", "math").stdout
+    assert "each that is written has 8 points or more" in told_none
+
+
+def test_the_threshold_is_that_of_the_run_or_the_one_that_is_given(filtered):
+    assert len(lines(filtered.root, "--failed-judge", "--threshold", 9)) == 2
+    filtered.config_file.unlink()
+    result = told(filtered.root, "--failed-judge")
+    assert result.exit_code == 1
+    assert "give --threshold" in result.stderr

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import schemas.tables
 from pipeline.cli import app
-from pipeline.outcomes import ShardResult
+from pipeline.outcomes import RejectReason, ShardResult
 from pipeline.records import RECORDS
 from pipeline.stages import INGEST, STAGES
 from pipeline.store import RunFolder
@@ -19,7 +19,7 @@ from tests.records.rows import BLOCKS, memento, row, table
 from tests.stages import through
 
 
-def run_of(root: Path, *rows: dict[str, Any]) -> Path:
+def run_of(root: Path, *rows: dict[str, Any], **publish: Any) -> Path:
     """A run whose one shard holds these rows in each stage, each following from the one before."""
     run, before = RunFolder(root), "source"
     for stage in (INGEST, *(stage.name for stage in STAGES)):
@@ -27,7 +27,7 @@ def run_of(root: Path, *rows: dict[str, Any]) -> Path:
             table(*rows), schemas.tables.REJECTED.empty_table(), schemas.tables.FAILED.empty_table()
         )
         if stage == STAGES[-1].name:
-            result = through(RECORDS, table(*rows))
+            result = through(RECORDS, table(*rows), publish=publish)
         facts: dict[str, Any] = {"config": "c", "version": 1, "usage": {}, "seconds": 0.1}
         before = run.write(stage, 0, result, rows_in=len(rows), input=before, **facts).output
     return root
@@ -87,6 +87,31 @@ def test_traces_of_one_run_only_are_counted_and_weigh_nothing(tmp_path):
     compared = found(a, run_of(tmp_path / "b", pair("t0", 8, 8), pair("t3", 0, 0)))
     assert compared["traces"] == {"both": 1, "only_a": 2, "only_b": 1}
     assert compared["domains"]["all"]["figures"]["score_mean"] == {"a": 8, "b": 8, "difference": 0}
+
+
+def test_traces_that_a_run_does_not_publish_are_compared_and_told_with_the_reason(tmp_path):
+    a = run_of(tmp_path / "a", pair("t0", 8, 8), pair("t1", 9, 3), min_score=6)
+    b = run_of(tmp_path / "b", pair("t0", 8, 8), pair("t1", 9, 7), only_passed=True)
+    compared = found(a, b)
+    assert compared["traces"]["both"] == 2
+    assert compared["left_out"] == {"a": {"low_score": 1}, "b": {"not_passed": 1}}
+    (one,) = compared["mementos"]
+    assert one["left_out"] == [RejectReason.LOW_SCORE.text, RejectReason.NOT_PASSED.text]
+    shown = told(a, b).stdout
+    assert "A does not publish 1 for a memento with fewer points than publish.min_score" in shown
+    assert "not published by B: a memento that did not pass its judge" in shown
+
+
+def test_a_filter_changes_no_figure(tmp_path):
+    rows = [pair("t0", 8, 8), pair("t1", 9, 3)]
+    a, b = run_of(tmp_path / "a", *rows), run_of(tmp_path / "b", *rows, min_score=6)
+    figures = found(a, b)["domains"]["all"]["figures"]
+    assert {figure["difference"] for figure in figures.values()} == {0}
+
+
+def test_a_record_that_fails_a_check_is_not_compared(tmp_path):
+    a = run_of(tmp_path / "a", pair("t0", 8, 8), pair("t1", 8, 8, answer="<think>"))
+    assert found(a, a)["traces"]["both"] == 1
 
 
 def test_the_biggest_differences_come_first_with_their_texts(tmp_path):

@@ -169,7 +169,7 @@ def test_what_cannot_be_deployed_says_what_to_do(server, monkeypatch, arguments,
 
 @pytest.mark.parametrize("url", [None, "http://127.0.0.1:9/api"])
 def test_a_missing_server_is_told_with_the_way_to_start_one(monkeypatch, url):
-    assert "make ui" in refused_by_deploy(monkeypatch, url)
+    assert "openmementos ui" in refused_by_deploy(monkeypatch, url)
 
 
 @pytest.mark.skipif(shutil.which(browser.PROGRAM) is None, reason="Chromium is not installed")

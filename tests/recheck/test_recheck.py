@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.config import BuildConfig
+from pipeline.config_file import load_config
 from pipeline.files import file_digest, write_json
 from pipeline.ingest import ingest
 from pipeline.llm.admission import Admission
@@ -113,6 +114,18 @@ def test_mementos_keep_their_texts_and_get_new_points(run: Path) -> None:
         (kept,) = other["rounds"]
         assert (kept["rubric"], kept["missing"], kept["verdict_totals"]) == (strict, ["x = 3"], [6])
         assert kept["checks"] == one["rounds"][one["best_round"]]["checks"]
+
+
+def test_traces_that_are_not_published_are_judged_too(run: Path) -> None:
+    folder = RunFolder(run)
+    build = load_config(folder.config_file, ["publish.min_score=10"])
+    for shard in range(4):
+        run_stages(["records"], shard, folder, build, None)
+    published = rows(run, "records")
+    with judge_with(MOST) as stub:
+        done = rechecked(run, stub)
+    assert len(published) < done["judged"]["done"] == done["traces"]["both"] == 8
+    assert done["left_out"] == {"a": {"low_score": 8 - len(published)}, "b": {}}
 
 
 def test_the_run_itself_stays_as_it_is(run: Path) -> None:
