@@ -132,7 +132,7 @@ _ON_GPU: Sequence[tuple[str, _Remedy]] = (
         "--query-gpu=compute_cap --format=csv` shows which it is; take another card, or a build for this one",
     ),
     (
-        r"DefaultCPUAllocator|MemoryError: |(can't|[Cc]annot) allocate memory",
+        r"DefaultCPUAllocator|(?<!Of)MemoryError: |(can't|[Cc]annot) allocate memory",
         "not enough memory in the machine, beside the card's: a smaller llm.model, or end other programs",
     ),
     (r"the estimated maximum model length is (\d+)", _shorter_context),
