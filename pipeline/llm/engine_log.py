@@ -131,10 +131,6 @@ _ON_GPU: Sequence[tuple[str, _Remedy]] = (
         "this build of PyTorch or vLLM has no code for a card of this generation: `nvidia-smi "
         "--query-gpu=compute_cap --format=csv` shows which it is; take another card, or a build for this one",
     ),
-    (
-        r"DefaultCPUAllocator|MemoryError: |(can't|[Cc]annot) allocate memory",
-        "not enough memory in the machine, beside the card's: a smaller llm.model, or end other programs",
-    ),
     (r"the estimated maximum model length is (\d+)", _shorter_context),
     (
         r"No available memory for the cache blocks|larger than the available KV cache memory"
