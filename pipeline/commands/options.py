@@ -10,6 +10,7 @@ import typer
 from pipeline.commands.console import messages
 from pipeline.config import BuildConfig
 from pipeline.config_file import ConfigError, load_config
+from pipeline.sealed import read_sealed
 from pipeline.shipped import find_config
 from pipeline.store import RunFolder, StoreError
 
@@ -87,6 +88,7 @@ def config_of(run: RunFolder, otherwise: str) -> Path:
         raise ConfigError(
             f"{run.config_file}: no such file, the run was built by an older version; {otherwise}"
         )
+    read_sealed(run.config_file, always=False, remedy=f"run the build again, or {otherwise}")
     return run.config_file
 
 

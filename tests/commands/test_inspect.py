@@ -260,3 +260,11 @@ def test_the_threshold_is_that_of_the_run_or_the_one_that_is_given(filtered):
     result = told(filtered.root, "--failed-judge")
     assert result.exit_code == 1
     assert "give --threshold" in result.stderr
+
+
+def test_a_damaged_config_of_the_run_is_named_with_the_way_out(filtered):
+    filtered.config_file.write_text(filtered.config_file.read_text()[:-9])
+    result = told(filtered.root, "--failed-judge")
+    assert result.exit_code == 1
+    assert str(filtered.config_file) in result.stderr
+    assert "give --threshold" in result.stderr
