@@ -44,9 +44,9 @@ def test_what_the_client_raises_is_raised_to_the_asker(tmp_path: Path) -> None:
         async with apart(stub, cache, max_attempts=2) as model:
             await model.ask(question())
 
-    with StubLlm(faults=["empty"] * 2) as stub, ReplyCache(tmp_path / "r.jsonl") as cache:
-        with pytest.raises(ReplyError, match="in each of 2 replies"):
-            asyncio.run(ask(stub, cache))
+    told = pytest.raises(ReplyError, match="in each of 2 replies")
+    with StubLlm(faults=["empty"] * 2) as stub, ReplyCache(tmp_path / "r.jsonl") as cache, told:
+        asyncio.run(ask(stub, cache))
 
 
 def test_an_asker_that_is_cancelled_leaves_no_thread(tmp_path: Path) -> None:
