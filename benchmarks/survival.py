@@ -51,13 +51,13 @@ def _kills(root: Path, kills: int, chance: random.Random) -> dict[str, float]:
     left, runs, restarts = kills, 0, 0
     with StubLlm(latency_seconds=LATENCY_SECONDS, record=False) as stub:
         began = time.monotonic()
-        assert _start(stub.endpoint, root / "whole").wait() == 0
+        assert start(stub.endpoint, root / "whole").wait() == 0
         seconds = time.monotonic() - began
         wanted = _digests(root / "whole")
         while left or runs == 0:
             broken = root / f"broken-{runs}"
             while True:
-                process = _start(stub.endpoint, broken)
+                process = start(stub.endpoint, broken)
                 restarts += 1
                 if left and _killed_after(process, chance.uniform(0, seconds)):
                     left -= 1
@@ -89,7 +89,7 @@ def _storm(root: Path, seed: int) -> dict[str, float]:
     run_dir = root / "storm"
     stub = StubLlm(rates=STORM, fault_seed=seed, record=False)
     with stub:
-        process = _start(stub.endpoint, run_dir, "--set", "llm.request_timeout_seconds=3")
+        process = start(stub.endpoint, run_dir, "--set", "llm.request_timeout_seconds=3")
         while stub.totals.requests < REPLIES_BEFORE_DEATH and process.poll() is None:
             time.sleep(0.05)
         assert process.poll() is None, "the run ended before its endpoint died"
@@ -112,7 +112,7 @@ def _storm(root: Path, seed: int) -> dict[str, float]:
     }
 
 
-def _start(endpoint: str, run_dir: Path, *more: str) -> subprocess.Popen[bytes]:
+def start(endpoint: str, run_dir: Path, *more: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "pipeline", "build", "--config", "flows/configs/sample.yaml", "--json"]
     command += ["--endpoint", endpoint, "--model", "stub", "--run-dir", str(run_dir)]
     # The form with the most requests: more moments to be killed at.

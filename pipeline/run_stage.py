@@ -12,6 +12,7 @@ from pipeline.config import BuildConfig
 from pipeline.failing import FailureWatch
 from pipeline.journey import Step, travel
 from pipeline.llm.admission import ShardAdmission
+from pipeline.llm.apart import Apart
 from pipeline.llm.asking import Asking
 from pipeline.llm.cache import ReplyCache
 from pipeline.llm.client import Client
@@ -110,7 +111,7 @@ async def _take_through(
         if served is None:
             raise ValueError(f"{', '.join(asking_stages)}: these stages need a model, and none is served")
         admission = ShardAdmission(served.admission)
-    clients: dict[str, Client] = {}
+    clients: dict[str, Apart] = {}
     steps: list[Step] = []
     progress = [ShardProgress(run, stage.name, shard) for stage in stages]
     try:
@@ -145,10 +146,10 @@ def _watched(progress: ShardProgress, build: BuildConfig) -> Callable[[Outcome],
 @asynccontextmanager
 async def model_at_hand(
     stage: Stage, shard: int, run: RunFolder, build: BuildConfig, served: Served, admission: ShardAdmission
-) -> AsyncIterator[tuple[Asking, Client]]:
+) -> AsyncIterator[tuple[Asking, Apart]]:
     """What a stage asks a model with, and the client that counts it; `run` keeps the replies."""
     with ReplyCache(run.replies(stage.name, shard)) as cache:
-        async with Client(build.llm, served.endpoints, served.model, cache) as client:
+        async with Apart(Client(build.llm, served.endpoints, served.model, cache)) as client:
             asking = Asking(
                 model=client,
                 prompts=load_prompts(),

@@ -187,6 +187,40 @@ def test_a_damaged_line_is_told_and_the_others_are_read(
         assert cache.get("one") == cache.get("two") == STORED
 
 
+def test_any_flipped_bit_of_a_line_costs_its_reply_and_is_never_taken_for_it(tmp_path: Path) -> None:
+    with ReplyCache(tmp_path / "r.jsonl") as cache:
+        cache.put("one", STORED)
+        cache.put_unusable("two", "banana", 1, Usage(requests=1))
+    lines = (tmp_path / "r.jsonl").read_bytes()
+    for bit in range(8 * (len(lines) - 1)):
+        path = tmp_path / f"{bit}.jsonl"
+        damaged = bytearray(lines)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with ReplyCache(path) as cache:
+            assert cache.unreadable >= 1
+            assert cache.get("one") in (STORED, None)
+            assert (cache.get("one") is None) + (cache.attempts("two") == 0) in (1, 2)
+
+
+def test_a_damaged_file_is_set_aside_and_the_next_run_finds_a_whole_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "r.jsonl"
+    with ReplyCache(path) as cache:
+        cache.put("one", STORED)
+        cache.put("two", STORED)
+    damaged = path.read_bytes().replace(b"x = 3", b"x = 7", 1)
+    path.write_bytes(damaged)
+    with ReplyCache(path) as cache:
+        assert (cache.get("one"), cache.get("two")) == (None, STORED)
+    assert (tmp_path / "r.jsonl.damaged").read_bytes() == damaged
+    caplog.clear()
+    with ReplyCache(path) as cache:
+        assert cache.get("two") == STORED
+    assert caplog.messages == []
+
+
 def test_a_reply_is_in_the_file_as_soon_as_it_is_put(tmp_path: Path) -> None:
     cache = ReplyCache(tmp_path / "r.jsonl")
     cache.put("one", STORED)
