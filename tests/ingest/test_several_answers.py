@@ -82,3 +82,9 @@ def test_a_killed_ingest_goes_on_to_the_same_traces(workshop: Workshop) -> None:
         workshop.ingest(killing(2), traces_per_shard=7)
     workshop.ingest(traces_per_shard=7)
     assert workshop.taken() == whole
+
+
+def test_progress_counts_rows_and_not_their_answers(workshop: Workshop) -> None:
+    workshop.parquet("a.parquet", [row(n, True, True, True) for n in range(10)])
+    workshop.ingest()
+    assert workshop.progress[0] == (10, 10)
