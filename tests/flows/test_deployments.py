@@ -176,7 +176,7 @@ def test_a_missing_server_is_told_with_the_way_to_start_one(monkeypatch, url):
 def test_a_browser_shows_runs_results_and_the_form_of_a_deployment(server, story, tmp_path):
     deployment = story.deployments[0]["id"]
     pages = {
-        f"runs/flow-run/{story.first['id']}": ["openmementos-sample → nightly", "Completed", "12 Task runs"],
+        f"runs/flow-run/{story.first['id']}": ["openmementos-sample → nightly", "Completed", "8 Task runs"],
         "artifacts": ["openmementos-sample-funnel", "openmementos-sample-statistics"],
         f"deployments/deployment/{deployment}/run": ["Smallest block, in tokens.", "sample/traces.jsonl"],
     }
