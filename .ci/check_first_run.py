@@ -17,7 +17,7 @@ def main(run: Path) -> None:
     told = json.loads((run / "run.json").read_text(encoding="utf-8"))
     rejected = sum(told["rejected"].values())
     counts = {"in": told["traces_in"], "done": told["done"], "rejected": rejected, "failed": told["failed"]}
-    # Two of the twenty are cut before their end, see data/sample/README.md.
+    # One of the twenty is cut off in its reasoning, one reasons in Chinese: see data/sample/README.md.
     assert counts == {"in": 20, "done": 18, "rejected": 2, "failed": 0}, counts
     rows = {
         name: load_dataset(str(run / "publish"), name, split="train") for name in ("default", "full", "audit")

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pipeline.llm.admission import ShardAdmission
 from pipeline.llm.asking import or_failed, together
 from pipeline.outcomes import Done, Outcome, ShardResult, collect
-from pipeline.stage import Stage, TraceWork
+from pipeline.stage import Row, Stage, TraceWork
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Step:
     _begun: float | None = field(default=None, init=False)
     _ended: float = field(default=0.0, init=False)
 
-    async def take(self, rank: int, row: dict[str, object]) -> Outcome:
+    async def take(self, rank: int, row: Row) -> Outcome:
         """What becomes of a trace; rank: its number in the shard."""
         if self._begun is None:
             self._begun = time.monotonic()

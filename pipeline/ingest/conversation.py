@@ -66,7 +66,7 @@ def from_parts(problem: object, reasoning: object, answer: object, marks: Marks 
     return str(texts[0]), Thought(without_marks(str(texts[1]), marks), str(texts[2]))
 
 
-def as_turns(text_or_turns: object, role: str) -> object:
+def as_turns(text_or_turns: object, role: str) -> list[Any]:
     """The turns themselves, or a text as the one turn of that role."""
     return text_or_turns if isinstance(text_or_turns, list) else [{"role": role, "content": text_or_turns}]
 

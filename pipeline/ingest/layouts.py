@@ -103,7 +103,7 @@ class Layout:
             return from_parts(self._problem(row), values[1], values[2], self.marks)
         if any(map(is_turns, values)):
             turns = [as_turns(value, role) for value, role in zip(values, ("user", "assistant"), strict=True)]
-            return from_turns([*turns[0], *turns[1]], self.marks)  # type: ignore[misc]
+            return from_turns([*turns[0], *turns[1]], self.marks)
         problem = self._problem(row)
         found = from_response(problem, values[1], self.marks)
         apart = row.get(self.columns.get("reasoning", ""))
@@ -114,8 +114,10 @@ class Layout:
     def _trace(
         self, row: Mapping[str, Any], found: Found, refused: Rejected | None, file_name: str
     ) -> RawTrace | Rejected:
-        if refused is not None or isinstance(found, Rejected):
-            return refused or found  # type: ignore[return-value]
+        if refused is not None:
+            return refused
+        if isinstance(found, Rejected):
+            return found
         problem, thought = found
         if not problem.strip():
             return Rejected(RejectReason.NO_PROBLEM, "the problem is empty")

@@ -18,8 +18,8 @@ class Apart:
 
     A stage renders prompts and checks mementos on its loop, milliseconds at a time, and so do seven other
     shards in this process. Here nothing stands between an answer that has come and its line in the file but
-    the interpreter's lock: after `kill -9` what the endpoint had answered is not asked again, unless it was
-    still in a buffer of the system.
+    the interpreter's lock: after `kill -9` few answers are asked for again, those that waited for the lock or
+    were still in a buffer of the system (`python -m benchmarks.asked_twice` counts them).
     """
 
     def __init__(self, client: Client) -> None:
