@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import build_speed, detectors, economy, engine, partition, scale, survival, text
-from pipeline.files import write_json
+from pipeline.files.atomic import write_json
 
 RESULTS = Path(__file__).with_name("results.json")
 ROOMS: dict[str, Callable[[], dict[str, float]]] = {

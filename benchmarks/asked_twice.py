@@ -23,7 +23,7 @@ from aiohttp import web
 
 from benchmarks.survival import start
 from pipeline.commands.prefect_server import prefect_for_a_run
-from pipeline.files import value_digest
+from pipeline.files.atomic import value_digest
 from tests.servers.stub_llm import StubLlm
 
 LATENCY_SECONDS = 0.2

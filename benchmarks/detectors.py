@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.ingest.think import Thought, split_thought
-from pipeline.segmentation.cues import score_boundaries
-from pipeline.segmentation.sentences import split
+from pipeline.ingest.think_tags import Thought, split_thought
+from pipeline.segmentation.score.cues import score_boundaries
+from pipeline.segmentation.split.sentences import split
 
 ROOT = Path(__file__).parents[1]
 GOOD_CUT = 2

@@ -20,24 +20,24 @@ from benchmarks.economy_replies import Replies
 from benchmarks.text import SOURCES
 from pipeline.config import BuildConfig, LlmConfig, SourceConfig
 from pipeline.ingest import ingest
-from pipeline.journey import Step, travel
 from pipeline.llm.admission import Admission, ShardAdmission
-from pipeline.llm.asking import Asking
 from pipeline.llm.client import Client
+from pipeline.llm.concurrency import ConcurrencyLimit
 from pipeline.llm.kv_cache import kv_cache_tokens
 from pipeline.llm.model import Usage
-from pipeline.llm.slots import Slots
+from pipeline.llm.session import LlmSession
 from pipeline.llm.templates import load_prompts
 from pipeline.mementos.writing import MEMENTOS
-from pipeline.outcomes import Outcome
-from pipeline.pieces import block_texts, cut
-from pipeline.segmentation.cutting import PARTITION
-from pipeline.segmentation.scoring import SCORE
-from pipeline.segmentation.splitting import SPLIT
-from pipeline.stage import Row
-from pipeline.store import RunFolder
+from pipeline.run.outcomes import Outcome
+from pipeline.run.store import RunFolder
+from pipeline.segmentation.partition.stage import PARTITION
+from pipeline.segmentation.score.stage import SCORE
+from pipeline.segmentation.split.stage import SPLIT
+from pipeline.stages.journey import Step, travel
+from pipeline.stages.stage import Row
+from pipeline.text.pieces import block_texts, cut
 from tests.servers.stub_llm import StubLlm, Totals
-from tests.stages import through
+from tests.through_stages import through
 
 TRACES = 12
 # Of the 12 traces that the authors' own code was measured on; those taken here come nearest to it.
@@ -181,8 +181,8 @@ async def _journey(
     room = None if held is None else int(held * build.llm.kv_cache_share)
     admission = ShardAdmission(Admission({endpoint: room}, len(rows)))
     async with Client(build.llm, [endpoint], "stub", None) as client:
-        slots = Slots(build.llm.max_in_flight)
-        asking = Asking(client, load_prompts(), None, build.llm.seed, slots, admission=admission)
+        slots = ConcurrencyLimit(build.llm.max_in_flight)
+        asking = LlmSession(client, load_prompts(), None, build.llm.seed, slots, admission=admission)
         writing = MEMENTOS.begin(build, asking)
 
         async def write(rank: int, row: Row, counters: Counter[str]) -> Outcome:

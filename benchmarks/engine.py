@@ -28,7 +28,7 @@ from rich.console import Console
 
 from benchmarks.text import SOURCES
 from pipeline.config import LlmConfig
-from pipeline.llm.serving import Served, starting
+from pipeline.llm.serving import ServedModel, starting
 from tests.servers.background import Background
 
 ROOT = Path(__file__).parents[1]
@@ -138,7 +138,7 @@ def run(model: str = "bundled", limit: int = TRACES, source: Path | None = None)
 
 
 @contextmanager
-def served(llm: LlmConfig) -> Iterator[Served]:
+def served(llm: LlmConfig) -> Iterator[ServedModel]:
     """A fresh engine with nothing in its cache."""
     with tempfile.TemporaryDirectory() as folder:
         say = Console(stderr=True).print

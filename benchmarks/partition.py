@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from pipeline.segmentation.partition import partition
+from pipeline.segmentation.partition.partition import partition
 
 SENTENCES = (50, 187, 400, 800, 2000, 5000)
 MEAN_TOKENS = 55.0

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 
 from benchmarks.text import SOURCES
 from pipeline.config import BuildConfig, SelectConfig, SourceConfig
-from pipeline.files import file_digest, value_digest
+from pipeline.files.atomic import file_digest, value_digest
 from pipeline.ingest import ingest
-from pipeline.store import RunFolder
+from pipeline.run.store import RunFolder
 
 SHORT_ROWS = 1_200_000
 REAL_ROWS = 5_000

@@ -22,16 +22,16 @@ from rich.console import Console
 
 from benchmarks.detectors import agreement, gold, ruled, sample
 from pipeline.config import EngineConfig, LlmConfig, ScoreConfig
-from pipeline.llm.asking import Asking
 from pipeline.llm.cache import ReplyCache
 from pipeline.llm.client import Client
+from pipeline.llm.concurrency import ConcurrencyLimit
 from pipeline.llm.model import Model, Reply, Request, Usage
-from pipeline.llm.serving import Served, starting
-from pipeline.llm.slots import Slots
+from pipeline.llm.serving import ServedModel, starting
+from pipeline.llm.session import LlmSession
 from pipeline.llm.templates import load_prompts
-from pipeline.segmentation.scoring import SCORE
-from pipeline.segmentation.splitting import SPLIT
-from tests.stages import passed, through
+from pipeline.segmentation.score.stage import SCORE
+from pipeline.segmentation.split.stage import SPLIT
+from tests.through_stages import passed, through
 
 # As the forms are asked: name, settings, whether the probabilities of the digits are read.
 FORMS: tuple[tuple[str, ScoreConfig, bool], ...] = (
@@ -81,7 +81,7 @@ def main(
 
 
 async def _measure(
-    llm: LlmConfig, served: Served, kept: Path, say: Callable[[str], None]
+    llm: LlmConfig, served: ServedModel, kept: Path, say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     boundaries = gold()
     numbers = sorted(boundaries["trace"].unique())
@@ -92,8 +92,8 @@ async def _measure(
             async with Client(llm, served.endpoints, served.model, cache) as client:
                 asked: Model = client if probable else WithoutProbabilities(client)
                 window = await client.context_window()
-                slots = Slots(llm.max_in_flight)
-                asking = Asking(asked, load_prompts(), window, llm.seed, slots)
+                slots = ConcurrencyLimit(llm.max_in_flight)
+                asking = LlmSession(asked, load_prompts(), window, llm.seed, slots)
                 done = (await passed(SCORE, rows, asking, score=config)).done
                 usage = client.usage["score"]
         say(f"{name}: {usage}")

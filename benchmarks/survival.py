@@ -20,8 +20,8 @@ from unittest.mock import patch
 import typer
 
 from pipeline.commands.prefect_server import prefect_for_a_run
-from pipeline.files import file_digest
-from pipeline.stages import INGEST, STAGES
+from pipeline.files.atomic import file_digest
+from pipeline.stages.registry import INGEST, STAGES
 from tests.servers.stub_llm import StubLlm
 
 ROOT = Path(__file__).parents[1]

@@ -16,17 +16,17 @@ import pyarrow as pa
 
 from pipeline.config import BuildConfig, ScoreConfig, SourceConfig, SplitConfig
 from pipeline.ingest import ingest
-from pipeline.pieces import block_texts
 from pipeline.records import RECORDS
-from pipeline.segmentation.cues import score_boundaries
-from pipeline.segmentation.cutting import PARTITION
-from pipeline.segmentation.scoring import SCORE
-from pipeline.segmentation.sentences import split
-from pipeline.segmentation.splitting import SPLIT
-from pipeline.segmentation.tokens import TokenCounter, piece_counter, token_counter
-from pipeline.store import RunFolder
+from pipeline.run.store import RunFolder
+from pipeline.segmentation.partition.stage import PARTITION
+from pipeline.segmentation.score.cues import score_boundaries
+from pipeline.segmentation.score.stage import SCORE
+from pipeline.segmentation.split.sentences import split
+from pipeline.segmentation.split.stage import SPLIT
+from pipeline.text.pieces import block_texts
+from pipeline.text.tokens import TokenCounter, piece_counter, token_counter
 from schemas.tables import MEMENTOS
-from tests.stages import through
+from tests.through_stages import through
 
 ROOT = Path(__file__).parents[1]
 # Real traces where they lie beside the project, else those that come with it.

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from pipeline.outcomes import RejectReason
-from pipeline.totals import Totals
+from pipeline.run.outcomes import RejectReason
+from pipeline.run.totals import Totals
 
 
 def show_result(totals: Totals, published: Path) -> None:

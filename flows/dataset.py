@@ -16,19 +16,19 @@ from prefect.runtime import flow_run
 from flows.artifacts import show_result
 from flows.runners import task_runner
 from pipeline.config import BuildConfig
-from pipeline.failing import FailureWatch, lost_traces
+from pipeline.files.sealed_json import write_sealed
 from pipeline.ingest import ingest, source_told
-from pipeline.llm.serving import Served, Starting, model_name, starting
-from pipeline.mending import mend, mend_records
+from pipeline.llm.serving import ServedModel, Startup, model_name, starting
 from pipeline.publish import publish
 from pipeline.publish.release import release
 from pipeline.publish.release_plan import check_target
-from pipeline.run_stage import allow_start, request_stop, run_stages
-from pipeline.sealed import write_sealed
-from pipeline.segmentation.first_call import make_ready
-from pipeline.stages import INGEST, JOURNEYS, STAGES, needs_model
-from pipeline.store import RunFolder
-from pipeline.totals import Totals, read_totals
+from pipeline.run.circuit_breaker import CircuitBreaker, lost_traces
+from pipeline.run.repair import repair, repair_records
+from pipeline.run.store import RunFolder
+from pipeline.run.totals import Totals, read_totals
+from pipeline.segmentation.partition.warm_up import warm_up
+from pipeline.stages.registry import INGEST, JOURNEYS, STAGES, needs_model
+from pipeline.stages.run_shard import allow_start, request_stop, run_stages
 
 _SECONDS_BETWEEN_NEWS = 5.0
 
@@ -62,8 +62,8 @@ def _build(build: BuildConfig, run: RunFolder) -> Totals:
     if build.publish.to:
         # Before weeks of work, not after them.
         check_target(build.publish.to, run.tell)
-    mend_records(run)
-    mend(run, [INGEST, *(stage.name for stage in STAGES)], run.tell)
+    repair_records(run)
+    repair(run, [INGEST, *(stage.name for stage in STAGES)], run.tell)
     write_sealed(build.model_dump(mode="json"), run.config_file)
     if told := source_told(build):
         run.tell(told)
@@ -74,8 +74,6 @@ def _build(build: BuildConfig, run: RunFolder) -> Totals:
         model = None
         if needs_model(run, build, shards):
             model = stack.enter_context(starting(build.llm, run.root / "engine.log", run.tell))
-        # While the engine loads, where one does.
-        make_ready(run.tell)
         runner = stack.enter_context(task_runner(build))
         stack.enter_context(_stopping_all(run))
         _process(run, build, shards, runner, model)
@@ -100,7 +98,7 @@ def _stopping_all(run: RunFolder) -> Iterator[None]:
         raise
 
 
-def _process(run: RunFolder, build: BuildConfig, shards: int, runner: Any, model: Starting | None) -> None:
+def _process(run: RunFolder, build: BuildConfig, shards: int, runner: Any, model: Startup | None) -> None:
     """Takes every shard through all journeys, `shards_at_once` of them at a time.
 
     A shard's next journey is submitted when the one before has ended, so that the first error is seen as it
@@ -108,7 +106,7 @@ def _process(run: RunFolder, build: BuildConfig, shards: int, runner: Any, model
     thread reaches the main one only when that one runs.
     """
     ended: queue.SimpleQueue[tuple[int, int, PrefectFuture[Any]]] = queue.SimpleQueue()
-    served: Served | None = None
+    served: ServedModel | None = None
 
     def submit(shard: int, number: int, after: list[PrefectFuture[Any]]) -> None:
         stages = JOURNEYS[number]
@@ -129,9 +127,11 @@ def _process(run: RunFolder, build: BuildConfig, shards: int, runner: Any, model
     # Splitting needs no model, so it goes on while the engine loads.
     for shard in islice(waiting, build.shards_at_once):
         submit(shard, 0, [])
+    # So does compiling what comes after it.
+    warm_up(run.tell)
     served = model.ready() if model else None
     left = shards
-    watches = {stage.name: FailureWatch(build.max_failure_rate) for stage in STAGES}
+    watches = {stage.name: CircuitBreaker(build.max_failure_rate) for stage in STAGES}
     while left:
         try:
             shard, number, future = ended.get(timeout=1.0)
@@ -177,7 +177,7 @@ def _is_worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
 
 @task(persist_result=False, retries=2, retry_delay_seconds=5, retry_condition_fn=_is_worth_retrying)
 def process_shard(
-    stages: Sequence[str], shard: int, run_dir: Path, build: BuildConfig, served: Served | None
+    stages: Sequence[str], shard: int, run_dir: Path, build: BuildConfig, served: ServedModel | None
 ) -> dict[str, dict[str, Any]]:
     """By stage, counts of what it made of one shard; `lost`: of traces by error."""
     run = RunFolder(run_dir)

@@ -11,8 +11,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipeline.config import BuildConfig
-from pipeline.sealed import seal_fits
-from pipeline.shipped import local_path, shipped_configs
+from pipeline.files.sealed_json import seal_fits
+from pipeline.packaged_files import local_path, shipped_configs
 
 
 class ConfigError(Exception):

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import BuildConfig
-from pipeline.files import file_digest
+from pipeline.files.atomic import file_digest
+from pipeline.files.sealed_json import write_sealed
 from pipeline.ingest import ingest
 from pipeline.llm.serving import model_name, starting
-from pipeline.mending import mend, mend_records
 from pipeline.publish import publish
-from pipeline.run_stage import run_stages
-from pipeline.sealed import write_sealed
-from pipeline.stages import INGEST, JOURNEYS, STAGES
-from pipeline.store import RunFolder
-from pipeline.totals import read_totals
+from pipeline.run.repair import repair, repair_records
+from pipeline.run.store import RunFolder
+from pipeline.run.totals import read_totals
+from pipeline.stages.registry import INGEST, JOURNEYS, STAGES
+from pipeline.stages.run_shard import run_stages
 
 LINES = (
     "First, take the case of {i} apples.",
@@ -52,8 +52,8 @@ def run_build(build: BuildConfig, run: RunFolder) -> None:
     """The dataset flow's steps, one shard after the other."""
     stages = [stage.name for stage in STAGES]
     with run.lock():
-        mend_records(run)
-        mend(run, [INGEST, *stages], run.tell)
+        repair_records(run)
+        repair(run, [INGEST, *stages], run.tell)
         write_sealed(build.model_dump(mode="json"), run.config_file)
         shards = ingest(build, run, lambda done, total: None)
         run.remove_shards_from(shards, stages)

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.config import BuildConfig
 from pipeline.config_file import ConfigError, known_keys, load_config
-from pipeline.files import write_json
+from pipeline.files.atomic import write_json
 
 CONFIGS = sorted((Path(__file__).parents[1] / "flows" / "configs").glob("*.yaml"))
 

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from pipeline.ingest.language import why_not_english
-from pipeline.ingest.think import Thought, split_thought
-from pipeline.outcomes import Rejected, RejectReason
-from pipeline.segmentation.tokens import token_counter
+from pipeline.ingest.think_tags import Thought, split_thought
+from pipeline.run.outcomes import Rejected, RejectReason
+from pipeline.text.tokens import token_counter
 from schemas.openmementos import SPECIAL_TOKENS
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample" / "traces.jsonl"

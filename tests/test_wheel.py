@@ -111,7 +111,7 @@ def test_prompts_configs_traces_and_card_are_those_of_the_wheel(installed: Insta
 import json, jinja2
 from pipeline.config_file import load_config
 from pipeline.llm.templates import load_prompts
-from pipeline.shipped import shipped_configs
+from pipeline.packaged_files import shipped_configs
 import pipeline, prompts
 card = jinja2.PackageLoader("pipeline.publish").get_source(jinja2.Environment(), "card.md.j2")[1]
 config = shipped_configs()["sample.yaml"]

@@ -15,7 +15,7 @@ from pipeline.commands import options
 from pipeline.commands.console import messages, output
 from pipeline.commands.prefect_server import prefect_for_a_run
 from pipeline.commands.progress import shown_progress
-from pipeline.outcomes import RejectReason
+from pipeline.run.outcomes import RejectReason
 
 
 def build(

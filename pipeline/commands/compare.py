@@ -11,7 +11,7 @@ from pipeline.commands import options
 from pipeline.commands.console import output
 from pipeline.config import MementosConfig
 from pipeline.inspection import find_run
-from pipeline.store import RunFolder
+from pipeline.run.store import RunFolder
 
 _RUNS = Path("data/runs")
 

@@ -29,7 +29,7 @@ from pipeline.inspection import (
 from pipeline.inspection import as_json as story_as_json
 from pipeline.inspection import failed_judge as traces_that_failed
 from pipeline.records.quality import shortfalls
-from pipeline.store import RunFolder
+from pipeline.run.store import RunFolder
 
 _RUNS = Path("data/runs")
 T = TypeVar("T")

@@ -10,9 +10,9 @@ import typer
 from pipeline.commands.console import messages
 from pipeline.config import BuildConfig
 from pipeline.config_file import ConfigError, load_config
-from pipeline.sealed import read_sealed
-from pipeline.shipped import find_config
-from pipeline.store import RunFolder, StoreError
+from pipeline.files.sealed_json import read_sealed
+from pipeline.packaged_files import find_config
+from pipeline.run.store import RunFolder, StoreError
 
 Config = Annotated[
     Path,

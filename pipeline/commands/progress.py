@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from pipeline.config import BuildConfig
-from pipeline.progress import ProgressReader, StageProgress
-from pipeline.stages import stage_named
-from pipeline.store import RunFolder
+from pipeline.run.progress import ProgressReader, StageProgress
+from pipeline.run.store import RunFolder
+from pipeline.stages.registry import stage_named
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_BETWEEN_LINES = 15.0

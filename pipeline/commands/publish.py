@@ -13,7 +13,7 @@ from pipeline.commands import options
 from pipeline.commands.console import messages, output
 from pipeline.inspection import find_run
 from pipeline.publish.release import Release, release
-from pipeline.store import RunFolder
+from pipeline.run.store import RunFolder
 
 
 def publish(

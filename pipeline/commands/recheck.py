@@ -14,7 +14,7 @@ from pipeline.commands.build import usage_text
 from pipeline.commands.console import messages, output
 from pipeline.commands.steps import shown_steps
 from pipeline.inspection import find_run
-from pipeline.outcomes import RejectReason
+from pipeline.run.outcomes import RejectReason
 
 _RUNS = Path("data/runs")
 
@@ -55,11 +55,11 @@ def recheck(
     # Not above: every other command would wait for it, too.
     from pipeline.compare import as_json as comparison_as_json
     from pipeline.compare import compare_runs, tables
-    from pipeline.files import write_json
+    from pipeline.files.atomic import write_json
     from pipeline.llm.serving import model_name
     from pipeline.recheck import RECHECK
     from pipeline.recheck import recheck as judge_again
-    from pipeline.totals import cost_of
+    from pipeline.run.totals import cost_of
 
     console = messages()
     folder = find_run(run, _RUNS)

@@ -45,9 +45,9 @@ def select(
     """
     # Not above: they take a second, which every other command would wait for, too.
     from pipeline.ingest import choose, ingest, source_told
-    from pipeline.mending import mend
     from pipeline.report.selection import count_selection, draw_selection
-    from pipeline.stages import INGEST
+    from pipeline.run.repair import repair
+    from pipeline.stages.registry import INGEST
 
     console = messages()
     build = options.build_config(config, source, limit, None, None, overrides)
@@ -56,7 +56,7 @@ def select(
         console.print(told, highlight=False)
     try:
         with run.lock(), shown_steps(console) as on_progress:
-            mend(run, [INGEST], lambda step: on_progress(step, 0, 0))
+            repair(run, [INGEST], lambda step: on_progress(step, 0, 0))
             counts = count_selection(
                 choose(build, run, lambda done, total: on_progress("read rows", done, total))
             )

@@ -8,7 +8,7 @@ import polars as pl
 
 from pipeline.compare.mementos import CRITERIA, Pair, differing_most, mementos_of, not_published, same_blocks
 from pipeline.recheck.folder import are_rechecks_of_one_run, is_recheck_of
-from pipeline.store import RunFolder
+from pipeline.run.store import RunFolder
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.inspection.traces import finished_rows, finished_shards, left_out
-from pipeline.outcomes import RejectReason
 from pipeline.recheck.folder import RECHECK_NAME, is_recheck, rechecked_shards
-from pipeline.store import RunFolder
+from pipeline.run.outcomes import RejectReason
+from pipeline.run.store import RunFolder
 from schemas.replies import Verdict
 
 CRITERIA = tuple(Verdict.most_points())

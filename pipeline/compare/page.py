@@ -9,7 +9,7 @@ from rich.text import Text
 
 from pipeline.compare.figures import Comparison, Domain
 from pipeline.compare.mementos import Pair
-from pipeline.outcomes import RejectReason
+from pipeline.run.outcomes import RejectReason
 from schemas.replies import Verdict
 
 _LABELS = {

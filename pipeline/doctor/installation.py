@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from pipeline.doctor.item import Item, broken, note, ok
-from pipeline.segmentation.tokens import VOCABULARIES, tiktoken_cache
+from pipeline.text.tokens import VOCABULARIES, tiktoken_cache
 
 _OLDEST_PYTHON = (3, 11)
 _NAMED = ("prefect", "sqlalchemy", "aiohttp", "pyarrow", "datasets", "tiktoken")

@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 import fsspec
 import polars as pl
 
+from pipeline.ingest.ngrams import ngrams, words
 from pipeline.ingest.sources import SourceError
-from pipeline.ingest.words import runs, words
 
 # Column of the problem in AIME and MATH-500, in GPQA, in LiveCodeBench, and in others.
 PROBLEM_COLUMNS = ("problem", "question", "question_content", "prompt")
@@ -31,7 +31,7 @@ _READERS: dict[str, Callable[[io.BytesIO], pl.LazyFrame]] = {
 class Benchmarks:
     """The word n-grams of the problems of some benchmark files.
 
-    Words are runs of letters and digits in lower case, so LaTeX, punctuation and layout do not count. A
+    Words are ngrams of letters and digits in lower case, so LaTeX, punctuation and layout do not count. A
     problem of fewer than n words is looked for as a whole, one of fewer than `FEWEST_WORDS` only as all of
     the text. Set phrases do not count; a problem of nothing else is looked for as a whole. n = 13 is what the
     authors of GPT-3 took (arXiv 2005.14165, appendix C).
@@ -48,7 +48,7 @@ class Benchmarks:
             digest.update(json.dumps([PurePosixPath(path).name, problems]).encode())
             for number, problem in enumerate(problems, start=1):
                 named.setdefault(tuple(words(problem)), f"{PurePosixPath(path).name}:{number}")
-        problems_with = Counter(run for told in named for run in set(runs(told, n)))
+        problems_with = Counter(run for told in named for run in set(ngrams(told, n)))
         phrases = {run for run, count in problems_with.items() if count > MOST_PROBLEMS_WITH_A_RUN}
         for told, name in named.items():
             self._add(told, n, name, phrases)
@@ -56,14 +56,14 @@ class Benchmarks:
         self.digest = digest.hexdigest()
 
     def _add(self, told: tuple[str, ...], n: int, name: str, phrases: Set[tuple[str, ...]]) -> None:
-        tells = any(run not in phrases for run in runs(told, n))
+        tells = any(run not in phrases for run in ngrams(told, n))
         length = n if tells else len(told)
         if length < FEWEST_WORDS:
             if told:
                 self._whole.setdefault(told, name)
             return
         known = self._runs.setdefault(length, {})
-        for run in runs(told, length):
+        for run in ngrams(told, length):
             if run not in phrases:
                 known.setdefault(run, name)
 
@@ -73,7 +73,7 @@ class Benchmarks:
         if told in self._whole:
             return _shared(self._whole[told], told)
         for length, known in self._runs.items():
-            for run in runs(told, length):
+            for run in ngrams(told, length):
                 if run in known:
                     return _shared(known[run], run)
         return None

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pipeline.config import SourceConfig
 from pipeline.ingest.conversation import REASONING_NAMES
 from pipeline.ingest.layouts import LABELS, Layout
-from pipeline.ingest.think import Marks
-from pipeline.outcomes import Rejected, RejectReason
+from pipeline.ingest.think_tags import ThinkTags
+from pipeline.run.outcomes import Rejected, RejectReason
 
 # First come first served, except that a form whose columns the config maps goes before the others.
 _FORMS = (
@@ -112,6 +112,6 @@ def _layout(
         parts,
         columns | {label: mapped.get(label, label) for label in labels},
         verdicts,
-        Marks(*config.think) if config.think else None,
+        ThinkTags(*config.think) if config.think else None,
         f"reading {', '.join(told)}; map others with source.columns" if told else "",
     )

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.ingest.think import Marks, Thought, split_thought, without_marks
-from pipeline.outcomes import Rejected, RejectReason
+from pipeline.ingest.think_tags import ThinkTags, Thought, split_thought, without_tags
+from pipeline.run.outcomes import Rejected, RejectReason
 
 _USER = ("human", "user")
 _ASSISTANT = ("gpt", "assistant")
@@ -15,7 +15,7 @@ REASONING_NAMES = ("reasoning_content", "reasoning", "thinking")
 Found = tuple[str, Thought] | Rejected
 
 
-def from_turns(turns: object, marks: Marks | None) -> Found:
+def from_turns(turns: object, marks: ThinkTags | None) -> Found:
     """Problem and thought of a list of turns, or of the JSON text of one.
 
     System prompts are left out: a trace is one problem and its answer.
@@ -49,7 +49,7 @@ def from_turns(turns: object, marks: Marks | None) -> Found:
     return from_parts(problem, reasoning, content, marks)
 
 
-def from_response(problem: object, response: object, marks: Marks | None) -> Found:
+def from_response(problem: object, response: object, marks: ThinkTags | None) -> Found:
     """Problem and thought of a text that holds reasoning and answer."""
     problem, response = problem if problem is not None else "", response if response is not None else ""
     if not isinstance(problem, str) or not isinstance(response, str):
@@ -58,12 +58,12 @@ def from_response(problem: object, response: object, marks: Marks | None) -> Fou
     return thought if isinstance(thought, Rejected) else (problem, thought)
 
 
-def from_parts(problem: object, reasoning: object, answer: object, marks: Marks | None) -> Found:
+def from_parts(problem: object, reasoning: object, answer: object, marks: ThinkTags | None) -> Found:
     """Problem and thought of texts that stand apart."""
     texts = ["" if text is None else text for text in (problem, reasoning, answer)]
     if not all(isinstance(text, str) for text in texts):
         return unreadable("problem, reasoning or answer is no text")
-    return str(texts[0]), Thought(without_marks(str(texts[1]), marks), str(texts[2]))
+    return str(texts[0]), Thought(without_tags(str(texts[1]), marks), str(texts[2]))
 
 
 def as_turns(text_or_turns: object, role: str) -> list[Any]:

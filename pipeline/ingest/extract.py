@@ -10,13 +10,13 @@ import pyarrow as pa
 
 import schemas.tables
 from pipeline.config import SourceConfig
-from pipeline.ingest.facts import Utf8, content_hash, output_hash, trace_id
+from pipeline.ingest.filters import Utf8, content_hash, output_hash, trace_id
 from pipeline.ingest.layouts import RawTrace
-from pipeline.ingest.place import keep_list
-from pipeline.ingest.rows import DamagedFile, read_rows
+from pipeline.ingest.row_reader import DamagedFile, read_rows
+from pipeline.ingest.shard_assignment import keep_list
 from pipeline.ingest.sources import SourceError, SourceFile
-from pipeline.outcomes import ShardResult
-from pipeline.store import RunFolder
+from pipeline.run.outcomes import ShardResult
+from pipeline.run.store import RunFolder
 
 STAGE = "ingest"
 # Raise when the same facts and config would give other shards.

@@ -7,20 +7,20 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.config import BuildConfig
-from pipeline.damage import DamageError, set_aside
-from pipeline.files import file_digest, value_digest
+from pipeline.files.atomic import file_digest, value_digest
+from pipeline.files.damage import DamageError, set_aside
+from pipeline.files.sealed_json import read_sealed, write_sealed
 from pipeline.ingest.benchmarks import Benchmarks
 from pipeline.ingest.extract import INGEST_VERSION, STAGE, Digests, extract, number_of_shards
 from pipeline.ingest.near_duplicates import near_problems
-from pipeline.ingest.place import earlier_places, keep_lists, place
-from pipeline.ingest.rows import DamagedFile, rows_in_total, told_of
-from pipeline.ingest.scan import facts_path, record_of, whole_facts
-from pipeline.ingest.scanning import scan_files
-from pipeline.ingest.selection import read_facts, select
+from pipeline.ingest.row_reader import DamagedFile, rows_in_total, told_of
+from pipeline.ingest.scan_file import facts_path, record_of, whole_facts
+from pipeline.ingest.scan_files import scan_files
+from pipeline.ingest.selection import read_summaries, select
+from pipeline.ingest.shard_assignment import earlier_assignments, keep_lists, place
 from pipeline.ingest.sources import SourceError, SourceFile, find_files
-from pipeline.outcomes import RejectReason
-from pipeline.sealed import read_sealed, write_sealed
-from pipeline.store import RunFolder
+from pipeline.run.outcomes import RejectReason
+from pipeline.run.store import RunFolder
 
 Progress = Callable[[int, int], None]
 
@@ -48,7 +48,7 @@ def ingest(config: BuildConfig, run: RunFolder, on_progress: Progress) -> int:
     if shards is None:
         record.unlink(missing_ok=True)
         chosen = _selected(files, list(facts), config)
-        selection = place(chosen, earlier_places(run), config.traces_per_shard)
+        selection = place(chosen, earlier_assignments(run), config.traces_per_shard)
         extract(selection, files, config.source, run, digests, on_progress)
         shards = number_of_shards(selection)
         run.remove_shards_from(shards, [STAGE])
@@ -80,7 +80,7 @@ def source_told(config: BuildConfig) -> str:
 
 
 def _selected(files: Sequence[SourceFile], facts: Sequence[Path], config: BuildConfig) -> pl.DataFrame:
-    rows = read_facts(facts)
+    rows = read_summaries(facts)
     _refuse_unknown_layouts(rows, files)
     alike = config.select.near_duplicates
     near = None if alike is None else near_problems(facts, alike)

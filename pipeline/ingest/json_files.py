@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import ijson
 
-from pipeline.outcomes import Rejected, RejectReason
+from pipeline.run.outcomes import Rejected, RejectReason
 
 
 class NoRows(Exception):

@@ -14,8 +14,8 @@ from pipeline.ingest.conversation import (
     unreadable,
 )
 from pipeline.ingest.labels import confirms, label_text, whole_number
-from pipeline.ingest.think import Marks
-from pipeline.outcomes import Rejected, RejectReason
+from pipeline.ingest.think_tags import ThinkTags
+from pipeline.run.outcomes import Rejected, RejectReason
 
 LABELS = ("domain", "source", "difficulty")
 
@@ -50,7 +50,7 @@ class Layout:
     parts: tuple[str, ...]
     columns: Mapping[str, str]
     verdicts: tuple[str, ...] = ()
-    marks: Marks | None = None
+    marks: ThinkTags | None = None
     told: str = ""
 
     @property

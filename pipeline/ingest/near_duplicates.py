@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 from rensa import RMinHash, RMinHashLSH
 
-from pipeline.ingest.words import runs, words
+from pipeline.ingest.ngrams import ngrams, words
 
 PERMUTATIONS = 128
 # Problems alike by 0.6 or more become candidates with a probability of 0.987, by 0.8 of 0.9999999
@@ -19,7 +19,7 @@ NEAR = pl.Schema({"problem": pl.UInt64, "near_file": pl.Int32, "near_row": pl.In
 def sketch(problem: str) -> bytes:
     """The MinHash of the problem's word triples, as bytes that `near_problems` reads."""
     told = words(problem)
-    pieces = [" ".join(run) for run in runs(told, _WORDS_IN_A_ROW)] or [" ".join(told)]
+    pieces = [" ".join(run) for run in ngrams(told, _WORDS_IN_A_ROW)] or [" ".join(told)]
     minhash = RMinHash(num_perm=PERMUTATIONS, seed=0)
     minhash.update(pieces)
     state: bytes = minhash.__getstate__()

@@ -9,10 +9,10 @@ import polars as pl
 
 from pipeline.config import SelectConfig
 from pipeline.ingest.sources import SourceError
-from pipeline.outcomes import RejectReason
+from pipeline.run.outcomes import RejectReason
 
 
-def read_facts(paths: Sequence[Path]) -> pl.DataFrame:
+def read_summaries(paths: Sequence[Path]) -> pl.DataFrame:
     """The facts of all files in source order, with `file`, the position of the file among them."""
     frames = [
         pl.scan_parquet(path).select(
@@ -29,7 +29,7 @@ def select(
 ) -> pl.DataFrame:
     """The facts, in their order, with every row that is left out marked by its reason.
 
-    facts: as `read_facts` gives them; names: the files' names, for details; near: the problems to leave
+    facts: as `read_summaries` gives them; names: the files' names, for details; near: the problems to leave
     out, as `near_problems` gives them. Adds `occurrence`, the number (from 1) of the row among those of the
     same content.
     In order: duplicates (the first in source order stays), near duplicates, answers per problem, then mix

@@ -11,7 +11,7 @@ from pipeline.inspection.page import plain
 from pipeline.inspection.traces import TraceLine, lines_of_shard, shards, stages_reached
 from pipeline.mementos.writing import MEMENTOS
 from pipeline.records.quality import Shortfall, shortfalls
-from pipeline.store import RunFolder
+from pipeline.run.store import RunFolder
 
 
 @dataclass(frozen=True)

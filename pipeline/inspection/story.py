@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipeline.inspection.traces import TraceLine, endings, lines_of_shard, shards, stages_reached
-from pipeline.pieces import cut
-from pipeline.stages import INGEST
-from pipeline.store import RunFolder
+from pipeline.run.store import RunFolder
+from pipeline.stages.registry import INGEST
+from pipeline.text.pieces import cut
 
 _SHOWN_NAMES = 8
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.mementos.writing import MEMENTOS
-from pipeline.outcomes import QUALITY_REASONS, RejectReason
-from pipeline.stages import INGEST, STAGES
-from pipeline.store import RunFolder
+from pipeline.run.outcomes import QUALITY_REASONS, RejectReason
+from pipeline.run.store import RunFolder
+from pipeline.stages.registry import INGEST, STAGES
 
 _LAST = STAGES[-1].name
 # What a line needs of the columns that a stage adds.

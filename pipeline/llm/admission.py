@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from pipeline.llm.turns import Turn
+from pipeline.llm.waiter import Waiter
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Admission:
         with self._lock:
             room = None if self._waiting else self._take(tokens)
             if room is None:
-                waiting = _Waiting(tokens, Turn(self._lock))
+                waiting = _Waiting(tokens, Waiter(self._lock))
                 self._waiting.append(waiting)
         if room is None:
             await waiting.turn.wait(lambda: self._leave(waiting))
@@ -95,7 +95,7 @@ class Admission:
 @dataclass(eq=False)
 class _Waiting:
     tokens: int
-    turn: Turn
+    turn: Waiter
     room: _Room | None = None
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pipeline.damage import free_name, reading
-from pipeline.files import replacing
+from pipeline.files.atomic import replacing
+from pipeline.files.damage import free_name, reading
+from pipeline.llm.chat_completions import identity
 from pipeline.llm.model import Request, Usage
-from pipeline.llm.wire import identity
 
 LOG = logging.getLogger(__name__)
 

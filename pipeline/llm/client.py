@@ -8,12 +8,12 @@ from types import TracebackType
 from typing import Self
 
 from pipeline.config import LlmConfig
-from pipeline.llm import wire
+from pipeline.llm import chat_completions
 from pipeline.llm.api import CALL_ERRORS
 from pipeline.llm.cache import ReplyCache, Stored, request_key
 from pipeline.llm.endpoints import Endpoint, Endpoints, backoff
+from pipeline.llm.errors import Transient, Unsupported, classified
 from pipeline.llm.model import EndpointUnavailable, Reply, ReplyError, Request, Usage
-from pipeline.llm.trouble import Passing, Without, trouble
 
 FROM_DISK = Usage(replies_from_disk=1)
 
@@ -100,8 +100,8 @@ class Client:
         if stored is None:
             return None
         try:
-            reading = wire.validated(request.constraint, stored.text)
-        except wire.Unusable:
+            reading = chat_completions.validated(request.constraint, stored.text)
+        except chat_completions.UnusableReply:
             return None  # the rules are stricter now than when it was stored
         return Reply(
             text=reading.text,
@@ -129,8 +129,8 @@ class Client:
             completion, usage = await self._completion(request, attempt, deadline)
             spent += usage
             try:
-                reading = wire.read(request.constraint, completion)
-            except wire.Unusable as unusable:
+                reading = chat_completions.parse_reply(request.constraint, completion)
+            except chat_completions.UnusableReply as unusable:
                 reason = str(unusable)
                 replies.append(unusable.text)
                 spent += self._count(request, Usage(invalid_replies=1))
@@ -150,38 +150,40 @@ class Client:
 
     async def _completion(
         self, request: Request, attempt: int, deadline: float
-    ) -> tuple[wire.JsonObject, Usage]:
+    ) -> tuple[chat_completions.JsonObject, Usage]:
         """A completion of any quality, tried until the deadline, and what it took."""
         spent = Usage()
         while True:
             endpoint = await self._endpoints.take(request.label, deadline, request.home)
             answer = await self._try(endpoint, request, attempt)
-            if not isinstance(answer, Passing | Without):
-                return answer, spent + self._count(request, wire.usage(answer))
+            if not isinstance(answer, Transient | Unsupported):
+                return answer, spent + self._count(request, chat_completions.usage(answer))
             spent += self._count(request, Usage(retries=1))
             # Where the endpoint said how long, `take` holds all requests back.
-            if isinstance(answer, Passing) and answer.wait_seconds is None:
+            if isinstance(answer, Transient) and answer.wait_seconds is None:
                 await self._wait(f"{endpoint.url}: {answer.detail}", request.label, spent.retries, deadline)
 
     async def _try(
         self, endpoint: Endpoint, request: Request, attempt: int
-    ) -> wire.JsonObject | Passing | Without:
+    ) -> chat_completions.JsonObject | Transient | Unsupported:
         style = self._style(endpoint)
         # vLLM takes from the model's folder what is not said; others may not know a field that they are told.
         sampling = self._config.sampling.model_dump(exclude_defaults=not endpoint.is_vllm)
-        body = wire.body(request, attempt, self._model, style, sampling, self._config.extra_body)
+        body = chat_completions.request_body(
+            request, attempt, self._model, style, sampling, self._config.extra_body
+        )
         without = frozenset(endpoint.without)
-        failure: Passing | None = None
+        failure: Transient | None = None
         try:
             return await endpoint.complete(body, self._config.request_timeout_seconds)
         except CALL_ERRORS as error:
-            asked = self._endpoints.asked(request.label, endpoint, without)
-            problem = trouble(error, asked)
-            if isinstance(problem, Passing):
+            asked = self._endpoints.attempt(request.label, endpoint, without)
+            problem = classified(error, asked)
+            if isinstance(problem, Transient):
                 failure = problem
-            if isinstance(problem, Without):
+            if isinstance(problem, Unsupported):
                 endpoint.without.add(problem.field)
-            if isinstance(problem, Passing | Without):
+            if isinstance(problem, Transient | Unsupported):
                 return problem
             # `from None`: what the package raised holds the request with its headers.
             raise problem from None
@@ -194,7 +196,7 @@ class Client:
             raise EndpointUnavailable(label, detail)
         await asyncio.sleep(seconds)
 
-    def _style(self, endpoint: Endpoint) -> wire.Style:
+    def _style(self, endpoint: Endpoint) -> chat_completions.Style:
         if self._config.constraints != "auto":
             return self._config.constraints
         return "structured_outputs" if endpoint.is_vllm else "response_format"

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.llm.api import CALL_ERRORS, Api, StatusError
+from pipeline.llm.errors import Attempt, Transient, Unsupported, classified
 from pipeline.llm.model import ContextTooLong, EndpointRefused, EndpointUnavailable, RequestRefused
-from pipeline.llm.trouble import Asked, Passing, Without, trouble
 from pipeline.llm.urls import shown_url, url_fault
 
 JsonObject = dict[str, Any]
@@ -104,7 +104,7 @@ class Endpoints:
                 async with asyncio.timeout_at(min(deadline, next_ready)):
                     await self._changed.wait()
 
-    def done(self, endpoint: Endpoint, failure: Passing | None) -> None:
+    def done(self, endpoint: Endpoint, failure: Transient | None) -> None:
         """Gives an endpoint back; failure says why it did not answer, None that it did."""
         endpoint.open -= 1
         if failure is None:
@@ -121,9 +121,9 @@ class Endpoints:
             endpoint.up = False
             self._probe_those_aside()
 
-    def asked(self, label: str, endpoint: Endpoint, without: frozenset[str] = frozenset()) -> Asked:
+    def attempt(self, label: str, endpoint: Endpoint, without: frozenset[str] = frozenset()) -> Attempt:
         """A request to an endpoint, as error messages name it."""
-        return Asked(label, endpoint.url, self._model, self._key_env, self._key, without)
+        return Attempt(label, endpoint.url, self._model, self._key_env, self._key, without)
 
     async def close(self) -> None:
         """Ends probes and connections."""
@@ -146,7 +146,7 @@ class Endpoints:
             problem = await self._look_at(endpoint)
             if isinstance(problem, EndpointRefused):
                 self._refused = problem
-            elif isinstance(problem, Passing):
+            elif isinstance(problem, Transient):
                 endpoint.trouble = problem.detail
                 await asyncio.sleep(problem.wait_seconds or backoff(failures))
                 failures += 1
@@ -155,7 +155,7 @@ class Endpoints:
                 endpoint.up = True
         self._changed.set()
 
-    async def _look_at(self, endpoint: Endpoint) -> Passing | EndpointRefused | None:
+    async def _look_at(self, endpoint: Endpoint) -> Transient | EndpointRefused | None:
         """Asks which models are served; None where all is well."""
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
@@ -163,8 +163,8 @@ class Endpoints:
         except CALL_ERRORS as error:
             if isinstance(error, StatusError) and error.status in (400, 404, 405):
                 return None  # a provider without a list of models; the first request will show
-            found = trouble(error, self.asked("the list of models", endpoint))
-            return None if isinstance(found, Without | ContextTooLong | RequestRefused) else found
+            found = classified(error, self.attempt("the list of models", endpoint))
+            return None if isinstance(found, Unsupported | ContextTooLong | RequestRefused) else found
         models = listing.get("data") if isinstance(listing, dict) else None
         listed = models if isinstance(models, list) else []
         return self._note(endpoint, [model for model in listed if isinstance(model, dict)])

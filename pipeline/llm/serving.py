@@ -13,10 +13,10 @@ from pipeline.config import LlmConfig
 from pipeline.llm.admission import Admission
 from pipeline.llm.bundled import NAME as BUNDLED_NAME
 from pipeline.llm.bundled import bundled_model
+from pipeline.llm.concurrency import ConcurrencyLimit
 from pipeline.llm.engine import Engine
 from pipeline.llm.kv_cache import kv_cache_tokens
 from pipeline.llm.model import EndpointUnavailable
-from pipeline.llm.slots import Slots
 from pipeline.llm.urls import shown_url
 
 BUNDLED = "bundled"
@@ -25,7 +25,7 @@ _SECONDS_FOR_AN_ENDPOINT = 30.0
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedModel:
     """Where the model is: endpoints (base URLs ending in /v1) and the name they serve it under.
 
     slots: room for requests of all that ask it; admission: for traces, in the endpoints' KV caches.
@@ -33,7 +33,7 @@ class Served:
 
     endpoints: tuple[str, ...]
     model: str
-    slots: Slots
+    slots: ConcurrencyLimit
     admission: Admission
 
 
@@ -43,14 +43,14 @@ def model_name(config: LlmConfig) -> str:
 
 
 @contextmanager
-def starting(config: LlmConfig, log: Path, tell: Callable[[str], None]) -> Iterator["Starting"]:
+def starting(config: LlmConfig, log: Path, tell: Callable[[str], None]) -> Iterator["Startup"]:
     """A model on its way up; an engine started here ends with the block, however the block ends.
 
     log: file for the engine's output; tell is called with what is being waited for.
     """
     if config.endpoints:
         seconds = min(_SECONDS_FOR_AN_ENDPOINT, config.deadline_seconds)
-        yield Starting(config, config.endpoints, None, seconds, tell)
+        yield Startup(config, config.endpoints, None, seconds, tell)
         return
     if config.model == BUNDLED:
         cache = user_cache_path("openmementos")
@@ -61,7 +61,7 @@ def starting(config: LlmConfig, log: Path, tell: Callable[[str], None]) -> Itera
         model = config.model
     tell(f"loading {model_name(config)} into vLLM, see {log}")
     with Engine(config.engine, model, model_name(config), log, notify=tell) as engine:
-        yield Starting(config, (engine.endpoint,), engine, 0.0, tell)
+        yield Startup(config, (engine.endpoint,), engine, 0.0, tell)
 
 
 def _fault(endpoint: str) -> str:
@@ -74,7 +74,7 @@ def _fault(endpoint: str) -> str:
 
 
 @dataclass(frozen=True)
-class Starting:
+class Startup:
     """A model that may still be loading."""
 
     config: LlmConfig
@@ -83,7 +83,7 @@ class Starting:
     seconds: float
     tell: Callable[[str], None]
 
-    def ready(self) -> Served:
+    def ready(self) -> ServedModel:
         """Waits until the model answers, at configured endpoints for `seconds` at most.
 
         Raises EngineError with the end of the log, or EndpointUnavailable, where it does not.
@@ -92,8 +92,11 @@ class Starting:
             self.engine.wait_ready()
         else:
             self._wait_for_an_endpoint()
-        return Served(
-            self.endpoints, model_name(self.config), Slots(self.config.max_in_flight), self._admission()
+        return ServedModel(
+            self.endpoints,
+            model_name(self.config),
+            ConcurrencyLimit(self.config.max_in_flight),
+            self._admission(),
         )
 
     def _wait_for_an_endpoint(self) -> None:

@@ -7,7 +7,7 @@ from importlib import resources
 import jinja2
 import yaml
 
-from pipeline.files import value_digest
+from pipeline.files.atomic import value_digest
 from pipeline.llm.model import Message
 
 _FENCE = "---\n"

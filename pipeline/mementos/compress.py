@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from pipeline.config import MementosConfig
-from pipeline.llm.asking import Asking
 from pipeline.llm.model import Reply, Request, Text
+from pipeline.llm.session import LlmSession
 from pipeline.llm.window import fitting
 from pipeline.mementos.view import BlockView
 from schemas.openmementos import SPECIAL_TOKENS
@@ -17,7 +17,7 @@ _FEWEST_WORDS = 40
 _TOKENS_PER_WORD = 2.0
 
 
-async def compress(view: BlockView, config: MementosConfig, asking: Asking) -> Reply:
+async def compress(view: BlockView, config: MementosConfig, asking: LlmSession) -> Reply:
     """A first memento of a block. Raises ModelError where the model gives none."""
     return await _ask("compress", view, 0, config, asking, {})
 
@@ -29,7 +29,7 @@ async def refine(
     shortfalls: Sequence[tuple[str, int, int]],
     round_number: int,
     config: MementosConfig,
-    asking: Asking,
+    asking: LlmSession,
 ) -> Reply:
     """The memento written again with what was missing or wrong put right.
 
@@ -44,7 +44,7 @@ async def _ask(
     view: BlockView,
     round_number: int,
     config: MementosConfig,
-    asking: Asking,
+    asking: LlmSession,
     extra: dict[str, object],
 ) -> Reply:
     wanted = max(_FEWEST_WORDS, round(view.block_tokens * _WORDS_PER_BLOCK_TOKEN))

@@ -1,8 +1,8 @@
 """The judges: points for a memento, criterion by criterion, and what is missing."""
 
 from pipeline.config import MementosConfig
-from pipeline.llm.asking import Asking, together
 from pipeline.llm.model import JsonReply, Request
+from pipeline.llm.session import LlmSession, together
 from pipeline.llm.window import fitting
 from pipeline.mementos.judgement import Judgement, combined
 from pipeline.mementos.view import BlockView
@@ -13,7 +13,7 @@ _MAX_TOKENS = 512
 
 
 async def judge(
-    view: BlockView, memento: str, round_number: int, config: MementosConfig, asking: Asking
+    view: BlockView, memento: str, round_number: int, config: MementosConfig, asking: LlmSession
 ) -> Judgement:
     """What the configured number of verdicts on a memento come to; they are asked for at once.
 
@@ -32,7 +32,7 @@ async def _verdict(
     round_number: int,
     judge_number: int,
     config: MementosConfig,
-    asking: Asking,
+    asking: LlmSession,
 ) -> Verdict:
     # The first judge decides the likeliest way; the others, asked the same, would only repeat it.
     temperature = config.judges.temperature if judge_number else 0.0

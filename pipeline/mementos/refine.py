@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import MementosConfig
-from pipeline.llm.asking import Asking
+from pipeline.llm.session import LlmSession
 from pipeline.mementos.compress import compress, refine
 from pipeline.mementos.judge import judge
 from pipeline.mementos.judgement import Judgement
@@ -52,7 +52,7 @@ _NOT_JUDGED: dict[str, Any] = {"score": None, "rubric": None, "missing": [], "ve
 
 
 async def write_memento(
-    view: BlockView, config: MementosConfig, asking: Asking, count: Callable[[Sequence[str]], list[int]]
+    view: BlockView, config: MementosConfig, asking: LlmSession, count: Callable[[Sequence[str]], list[int]]
 ) -> list[Round]:
     """All rounds over one block's memento, at least one, at most `config.max_rounds`.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.config import MementosConfig
 from pipeline.llm.window import first_shown, shown_tokens
-from pipeline.pieces import offsets
+from pipeline.text.pieces import offsets
 
 # What stands between the mementos of earlier blocks, where these are shown.
 MEMENTO_END = "\n\n"

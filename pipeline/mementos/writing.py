@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline.config import BuildConfig, MementosConfig
-from pipeline.llm.asking import Asking, together, what_replies_depend_on
+from pipeline.llm.session import LlmSession, together, what_replies_depend_on
 from pipeline.llm.templates import load_prompts
 from pipeline.mementos.refine import Round, best_round, write_memento
 from pipeline.mementos.view import MEMENTO_END, BlockView
-from pipeline.outcomes import Done, Outcome, Rejected, RejectReason
-from pipeline.pieces import block_texts
-from pipeline.segmentation.tokens import token_counter
-from pipeline.stage import Row, Stage, TraceWork
+from pipeline.run.outcomes import Done, Outcome, Rejected, RejectReason
+from pipeline.stages.stage import Row, Stage, TraceWork
+from pipeline.text.pieces import block_texts
+from pipeline.text.tokens import token_counter
 from schemas.tables import MEMENTOS as MEMENTO_COLUMNS
 
 QUESTIONS = ("compress", "judge", "refine")
@@ -40,7 +40,7 @@ MEMENTOS = Stage(
 )
 
 
-def _writing(config: MementosConfig, tokenizer: str, asking: Asking | None) -> TraceWork:
+def _writing(config: MementosConfig, tokenizer: str, asking: LlmSession | None) -> TraceWork:
     """Mementos of all blocks of a trace. One with a block that got no valid memento is rejected.
 
     Counters: "mementos", "rounds"; "passed_first_round" and "passed" (in any round); "check.<name>" of the
@@ -61,7 +61,7 @@ async def _write_trace(
     rank: int,
     row: dict[str, Any],
     config: MementosConfig,
-    asking: Asking,
+    asking: LlmSession,
     count: Callable[[Sequence[str]], list[int]],
     counters: Counter[str],
 ) -> Outcome:

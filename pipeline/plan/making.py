@@ -12,18 +12,18 @@ from pipeline.ingest import ingest
 from pipeline.llm.bundled import CONTEXT_TOKENS
 from pipeline.llm.serving import BUNDLED
 from pipeline.llm.templates import load_prompts
-from pipeline.mending import mend
 from pipeline.plan.prompt_sizes import Load, PromptSizes
-from pipeline.run_stage import run_stages
-from pipeline.segmentation.cues import score_boundaries
-from pipeline.segmentation.cutting import best_blocks
-from pipeline.segmentation.first_call import make_ready
-from pipeline.segmentation.prefill import prefill_is_unwise
-from pipeline.segmentation.scoring import asked_boundaries
-from pipeline.segmentation.splitting import SPLIT
-from pipeline.segmentation.tokens import token_counter
-from pipeline.stages import INGEST
-from pipeline.store import RunFolder
+from pipeline.run.repair import repair
+from pipeline.run.store import RunFolder
+from pipeline.segmentation.partition.stage import best_blocks
+from pipeline.segmentation.partition.warm_up import warm_up
+from pipeline.segmentation.score.cues import score_boundaries
+from pipeline.segmentation.score.prefill import prefill_is_unwise
+from pipeline.segmentation.score.stage import asked_boundaries
+from pipeline.segmentation.split.stage import SPLIT
+from pipeline.stages.registry import INGEST
+from pipeline.stages.run_shard import run_stages
+from pipeline.text.tokens import token_counter
 
 Basis = Literal["exact", "estimated"]
 Progress = Callable[[str, int, int], None]
@@ -85,7 +85,7 @@ def make_plan(build: BuildConfig, run: RunFolder, on_progress: Progress) -> Plan
     plan = Plan(name=build.name, folder=str(run.root), detector=build.score.detector)
     sizes = PromptSizes(build, load_prompts(), token_counter(build.split.tokenizer), known_window(build))
     with run.lock():
-        mend(run, [INGEST, SPLIT.name], lambda step: on_progress(step, 0, 0))
+        repair(run, [INGEST, SPLIT.name], lambda step: on_progress(step, 0, 0))
         shards = ingest(build, run, lambda done, total: on_progress("read traces", done, total))
         for shard in range(shards):
             ingested = run.read_manifest(INGEST, shard)
@@ -93,7 +93,7 @@ def make_plan(build: BuildConfig, run: RunFolder, on_progress: Progress) -> Plan
             plan.traces_in += ingested.rows_in
             plan.traces_chosen += ingested.rows_out
             plan.rejected.update(ingested.rejected)
-        make_ready(lambda step: on_progress(step, 0, 0))
+        warm_up(lambda step: on_progress(step, 0, 0))
         done, total = 0, plan.traces_chosen
         for shard in range(shards):
             (manifest,) = run_stages([SPLIT.name], shard, run, build, None)

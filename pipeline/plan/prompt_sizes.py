@@ -7,11 +7,11 @@ from typing import Any
 from pipeline.config import BuildConfig
 from pipeline.llm.templates import Prompts
 from pipeline.mementos.view import BlockView
-from pipeline.pieces import block_texts
-from pipeline.segmentation.prefill import Stretch, stretches
-from pipeline.segmentation.scoring import shown_limit
-from pipeline.segmentation.tokens import TokenCounter
-from pipeline.segmentation.windows import QUOTED_CHARACTERS, Places
+from pipeline.segmentation.score.prefill import Stretch, stretches
+from pipeline.segmentation.score.questions import QUOTED_CHARACTERS, Places
+from pipeline.segmentation.score.stage import shown_limit
+from pipeline.text.pieces import block_texts
+from pipeline.text.tokens import TokenCounter
 
 # Blocks of the released data have 1,150 tokens, their mementos 194; whole traces go from 10,900 to 1,850
 # (design section 2, from arXiv 2604.09852 and the card of microsoft/OpenMementos).

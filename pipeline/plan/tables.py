@@ -8,10 +8,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.outcomes import RejectReason
 from pipeline.plan.hardware import Fit
 from pipeline.plan.making import PURPOSES, Basis, Plan
 from pipeline.plan.prompt_sizes import Load
+from pipeline.run.outcomes import RejectReason
 
 _COLUMNS = {
     "requests": "requests",

@@ -15,4 +15,4 @@ def python_module(name: str, *arguments: str) -> list[str]:
 
 def guarded(command: Sequence[str]) -> list[str]:
     """The command that runs another one under the guard, which ends it when its own stdin ends."""
-    return python_module("pipeline.processes.guard", "--", *command)
+    return python_module("pipeline.processes.end_with_parent", "--", *command)

@@ -16,13 +16,13 @@ from huggingface_hub import DatasetCardData
 
 import schemas.openmementos
 from pipeline.config import BuildConfig
-from pipeline.outcomes import RejectReason
 from pipeline.publish.rows import CONFIGURATIONS, Made
 from pipeline.publish.splits import split_shares
 from pipeline.records.quality import ANY_QUALITY, QUALITY_KEYS, wanted_quality
 from pipeline.report.figures import Picture
 from pipeline.report.kv_cache import MODELS
 from pipeline.report.stats import FunnelRow, Statistics
+from pipeline.run.outcomes import RejectReason
 
 
 @dataclass(frozen=True)

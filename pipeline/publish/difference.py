@@ -9,7 +9,7 @@ import pyarrow as pa
 from huggingface_hub.hf_api import DatasetInfo, RepoSibling
 from huggingface_hub.utils.sha import git_hash
 
-from pipeline.files import value_digest
+from pipeline.files.atomic import value_digest
 
 CARD = "README.md"
 # What a release owns in a repository, and so may delete there.

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import BuildConfig
-from pipeline.damage import DamageError, check_file, free_name, set_aside
-from pipeline.files import file_digest, sync, value_digest, writing
+from pipeline.files.atomic import file_digest, sync, value_digest, writing
+from pipeline.files.damage import DamageError, check_file, free_name, set_aside
+from pipeline.files.sealed_json import read_sealed, write_sealed
 from pipeline.publish.card import CardFacts, card_settings, write_card
 from pipeline.publish.rows import CONFIGURATIONS, Configuration, Made
 from pipeline.publish.shards import write_files
@@ -21,8 +22,7 @@ from pipeline.publish.splits import only, split_shares
 from pipeline.records.quality import QUALITY_KEYS
 from pipeline.report.figures import write_figures
 from pipeline.report.stats import dataset_statistics, funnel
-from pipeline.sealed import read_sealed, write_sealed
-from pipeline.store import RunFolder, StoreError
+from pipeline.run.store import RunFolder, StoreError
 
 LOG = logging.getLogger(__name__)
 # Raise when the same records would give other files.

@@ -16,7 +16,7 @@ from pipeline.publish.hub import Hub, HubError
 from pipeline.publish.local import whole_files
 from pipeline.publish.release_plan import ReleasePlan, plan_release
 from pipeline.publish.verify import verify
-from pipeline.store import RunFolder
+from pipeline.run.store import RunFolder
 
 _TITLE = "Release by openmementos"
 _STAGED = ".release."

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 import schemas.openmementos
-from pipeline.pieces import cut
+from pipeline.text.pieces import cut
 
 
 @dataclass(frozen=True)

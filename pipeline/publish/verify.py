@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from datasets import Features, load_dataset, load_dataset_builder
 from huggingface_hub import HfFileSystem
 
-from pipeline.files import file_digest
+from pipeline.files.atomic import file_digest
 from pipeline.publish.hub import Hub, HubError
 from pipeline.publish.rows import CONFIGURATIONS
 

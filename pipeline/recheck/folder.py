@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from pipeline.store import RunFolder
+from pipeline.run.store import RunFolder
 
 RECHECK_NAME = "recheck"
 _DIGITS_OF_DIGEST = 8

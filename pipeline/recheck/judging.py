@@ -4,15 +4,15 @@ from collections import Counter
 from typing import Any
 
 from pipeline.config import BuildConfig, MementosConfig
-from pipeline.llm.asking import Asking, together, what_replies_depend_on
+from pipeline.llm.session import LlmSession, together, what_replies_depend_on
 from pipeline.llm.templates import load_prompts
 from pipeline.mementos.judge import judge
 from pipeline.mementos.judgement import Judgement
 from pipeline.mementos.view import MEMENTO_END, BlockView
-from pipeline.outcomes import Done, Outcome
-from pipeline.pieces import block_texts
 from pipeline.recheck.folder import RECHECK_NAME
-from pipeline.stage import Row, Stage, TraceWork
+from pipeline.run.outcomes import Done, Outcome
+from pipeline.stages.stage import Row, Stage, TraceWork
+from pipeline.text.pieces import block_texts
 from schemas.tables import MEMENTOS
 
 
@@ -48,7 +48,7 @@ RECHECK = Stage(
 )
 
 
-def _judging(config: MementosConfig, asking: Asking | None) -> TraceWork:
+def _judging(config: MementosConfig, asking: LlmSession | None) -> TraceWork:
     """New points for a trace's mementos: each keeps its text and checks, and has the one round that was kept.
 
     Counters as the mementos stage has them, of kept rounds only: "mementos", "judged.kept",
@@ -64,7 +64,7 @@ def _judging(config: MementosConfig, asking: Asking | None) -> TraceWork:
 
 
 async def _judge_trace(
-    rank: int, row: Row, config: MementosConfig, asking: Asking, counters: Counter[str]
+    rank: int, row: Row, config: MementosConfig, asking: LlmSession, counters: Counter[str]
 ) -> Outcome:
     mementos = row["mementos"]
     judgements = await together(

@@ -13,20 +13,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.config import BuildConfig
-from pipeline.failing import FailureWatch, lost_traces
-from pipeline.files import value_digest, writing
+from pipeline.files.atomic import value_digest, writing
 from pipeline.inspection.traces import finished_rows, finished_shards
-from pipeline.journey import Step, travel
 from pipeline.llm.admission import ShardAdmission
 from pipeline.llm.model import Usage
-from pipeline.llm.serving import Served, Starting, model_name, starting
+from pipeline.llm.serving import ServedModel, Startup, model_name, starting
 from pipeline.mementos.writing import MEMENTOS
-from pipeline.mending import mend
-from pipeline.outcomes import Outcome, ShardResult
 from pipeline.recheck.folder import recheck_folder, rechecked_shards, rechecks_of
 from pipeline.recheck.judging import RECHECK
-from pipeline.run_stage import allow_start, model_at_hand, request_stop, until_stopped
-from pipeline.store import Manifest, RunFolder, StoreError, config_digest
+from pipeline.run.circuit_breaker import CircuitBreaker, lost_traces
+from pipeline.run.outcomes import Outcome, ShardResult
+from pipeline.run.repair import repair
+from pipeline.run.store import Manifest, RunFolder, StoreError, config_digest
+from pipeline.stages.journey import Step, travel
+from pipeline.stages.run_shard import allow_start, model_at_hand, request_stop, until_stopped
 
 Progress = Callable[[str, int, int], None]
 
@@ -57,7 +57,7 @@ def recheck(
         chosen = _chosen(run, limit)
         config = config_digest(RECHECK.config(build))
         folder = recheck_folder(run, model_name(build.llm), config)
-        mend(folder, [RECHECK.name], tell)
+        repair(folder, [RECHECK.name], tell)
         _Work(run, folder, build, chosen, config, tell, progress).do()
         for shard in set(rechecked_shards(folder)) - chosen.keys():
             # Judged under a higher limit; its replies stay.
@@ -122,8 +122,8 @@ class _Work:
                     pool.shutdown(wait=False, cancel_futures=True)
                     raise
 
-    def _judge(self, left: list[int], pool: ThreadPoolExecutor, model: Starting, served: Served) -> None:
-        watch = FailureWatch(self.build.max_failure_rate)
+    def _judge(self, left: list[int], pool: ThreadPoolExecutor, model: Startup, served: ServedModel) -> None:
+        watch = CircuitBreaker(self.build.max_failure_rate)
         count = _Count(self.progress, sum(len(self.chosen[shard]) for shard in left))
         waiting = {pool.submit(self._shard, shard, served, count.one) for shard in left}
         while waiting:
@@ -133,12 +133,12 @@ class _Work:
             for manifest in (future.result() for future in ended):
                 watch.add(manifest.rows_in, lost_traces(self.folder, manifest))
 
-    def _shard(self, shard: int, served: Served, on_trace: Callable[[], None]) -> Manifest:
+    def _shard(self, shard: int, served: ServedModel, on_trace: Callable[[], None]) -> Manifest:
         started = time.monotonic()
         rows = self.run.read(MEMENTOS.name, shard)
         rows = rows.filter(pc.is_in(rows["trace_id"], pa.array(self.chosen[shard])))
         home = rechecks_of(self.run)
-        failures = FailureWatch(self.build.max_failure_rate)
+        failures = CircuitBreaker(self.build.max_failure_rate)
 
         def saw(outcome: Outcome) -> None:
             on_trace()

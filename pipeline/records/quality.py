@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import BuildConfig
-from pipeline.outcomes import Rejected, RejectReason
 from pipeline.records.checks import passes
+from pipeline.run.outcomes import Rejected, RejectReason
 
 # Of the section publish; the others say how a folder is written, and not what is in it.
 QUALITY_KEYS = ("min_score", "only_passed")

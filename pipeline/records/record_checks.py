@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from operator import lt
 
-from pipeline.pieces import block_texts
 from pipeline.records.assemble import ParsedResponse, ParseError, parse
 from pipeline.records.checks import Finding, Severity
+from pipeline.text.pieces import block_texts
 from schemas.openmementos import special_token_in
 
 

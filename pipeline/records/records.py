@@ -3,11 +3,11 @@
 from collections import Counter
 
 import schemas.tables
-from pipeline.outcomes import Done, Outcome, Rejected, RejectReason
 from pipeline.records.assemble import assemble
 from pipeline.records.quality import Quality, wanted_quality
 from pipeline.records.record_checks import Record, check_record, check_response
-from pipeline.stage import Row, Stage, TraceWork
+from pipeline.run.outcomes import Done, Outcome, Rejected, RejectReason
+from pipeline.stages.stage import Row, Stage, TraceWork
 
 RECORDS = Stage(
     name="records",

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from pipeline.outcomes import RejectReason
 from pipeline.report.colours import COLOURS, INK, LIGHT, REFUSED
 from pipeline.report.kv_cache import MODELS, held_tokens
 from pipeline.report.stats import FunnelRow, Statistics
+from pipeline.run.outcomes import RejectReason
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pipeline.outcomes import RejectReason
 from pipeline.report.colours import COLOURS, INK, REFUSED
+from pipeline.run.outcomes import RejectReason
 
 _SLOT = 0.035  # least height of a flow's end, as part of all rows: a label has to fit
 _BAR = 0.02

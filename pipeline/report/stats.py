@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from pipeline.report.kv_cache import area_kept, area_with_mementos, peak_tokens
-from pipeline.stages import INGEST, STAGES
-from pipeline.store import RunFolder
+from pipeline.run.store import RunFolder
+from pipeline.stages.registry import INGEST, STAGES
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 from pipeline.config import BuildConfig
 from pipeline.ingest import ingest
-from pipeline.outcomes import Outcome, collect
-from pipeline.run_stage import run_stages
-from pipeline.store import RunFolder
+from pipeline.run.outcomes import Outcome, collect
+from pipeline.run.store import RunFolder
+from pipeline.stages.run_shard import run_stages
 from schemas.tables import MEMENTOS
 
 # Three blocks under partition.min_tokens 25, with something that a terminal or markup would misread.

@@ -5,11 +5,11 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.config import PartitionConfig, PublishConfig
-from pipeline.files import write_json
+from pipeline.files.atomic import write_json
 from pipeline.ingest import ingest
-from pipeline.outcomes import Done, Failed, Rejected, RejectReason
-from pipeline.run_stage import run_stages
-from pipeline.store import RunFolder
+from pipeline.run.outcomes import Done, Failed, Rejected, RejectReason
+from pipeline.run.store import RunFolder
+from pipeline.stages.run_shard import run_stages
 from tests.commands.runs import REASONING, memento, partitioned_run, small_build, write_mementos
 
 JUDGE_FAILED = Failed("trace x, block 1, judge: not JSON in each of 2 replies", ["{half", "[bold]no"])

@@ -5,7 +5,7 @@ import pytest
 from pipeline.commands.options import build_config, made_run_folder
 from pipeline.config import BuildConfig
 from pipeline.config_file import ConfigError
-from pipeline.store import StoreError
+from pipeline.run.store import StoreError
 
 
 @pytest.fixture

@@ -9,20 +9,20 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.config import BuildConfig
-from pipeline.llm.asking import Asking
+from pipeline.llm.concurrency import ConcurrencyLimit
 from pipeline.llm.model import Choice, Choices, JsonReply, Reply, Request, Uncertainty, Usage
-from pipeline.llm.slots import Slots
+from pipeline.llm.session import LlmSession
 from pipeline.llm.templates import load_prompts
 from pipeline.mementos.writing import MEMENTOS
 from pipeline.plan import Plan, make_plan
 from pipeline.plan.prompt_sizes import Load, judge_rounds
-from pipeline.run_stage import run_stages
-from pipeline.segmentation.cutting import PARTITION
-from pipeline.segmentation.scoring import SCORE
-from pipeline.stages import config_digests, current_manifest, stage_named
-from pipeline.store import RunFolder
+from pipeline.run.store import RunFolder
+from pipeline.segmentation.partition.stage import PARTITION
+from pipeline.segmentation.score.stage import SCORE
+from pipeline.stages.registry import config_digests, current_manifest, stage_named
+from pipeline.stages.run_shard import run_stages
 from schemas.replies import Verdict
-from tests.stages import through
+from tests.through_stages import through
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample" / "traces.jsonl"
 CONFIG = Path(__file__).parents[2] / "flows" / "configs" / "sample.yaml"
@@ -61,8 +61,8 @@ class CountingModel:
         self.cached.update(blocks)
         return Load(1, len(prompt), len(prompt) - found)
 
-    def asking(self, window: int | None = None) -> Asking:
-        return Asking(self, load_prompts(), window, 0, Slots(1))
+    def asking(self, window: int | None = None) -> LlmSession:
+        return LlmSession(self, load_prompts(), window, 0, ConcurrencyLimit(1))
 
 
 def sample_build(**sections) -> BuildConfig:

@@ -11,7 +11,7 @@ from pipeline.config import BuildConfig
 from pipeline.ingest import ingest
 from pipeline.report import funnel
 from pipeline.report.selection import SelectionCounts, draw_selection
-from pipeline.store import RunFolder
+from pipeline.run.store import RunFolder
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample" / "traces.jsonl"

@@ -10,13 +10,13 @@ from typer.testing import CliRunner
 
 import schemas.tables
 from pipeline.cli import app
-from pipeline.outcomes import RejectReason, ShardResult
 from pipeline.records import RECORDS
-from pipeline.stages import INGEST, STAGES
-from pipeline.store import RunFolder
+from pipeline.run.outcomes import RejectReason, ShardResult
+from pipeline.run.store import RunFolder
+from pipeline.stages.registry import INGEST, STAGES
 from schemas.replies import Verdict
 from tests.records.rows import BLOCKS, memento, row, table
-from tests.stages import through
+from tests.through_stages import through
 
 
 def run_of(root: Path, *rows: dict[str, Any], **publish: Any) -> Path:

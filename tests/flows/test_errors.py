@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.store import RunFolder
+from pipeline.run.store import RunFolder
 from tests.flows.conftest import ROOT, free_port
 from tests.servers.stub_llm import StubLlm
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.store import RunFolder
+from pipeline.run.store import RunFolder
 from tests.ingest.workshop import Workshop
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.ingest import SourceError
 from pipeline.ingest.benchmarks import Benchmarks
-from pipeline.ingest.scanning import scan_files
+from pipeline.ingest.scan_files import scan_files
 from pipeline.ingest.sources import find_files
 from tests.ingest.workshop import Workshop, make_row
 
@@ -107,7 +107,7 @@ def test_rows_in_a_benchmark_are_counted_and_listed_with_what_they_met(
     path = benchmark(tmp_path, "aime.jsonl", "problem")
     workshop.jsonl("a.jsonl", [make_row(1), make_row(2, problem=CANDLES), make_row(3)])
     workshop.ingest(select={"decontaminate": [path]})
-    assert len(workshop.taken()) == 2
+    assert len(workshop.slot()) == 2
     (rejected,) = workshop.rejected()
     assert (rejected["origin"], rejected["reason"]) == ("a.jsonl:2", "in_benchmark")
     assert "aime.jsonl:2" in rejected["detail"]
@@ -147,10 +147,10 @@ def test_a_benchmark_that_has_changed_is_looked_for_again(workshop: Workshop, tm
     path = benchmark(tmp_path, "aime.jsonl", "problem", "How many hens lay eggs on all seven days?")
     workshop.jsonl("a.jsonl", [make_row(1), make_row(2, problem=CANDLES)])
     workshop.ingest(select={"decontaminate": [path]})
-    assert len(workshop.taken()) == 2
+    assert len(workshop.slot()) == 2
     benchmark(tmp_path, "aime.jsonl", "problem")
     workshop.ingest(select={"decontaminate": [path]})
-    assert len(workshop.taken()) == 1
+    assert len(workshop.slot()) == 1
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_a_broken_parquet_file_is_one_counted_rejection(
     broken = workshop.parquet("b.parquet", [make_row(n) for n in range(50)])
     damage(broken)
     workshop.ingest()
-    assert len(workshop.taken()) == 1
+    assert len(workshop.slot()) == 1
     (rejected,) = workshop.rejected()
     assert (rejected["trace_id"], rejected["origin"]) == ("", "b.parquet")
     assert rejected["reason"] == "unreadable_file"
@@ -53,7 +53,7 @@ def test_trouble_of_the_world_rejects_no_file(
         with pytest.raises(trouble):
             workshop.ingest()
     workshop.ingest()
-    assert len(workshop.taken()) == 1
+    assert len(workshop.slot()) == 1
 
 
 @pytest.mark.parametrize("name", ["b.jsonl.gz", "b.jsonl.zst"])
@@ -62,7 +62,7 @@ def test_a_broken_compressed_file_is_one_counted_rejection(workshop: Workshop, n
     packed = gzip.compress(plain) if name.endswith("gz") else pa.Codec("zstd").compress(plain, asbytes=True)
     (workshop.folder / name).write_bytes(packed[: len(packed) // 2])
     workshop.ingest()
-    assert len(workshop.taken()) == 50
+    assert len(workshop.slot()) == 50
     assert workshop.reasons() == ["unreadable_file"]
 
 
@@ -71,7 +71,7 @@ def test_a_file_of_no_bytes_is_one_counted_rejection(workshop: Workshop, name: s
     workshop.jsonl("a.jsonl", [make_row(1)])
     (workshop.folder / name).write_bytes(b"")
     workshop.ingest()
-    assert len(workshop.taken()) == 1
+    assert len(workshop.slot()) == 1
     assert workshop.reasons() == ["empty_file"]
 
 
@@ -79,14 +79,14 @@ def test_a_parquet_file_of_no_rows_is_one_counted_rejection(workshop: Workshop) 
     table = pa.Table.from_pylist([make_row(1)])
     pq.write_table(table.slice(0, 0), workshop.folder / "a.parquet")
     assert workshop.ingest() == 1
-    assert workshop.taken() == []
+    assert workshop.slot() == []
     assert workshop.reasons() == ["empty_file"]
 
 
 def test_blank_lines_are_no_rows_but_count_as_lines(workshop: Workshop) -> None:
     workshop.jsonl("a.jsonl", [b"", make_row(1), b"  ", make_row(2)])
     workshop.ingest()
-    assert [trace["origin"] for trace in workshop.taken()] == ["a.jsonl:2", "a.jsonl:4"]
+    assert [trace["origin"] for trace in workshop.slot()] == ["a.jsonl:2", "a.jsonl:4"]
     assert workshop.reasons() == []
 
 
@@ -104,7 +104,7 @@ def test_blank_lines_are_no_rows_but_count_as_lines(workshop: Workshop) -> None:
 def test_no_line_of_json_stops_the_rest(workshop: Workshop, line: bytes, reason: str) -> None:
     workshop.jsonl("a.jsonl", [line, make_row(1)])
     workshop.ingest()
-    assert len(workshop.taken()) == 1
+    assert len(workshop.slot()) == 1
     assert workshop.reasons() == [reason]
 
 
@@ -113,7 +113,7 @@ def test_bytes_in_parquet_that_are_no_text_reject_their_row_only(workshop: Works
     thoughts = pa.array(["<think>a</think>b"] * 3)
     pq.write_table(pa.table({"problem": problems, "response": thoughts}), workshop.folder / "a.parquet")
     workshop.ingest()
-    assert [trace["problem"] for trace in workshop.taken()] == ["1+1?", "2+2?"]
+    assert [trace["problem"] for trace in workshop.slot()] == ["1+1?", "2+2?"]
     assert workshop.reasons() == ["invalid_unicode"]
 
 
@@ -121,7 +121,7 @@ def test_a_strange_file_among_others_is_one_counted_rejection(workshop: Workshop
     workshop.jsonl("a.jsonl", [make_row(1)])
     workshop.parquet("b.parquet", [{"text": "1+1?"}] * 3)
     workshop.ingest()
-    assert len(workshop.taken()) == 1
+    assert len(workshop.slot()) == 1
     assert workshop.reasons() == ["unknown_layout"]
 
 

@@ -18,7 +18,7 @@ def test_a_trace_arrives_with_all_its_columns(workshop: Workshop) -> None:
     response = "<think>\n  Let me see:\r\n\t1 + 1\n</think>\n\nIt is **2**. \n"
     workshop.jsonl("a.jsonl", [make_row(response=response, problem=" 1+1?\n", difficulty=4)])
     workshop.ingest()
-    (trace,) = workshop.taken()
+    (trace,) = workshop.slot()
     assert workshop.run.read("ingest", 0).schema.equals(schemas.tables.TRACES)
     assert trace | {"trace_id": ""} == {
         "trace_id": "",
@@ -43,9 +43,9 @@ def test_the_same_rows_give_the_same_traces_from_every_kind_of_file(workshop: Wo
     found = []
     for path in sorted(workshop.folder.iterdir()):
         workshop.ingest(source={"paths": [str(path)]})
-        origins = [trace["origin"] for trace in workshop.taken()]
+        origins = [trace["origin"] for trace in workshop.slot()]
         assert origins == [f"{path.name}:{n}" for n in range(1, 301)]
-        found.append([trace | {"origin": ""} for trace in workshop.taken()])
+        found.append([trace | {"origin": ""} for trace in workshop.slot()])
     assert found == [found[0]] * 4
 
 
@@ -58,8 +58,8 @@ def test_a_source_behind_any_fsspec_address_is_read(workshop: Workshop) -> None:
         workshop.ingest(source={"paths": ["memory://traces"]})
     finally:
         memory.rm("/traces", recursive=True)
-    assert [trace["problem"] for trace in workshop.taken()] == [f"What is {n} + 1?" for n in range(6)]
-    assert workshop.taken()[-1]["origin"] == "memory:///traces/b.parquet:3"
+    assert [trace["problem"] for trace in workshop.slot()] == [f"What is {n} + 1?" for n in range(6)]
+    assert workshop.slot()[-1]["origin"] == "memory:///traces/b.parquet:3"
 
 
 def test_files_in_an_archive_are_read(workshop: Workshop) -> None:
@@ -70,8 +70,8 @@ def test_files_in_an_archive_are_read(workshop: Workshop) -> None:
         made.write(packed, "data/a.parquet")
         made.write(lines, "data/b.jsonl")
     workshop.ingest(source={"paths": [f"zip://data/*::file://{archive}"]})
-    assert [trace["problem"] for trace in workshop.taken()] == [f"What is {n} + 1?" for n in range(6)]
-    assert workshop.taken()[-1]["origin"] == f"zip://data/b.jsonl::file://{archive}:3"
+    assert [trace["problem"] for trace in workshop.slot()] == [f"What is {n} + 1?" for n in range(6)]
+    assert workshop.slot()[-1]["origin"] == f"zip://data/b.jsonl::file://{archive}:3"
 
 
 def test_every_row_that_is_left_out_has_its_reason_and_its_place(workshop: Workshop) -> None:
@@ -94,7 +94,7 @@ def test_every_row_that_is_left_out_has_its_reason_and_its_place(workshop: Works
     }
     workshop.jsonl("a.jsonl", [make_row(99), *rows.values()])
     workshop.ingest(select={"min_tokens": 3, "max_tokens": 50})
-    assert len(workshop.taken()) == 1
+    assert len(workshop.slot()) == 1
     rejected = workshop.rejected()
     assert workshop.reasons() == list(rows)
     assert [row["origin"] for row in rejected] == [f"a.jsonl:{n}" for n in range(2, len(rows) + 2)]
@@ -106,19 +106,19 @@ def test_every_row_that_is_left_out_has_its_reason_and_its_place(workshop: Works
 def test_a_repeated_trace_has_an_id_of_its_own(workshop: Workshop) -> None:
     workshop.jsonl("a.jsonl", [make_row(1), make_row(1)])
     workshop.ingest()
-    (first,), (second,) = workshop.taken(), workshop.rejected()
+    (first,), (second,) = workshop.slot(), workshop.rejected()
     assert second["trace_id"] == first["trace_id"] + "-2"
 
 
 def test_ids_do_not_depend_on_the_files_and_their_order(workshop: Workshop) -> None:
     workshop.jsonl("a.jsonl", [make_row(1), make_row(2)])
     workshop.ingest()
-    before = {trace["trace_id"] for trace in workshop.taken()}
+    before = {trace["trace_id"] for trace in workshop.slot()}
     (workshop.folder / "a.jsonl").unlink()
     workshop.parquet("z.parquet", [make_row(2)])
     workshop.jsonl("b.jsonl", [make_row(1)])
     workshop.ingest()
-    assert {trace["trace_id"] for trace in workshop.taken()} == before
+    assert {trace["trace_id"] for trace in workshop.slot()} == before
 
 
 def test_the_rows_of_all_shards_add_up(workshop: Workshop) -> None:
@@ -131,18 +131,18 @@ def test_the_rows_of_all_shards_add_up(workshop: Workshop) -> None:
     manifests = [workshop.run.read_manifest("ingest", n) for n in range(6)]
     assert [manifest.rows_out for manifest in manifests if manifest] == [4, 4, 4, 4, 4, 1]
     assert sum(manifest.rows_in for manifest in manifests if manifest) == 65
-    origins = [row["origin"] for row in workshop.taken() + workshop.rejected()]
+    origins = [row["origin"] for row in workshop.slot() + workshop.rejected()]
     assert len(set(origins)) == 65
 
 
 def test_a_limit_takes_so_many_and_keeps_their_order(workshop: Workshop) -> None:
     workshop.parquet("a.parquet", [make_row(n) for n in range(50)], row_group_size=7)
     workshop.ingest(select={"limit": 12})
-    places = [int(trace["origin"].rsplit(":", 1)[1]) for trace in workshop.taken()]
+    places = [int(trace["origin"].rsplit(":", 1)[1]) for trace in workshop.slot()]
     assert len(places) == 12
     assert places == sorted(places)
     assert Counter(workshop.reasons()) == {"not_chosen": 38}
-    for place, trace in zip(places, workshop.taken(), strict=True):
+    for place, trace in zip(places, workshop.slot(), strict=True):
         assert trace["problem"] == f"What is {place - 1} + 1?"
 
 
@@ -160,6 +160,6 @@ def test_real_traces_are_taken_byte_for_byte(workshop: Workshop, name: str, expe
     workshop.ingest(source={"paths": [str(path)]})
     assert funnel(workshop.run, range(workshop.shards)) == [expected]
     responses = [row["conversations"][1]["value"] for row in pq.read_table(path).to_pylist()]
-    for trace in workshop.taken():
+    for trace in workshop.slot():
         response = responses[int(trace["origin"].rsplit(":", 1)[1]) - 1]
         assert response == f"<think>{trace['reasoning']}</think>{trace['answer']}"

@@ -47,7 +47,7 @@ def test_a_new_file_is_scanned_and_the_old_ones_are_not(workshop: Workshop) -> N
     workshop.parquet("b.parquet", [make_row(n) for n in range(10, 13)])
     workshop.ingest()
     assert workshop.progress[0] == (3, 3)
-    assert len(workshop.taken()) == 13
+    assert len(workshop.slot()) == 13
 
 
 def test_another_selection_scans_nothing_and_leaves_each_trace_in_its_shard(workshop: Workshop) -> None:
@@ -77,24 +77,24 @@ def test_a_changed_file_is_read_anew(workshop: Workshop) -> None:
     workshop.ingest()
     workshop.jsonl("a.jsonl", [make_row(2), make_row(3)])
     workshop.ingest()
-    assert [trace["problem"] for trace in workshop.taken()] == ["What is 2 + 1?", "What is 3 + 1?"]
+    assert [trace["problem"] for trace in workshop.slot()] == ["What is 2 + 1?", "What is 3 + 1?"]
 
 
 @pytest.mark.parametrize("label", [{"difficulty": 5}, {"domain": "code"}, {"source": "other"}])
 def test_a_label_that_changes_alone_arrives(workshop: Workshop, label: dict[str, Any]) -> None:
     workshop.jsonl("a.jsonl", [make_row(1, difficulty=4)])
     workshop.ingest()
-    (before,) = workshop.taken()
+    (before,) = workshop.slot()
     workshop.jsonl("a.jsonl", [make_row(1, difficulty=4) | label])
     workshop.ingest()
-    assert workshop.taken() == [before | label]
+    assert workshop.slot() == [before | label]
 
 
 def test_a_label_that_one_line_lacks_costs_no_trace(workshop: Workshop) -> None:
     rows = [{"problem": "1+1?", "response": "<think>a</think>b"}, {"problem": "2?", "response": "a</think>b"}]
     workshop.jsonl("a.jsonl", [rows[0] | {"level": 3}, rows[1]])
     workshop.ingest(source={"columns": {"difficulty": "level"}})
-    assert [trace["difficulty"] for trace in workshop.taken()] == [3, None]
+    assert [trace["difficulty"] for trace in workshop.slot()] == [3, None]
 
 
 @pytest.mark.parametrize("calls", range(8))
@@ -155,4 +155,4 @@ def test_a_file_that_changes_between_the_passes_is_noticed(workshop: Workshop) -
     with pytest.raises(SourceError, match=r"a\.jsonl changed while it was read: run again"):
         workshop.ingest(change)
     workshop.ingest()
-    assert [trace["problem"] for trace in workshop.taken()] == ["What is 1 + 1?", "What is 3 + 1?"]
+    assert [trace["problem"] for trace in workshop.slot()] == ["What is 1 + 1?", "What is 3 + 1?"]

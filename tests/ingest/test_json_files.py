@@ -23,19 +23,19 @@ def test_an_array_gives_a_trace_for_each_element(workshop: Workshop, start: str,
     rows = [make_row(n) for n in range(5)]
     config = write(workshop, start + json.dumps(rows, indent=indent))
     workshop.ingest(**config)
-    assert [trace["origin"] for trace in workshop.taken()] == [f"traces.json:{n}" for n in range(1, 6)]
+    assert [trace["origin"] for trace in workshop.slot()] == [f"traces.json:{n}" for n in range(1, 6)]
 
 
 def test_an_object_a_line_is_read_from_a_json_file_too(workshop: Workshop) -> None:
     config = write(workshop, "".join(json.dumps(make_row(n)) + "\n" for n in range(3)))
     workshop.ingest(**config)
-    assert len(workshop.taken()) == 3
+    assert len(workshop.slot()) == 3
 
 
 def test_elements_that_are_no_objects_are_counted_one_by_one(workshop: Workshop) -> None:
     config = write(workshop, json.dumps([make_row(), 3, None, [make_row(1)]]))
     workshop.ingest(**config)
-    assert len(workshop.taken()) == 1
+    assert len(workshop.slot()) == 1
     assert workshop.reasons() == ["unreadable_row"] * 3
 
 
@@ -57,7 +57,7 @@ def test_a_file_that_is_no_array_is_left_out_with_what_it_is(
     (rejected,) = workshop.rejected()
     assert rejected["reason"] == "unreadable_file"
     assert said in rejected["detail"]
-    assert len(workshop.taken()) == 1
+    assert len(workshop.slot()) == 1
 
 
 def test_json_files_of_a_folder_are_not_taken_for_traces(workshop: Workshop) -> None:

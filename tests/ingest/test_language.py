@@ -4,8 +4,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.ingest.language import why_not_english
-from pipeline.ingest.think import split_thought
-from pipeline.outcomes import Rejected
+from pipeline.ingest.think_tags import split_thought
+from pipeline.run.outcomes import Rejected
 
 OTHER_LANGUAGES = {
     "german": "Also, wir müssen herausfinden, was die kleinste Zahl ist, die durch alle Zahlen von eins"

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pipeline.config import SourceConfig
 from pipeline.ingest.columns import layout_of
 from pipeline.ingest.layouts import Layout, RawTrace
-from pipeline.ingest.think import split_thought
-from pipeline.outcomes import Rejected, RejectReason
+from pipeline.ingest.think_tags import split_thought
+from pipeline.run.outcomes import Rejected, RejectReason
 
 THOUGHT = "<think>\nHm,  \r\n\tso 2.\n</think>\n\n It is 2. \n"
 EXPECTED = RawTrace("1+1?", "\nHm,  \r\n\tso 2.\n", "\n\n It is 2. \n", "unknown", "file.jsonl", None)

@@ -23,7 +23,7 @@ def test_the_first_of_nearly_equal_problems_stays(workshop: Workshop) -> None:
     workshop.jsonl("a.jsonl", rows[:2])
     workshop.jsonl("b.jsonl", rows[2:])
     workshop.ingest(select={"near_duplicates": 0.8})
-    assert [row["problem"] for row in workshop.taken()] == [LONG, rows[3]["conversations"][0]["value"]]
+    assert [row["problem"] for row in workshop.slot()] == [LONG, rows[3]["conversations"][0]["value"]]
     assert [(r["origin"], r["reason"]) for r in workshop.rejected()] == [
         ("a.jsonl:2", "near_duplicate"),
         ("b.jsonl:1", "near_duplicate"),
@@ -34,22 +34,22 @@ def test_the_first_of_nearly_equal_problems_stays(workshop: Workshop) -> None:
 def test_answers_to_one_problem_are_no_near_duplicates(workshop: Workshop) -> None:
     workshop.jsonl("a.jsonl", [make_row(n, problem=LONG) for n in range(5)])
     workshop.ingest(select={"near_duplicates": 0.8})
-    assert len(workshop.taken()) == 5
+    assert len(workshop.slot()) == 5
 
 
 def test_the_threshold_decides(workshop: Workshop) -> None:
     other = LONG.replace("640 metres", "888 metres").replace("three times", "twice").replace("fence", "wall")
     workshop.jsonl("a.jsonl", [make_row(1, problem=LONG), make_row(2, problem=other)])
     workshop.ingest(select={"near_duplicates": 0.9})
-    assert len(workshop.taken()) == 2
+    assert len(workshop.slot()) == 2
     workshop.ingest(select={"near_duplicates": 0.6})
-    assert len(workshop.taken()) == 1
+    assert len(workshop.slot()) == 1
 
 
 def test_without_the_rule_nothing_is_compared(workshop: Workshop) -> None:
     workshop.jsonl("a.jsonl", [make_row(1, problem=LONG), make_row(2, problem=LONG + " Say it.")])
     workshop.ingest()
-    assert len(workshop.taken()) == 2
+    assert len(workshop.slot()) == 2
 
 
 @given(st.text())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.config import SelectConfig
 from pipeline.ingest.selection import select
 from pipeline.ingest.sources import SourceError
-from pipeline.outcomes import RejectReason
+from pipeline.run.outcomes import RejectReason
 
 SCHEMA = {
     "file": pl.Int32,

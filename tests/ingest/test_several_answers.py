@@ -30,8 +30,8 @@ ROWS = [row(1, True, False, True), row(2, False), row(3, True)]
 def test_each_confirmed_answer_is_a_trace_and_each_other_is_counted(workshop: Workshop, kind: str) -> None:
     getattr(workshop, kind)(f"a.{kind}", ROWS)
     workshop.ingest()
-    assert [trace["origin"] for trace in workshop.taken()] == [f"a.{kind}:{n}" for n in ("1:1", "1:3", "3:1")]
-    assert [trace["reasoning"] for trace in workshop.taken()] == [
+    assert [trace["origin"] for trace in workshop.slot()] == [f"a.{kind}:{n}" for n in ("1:1", "1:3", "3:1")]
+    assert [trace["reasoning"] for trace in workshop.slot()] == [
         "\nTry 0 at adding 1 and 1.\n",
         "\nTry 2 at adding 1 and 1.\n",
         "\nTry 0 at adding 3 and 1.\n",
@@ -48,7 +48,7 @@ def test_each_confirmed_answer_is_a_trace_and_each_other_is_counted(workshop: Wo
 def test_answers_of_one_row_count_for_answers_per_problem(workshop: Workshop) -> None:
     workshop.jsonl("a.jsonl", [row(1, True, True, True), row(2, True)])
     workshop.ingest(select={"answers_per_problem": 2})
-    assert Counter(trace["problem"] for trace in workshop.taken()) == {
+    assert Counter(trace["problem"] for trace in workshop.slot()) == {
         "What is 1 + 1?": 2,
         "What is 2 + 1?": 1,
     }
@@ -65,23 +65,23 @@ def test_lists_of_different_lengths_are_a_counted_reason(workshop: Workshop) -> 
 def test_a_higher_limit_keeps_the_answers_that_were_taken_in_their_places(workshop: Workshop) -> None:
     workshop.parquet("a.parquet", [row(n, True, True, True) for n in range(20)])
     workshop.ingest(select={"limit": 10}, traces_per_shard=4)
-    before = workshop.taken()
+    before = workshop.slot()
     workshop.ingest(select={"limit": 40}, traces_per_shard=4)
-    assert workshop.taken()[:10] == before
-    assert len(workshop.taken()) == 40
+    assert workshop.slot()[:10] == before
+    assert len(workshop.slot()) == 40
 
 
 def test_a_killed_ingest_goes_on_to_the_same_traces(workshop: Workshop) -> None:
     workshop.parquet("a.parquet", [row(n, True, False, True) for n in range(20)])
     workshop.ingest(traces_per_shard=7)
-    whole = workshop.taken()
+    whole = workshop.slot()
     for path in workshop.run.root.glob("ingest/shard-*"):
         path.unlink()
     (workshop.run.root / "ingest" / "selection.json").unlink()
     with pytest.raises(Killed):
         workshop.ingest(killing(2), traces_per_shard=7)
     workshop.ingest(traces_per_shard=7)
-    assert workshop.taken() == whole
+    assert workshop.slot() == whole
 
 
 def test_progress_counts_rows_and_not_their_answers(workshop: Workshop) -> None:

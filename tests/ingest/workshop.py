@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config import BuildConfig
 from pipeline.ingest import ingest
-from pipeline.store import RunFolder
+from pipeline.run.store import RunFolder
 
 
 def make_row(n: int = 0, /, **columns: Any) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class Workshop:
         self.shards = ingest(self.config(**settings), self.run, report)
         return self.shards
 
-    def taken(self) -> list[dict[str, Any]]:
+    def slot(self) -> list[dict[str, Any]]:
         return [row for n in range(self.shards) for row in self.run.read("ingest", n).to_pylist()]
 
     def rejected(self) -> list[dict[str, Any]]:

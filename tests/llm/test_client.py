@@ -30,7 +30,7 @@ def test_a_choice_without_logprobs_has_no_probabilities_instead_of_invented_ones
 
 
 def test_candidates_that_differ_by_a_space_count_for_one_option() -> None:
-    from pipeline.llm.wire import read
+    from pipeline.llm.chat_completions import parse_reply
 
     top = [
         {"token": "2", "logprob": -1.0},
@@ -40,7 +40,7 @@ def test_candidates_that_differ_by_a_space_count_for_one_option() -> None:
     ]
     message = {"content": " 2"}
     choice = {"message": message, "logprobs": {"content": [{"top_logprobs": top}]}}
-    reading = read(Choice(("0", "2")), {"choices": [choice]})
+    reading = parse_reply(Choice(("0", "2")), {"choices": [choice]})
     assert reading.text == "2"
     assert reading.probabilities == {"0": pytest.approx(1 / 3), "2": pytest.approx(2 / 3)}
 

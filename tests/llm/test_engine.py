@@ -17,7 +17,7 @@ from pipeline.config import EngineConfig
 from pipeline.llm import engine_command
 from pipeline.llm.engine import Engine, EngineError
 from tests.llm.questions import ask, question
-from tests.processes.test_guard import alive, until
+from tests.processes.test_end_with_parent import alive, until
 
 # Serves what the tests ask of it: a stub LLM on the port that vLLM would get.
 PLAYED_SERVER = """
@@ -47,7 +47,7 @@ def engine_processes() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children():
         with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-            if "pipeline.processes.guard" in child.cmdline():
+            if "pipeline.processes.end_with_parent" in child.cmdline():
                 found += [child, *child.children(recursive=True)]
     return found
 

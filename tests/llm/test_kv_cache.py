@@ -10,7 +10,7 @@ from aiohttp import web
 from pipeline.config import LlmConfig
 from pipeline.llm.client import Client
 from pipeline.llm.kv_cache import kv_cache_tokens
-from pipeline.llm.serving import Served, starting
+from pipeline.llm.serving import ServedModel, starting
 from tests.llm.questions import ask, question
 from tests.servers.background import Background
 from tests.servers.stub_llm import StubLlm
@@ -65,7 +65,7 @@ def test_an_endpoint_that_does_not_answer_tells_nothing() -> None:
     assert kv_cache_tokens("http://127.0.0.1:9/v1") is None
 
 
-def served(tmp_path: Path, *stubs: StubLlm, **config: object) -> tuple[Served, list[str]]:
+def served(tmp_path: Path, *stubs: StubLlm, **config: object) -> tuple[ServedModel, list[str]]:
     told: list[str] = []
     llm = LlmConfig.model_validate(
         {"model": "stub", "endpoints": [stub.endpoint for stub in stubs], **config}
@@ -74,7 +74,7 @@ def served(tmp_path: Path, *stubs: StubLlm, **config: object) -> tuple[Served, l
         return coming.ready(), told
 
 
-def at_once(served: Served, tokens: int) -> int:
+def at_once(served: ServedModel, tokens: int) -> int:
     """How many traces of so many tokens are admitted at once, of 99."""
 
     async def main() -> int:

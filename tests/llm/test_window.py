@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pipeline.llm.model import ContextTooLong
 from pipeline.llm.window import first_shown, fitting, shown_tokens
-from pipeline.pieces import offsets
+from pipeline.text.pieces import offsets
 
 sizes = st.lists(st.integers(1, 400), min_size=1, max_size=80)
 

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import MementosConfig
-from pipeline.llm.asking import Asking
 from pipeline.llm.cache import request_key
+from pipeline.llm.concurrency import ConcurrencyLimit
 from pipeline.llm.model import Reply, Request, Usage
-from pipeline.llm.slots import Slots
+from pipeline.llm.session import LlmSession
 from pipeline.llm.templates import load_prompts
 from pipeline.mementos.judge import judge
 from pipeline.mementos.judgement import Judgement, combined
@@ -42,7 +42,7 @@ def verdict(*missing: str, **points: int) -> Verdict:
 
 def judged(model: Judges, **judges: Any) -> Judgement:
     async def ask() -> Judgement:
-        asking = Asking(model, load_prompts(), None, 0, Slots(4))
+        asking = LlmSession(model, load_prompts(), None, 0, ConcurrencyLimit(4))
         view = BlockView(0, "t1", 0, "What is x?", [], [], "So x = 42. " * 40, 160)
         config = MementosConfig.model_validate({"judges": judges})
         return await judge(view, "x = 42.", 1, config, asking)
@@ -61,7 +61,7 @@ def test_the_question_of_a_single_judge_is_the_one_that_was_paid_for_before_ther
     (asked,) = model.asked
     assert (asked.temperature, asked.seed) == (
         0.0,
-        Asking(model, load_prompts(), None, 0, Slots(1)).seed_of("t1", "judge", 0, 1),
+        LlmSession(model, load_prompts(), None, 0, ConcurrencyLimit(1)).seed_of("t1", "judge", 0, 1),
     )
     several = Judges(*[verdict()] * 3)
     judged(several, number=3)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 import pytest
 
 from pipeline.config import MementosConfig
-from pipeline.llm.asking import Asking
+from pipeline.llm.concurrency import ConcurrencyLimit
 from pipeline.llm.model import JsonReply, Reply, ReplyError, Request, Usage
-from pipeline.llm.slots import Slots
+from pipeline.llm.session import LlmSession
 from pipeline.llm.templates import load_prompts
 from pipeline.mementos.refine import Round, best_round, write_memento
 from pipeline.mementos.view import BlockView
@@ -52,7 +52,7 @@ def verdict(points: int, *missing: str) -> Verdict:
 
 def rounds(model: ScriptedModel, **config: object) -> list[Round]:
     async def write() -> list[Round]:
-        asking = Asking(model, load_prompts(), None, 0, Slots(4))
+        asking = LlmSession(model, load_prompts(), None, 0, ConcurrencyLimit(4))
         view = BlockView(0, "t1", 0, "What is x?", [], [], BLOCK, 160)
         settings = MementosConfig(**config)
         return await write_memento(view, settings, asking, lambda texts: [len(t) // 4 + 1 for t in texts])

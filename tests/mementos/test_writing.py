@@ -5,17 +5,17 @@ import pyarrow as pa
 import pytest
 
 from pipeline.config import MementosConfig
-from pipeline.llm.asking import Asking
+from pipeline.llm.concurrency import ConcurrencyLimit
 from pipeline.llm.model import JsonReply, Reply, ReplyError, Request, Usage
-from pipeline.llm.slots import Slots
+from pipeline.llm.session import LlmSession
 from pipeline.llm.templates import load_prompts
 from pipeline.mementos.writing import MEMENTOS as WRITING
-from pipeline.outcomes import ShardResult
 from pipeline.records.checks import Severity
+from pipeline.run.outcomes import ShardResult
 from schemas.replies import Verdict
 from schemas.tables import MEMENTOS
 from tests.records.test_checks import BLOCK, EXAMPLES, PROBLEM
-from tests.stages import through
+from tests.through_stages import through
 
 BLOCKS = (
     "First the apples: 12 of them, counted twice and found to be right. " * 5,
@@ -61,7 +61,7 @@ def row() -> dict[str, Any]:
 
 
 def written(model: Writer, trace: dict[str, Any] | None = None, **config: Any) -> ShardResult:
-    asking = Asking(model, load_prompts(), None, 0, Slots(4))
+    asking = LlmSession(model, load_prompts(), None, 0, ConcurrencyLimit(4))
     table = pa.Table.from_pylist([trace or row()])
     return through(WRITING, table, asking, mementos=MementosConfig(**config))
 

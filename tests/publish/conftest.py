@@ -12,7 +12,7 @@ from huggingface_hub import constants
 from pipeline.config import BuildConfig
 from pipeline.publish import publish
 from pipeline.publish.release import Release, release
-from pipeline.store import RunFolder
+from pipeline.run.store import RunFolder
 from tests.records.rows import row
 from tests.report.runs import finished_run
 from tests.servers.hub import Hub

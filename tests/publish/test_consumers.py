@@ -197,7 +197,7 @@ import json, tempfile
 from pathlib import Path
 from pipeline.config import BuildConfig
 from pipeline.ingest import ingest
-from pipeline.store import RunFolder
+from pipeline.run.store import RunFolder
 run = RunFolder(Path(tempfile.mkdtemp()))
 build = BuildConfig(name="again", source={{"paths": ["hf://datasets/{NAME}/data"], "revision": "v1"}},
                     select={{"languages": "any"}})

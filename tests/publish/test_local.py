@@ -11,11 +11,11 @@ import pytest
 
 import schemas.openmementos
 from pipeline.config import BuildConfig
+from pipeline.files.sealed_json import write_sealed
 from pipeline.publish import Published, publish
 from pipeline.publish.local import record_path
 from pipeline.records import parse
-from pipeline.sealed import write_sealed
-from pipeline.store import RunFolder, StoreError
+from pipeline.run.store import RunFolder, StoreError
 from tests.records.rows import BLOCKS, MEMENTOS, memento, row
 from tests.report.runs import finished_run
 

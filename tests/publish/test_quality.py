@@ -10,13 +10,13 @@ import yaml
 
 import schemas.tables
 from pipeline.config import BuildConfig
-from pipeline.outcomes import ShardResult
 from pipeline.publish import publish
 from pipeline.publish.splits import split_of, split_shares
-from pipeline.run_stage import run_stages
-from pipeline.stages import config_digests, current_manifest, stage_named
-from pipeline.store import RunFolder
-from pipeline.totals import read_totals
+from pipeline.run.outcomes import ShardResult
+from pipeline.run.store import RunFolder
+from pipeline.run.totals import read_totals
+from pipeline.stages.registry import config_digests, current_manifest, stage_named
+from pipeline.stages.run_shard import run_stages
 from tests.records.rows import memento, row, table
 
 LOW = (3, 8, 20)

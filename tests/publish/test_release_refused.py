@@ -8,7 +8,7 @@ from huggingface_hub import HfApi
 from pipeline.publish import release_plan
 from pipeline.publish.hub import HubError
 from pipeline.publish.release import Release, release
-from pipeline.store import StoreError
+from pipeline.run.store import StoreError
 from tests.publish.conftest import NAME, Publisher
 from tests.records.rows import row
 from tests.report.runs import finished_run

@@ -4,7 +4,7 @@ import schemas.openmementos
 from pipeline.publish.rows import Made, audit_rows
 from pipeline.records import RECORDS
 from tests.records.rows import memento, row, table
-from tests.stages import through
+from tests.through_stages import through
 
 MADE = Made(model="m", judge_model="m", prompts=("judge@1",))
 

@@ -17,14 +17,14 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 from pipeline.config import BuildConfig
 from pipeline.config_file import load_config
-from pipeline.files import file_digest, write_json
+from pipeline.files.atomic import file_digest, write_json
 from pipeline.ingest import ingest
 from pipeline.llm.admission import Admission
-from pipeline.llm.serving import Served
-from pipeline.llm.slots import Slots
-from pipeline.run_stage import run_stages
-from pipeline.stages import JOURNEYS
-from pipeline.store import RunFolder
+from pipeline.llm.concurrency import ConcurrencyLimit
+from pipeline.llm.serving import ServedModel
+from pipeline.run.store import RunFolder
+from pipeline.stages.registry import JOURNEYS
+from pipeline.stages.run_shard import run_stages
 from schemas.replies import Verdict
 from tests.servers.stub_llm import StubLlm
 
@@ -56,8 +56,8 @@ def finished(tmp_path_factory) -> Path:
     return run.root
 
 
-def served(stub: StubLlm) -> Served:
-    return Served((stub.endpoint,), "stub", Slots(24), Admission({stub.endpoint: None}, 24))
+def served(stub: StubLlm) -> ServedModel:
+    return ServedModel((stub.endpoint,), "stub", ConcurrencyLimit(24), Admission({stub.endpoint: None}, 24))
 
 
 @pytest.fixture

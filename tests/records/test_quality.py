@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from pipeline.config import BuildConfig, MementosConfig, PublishConfig
 from pipeline.mementos.judgement import Judgement
 from pipeline.mementos.refine import Round
-from pipeline.outcomes import QUALITY_REASONS, RejectReason
 from pipeline.records.checks import MEMENTO_CHECKS, Finding, Severity, passes
 from pipeline.records.quality import Quality, shortfalls, wanted_quality
 from pipeline.records.records import RECORDS
-from pipeline.store import config_digest
+from pipeline.run.outcomes import QUALITY_REASONS, RejectReason
+from pipeline.run.store import config_digest
 from tests.records.rows import memento, row, table
-from tests.stages import through
+from tests.through_stages import through
 
 
 def scored(trace_id: str, *scores: int, checks: tuple[str, ...] = ()) -> dict[str, Any]:

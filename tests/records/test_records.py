@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.records import RECORDS, parse
 from pipeline.records.record_checks import RECORD_CHECKS, Record, check_record, check_response
 from tests.records.rows import MEMENTOS, memento, row, table
-from tests.stages import through
+from tests.through_stages import through
 
 
 def test_a_sound_row_gets_its_response() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 
 import schemas.tables
-from pipeline.outcomes import ShardResult
 from pipeline.records import RECORDS
-from pipeline.store import RunFolder
+from pipeline.run.outcomes import ShardResult
+from pipeline.run.store import RunFolder
 from tests.records.rows import table
-from tests.stages import through
+from tests.through_stages import through
 
 
 def rejected_rows(stage: str, reasons: Sequence[str]) -> pa.Table:

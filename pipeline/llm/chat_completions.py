@@ -1,0 +1,226 @@
+"""Requests and replies as chat completions see them: a body to send, and a reply that is usable or not."""
+
+import functools
+import re
+import zlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from pipeline.llm.choices import choice_shares, row_pattern, row_shares, row_text
+from pipeline.llm.model import Choice, Choices, Constraint, JsonReply, Request, Text, Uncertainty, Usage
+from pipeline.llm.uncertainty import TOP, uncertainties
+
+JsonObject = dict[str, Any]
+Style = Literal["structured_outputs", "response_format", "none"]
+
+# Greedy decoding would give an unusable reply again, word for word.
+TEMPERATURE_OF_SECOND_ATTEMPT = 0.3
+# OpenAI refuses more than 20; vLLM's own limit is the same unless its server raises it.
+MOST_TOP_LOGPROBS = 20
+# Prose and formulas compress to 0.3 or more of their size; a passage over and over goes below this.
+REPETITIVE_RATIO = 0.12
+REPETITIVE_FROM_CHARACTERS = 400
+SAME_LINE_TIMES = 4
+REFUSAL = re.compile(
+    r"(I'm|I am) (very )?sorry,? (but )?I|I (cannot|can't|can not|won't) (assist|help|provide|comply)"
+    r"|I'm (unable|not able) to (assist|help|provide)|As an AI\b"
+)
+FENCED = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
+
+
+class UnusableReply(Exception):
+    """A reply that does not satisfy its constraint; the message says why, `text` is what came."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(reason)
+        # JSON may carry one half of a surrogate pair; no file takes it.
+        self.text = text.encode(errors="backslashreplace").decode()
+
+
+@dataclass(frozen=True)
+class ParsedReply:
+    """What a usable reply says."""
+
+    text: str
+    probabilities: dict[str, float] | None = None
+    value: BaseModel | None = None
+    uncertainties: list[float] | None = None
+
+
+def request_body(
+    request: Request, attempt: int, model: str, style: Style, sampling: JsonObject, extra_body: JsonObject
+) -> JsonObject:
+    """The JSON body of a chat completion. attempt counts from 0 and changes seed and temperature."""
+    temperature = request.temperature
+    if attempt > 0:
+        temperature = max(temperature, TEMPERATURE_OF_SECOND_ATTEMPT)
+    return {
+        "model": model,
+        "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+        "max_tokens": request.max_tokens,
+        "temperature": temperature,
+        "seed": request.seed + attempt,
+        **sampling,
+        **_constrained(request.constraint, style),
+        **extra_body,
+    }
+
+
+def identity(constraint: Constraint) -> JsonObject:
+    """What of a constraint makes two requests the same one."""
+    match constraint:
+        case Choice(options):
+            return {"choice": list(options)}
+        case Choices(labels, options):
+            return {"row": list(labels), "choice": list(options)}
+        case JsonReply(schema):
+            return {"json": _json_schema(schema)}
+        case Text(forbidden):
+            return {"forbidden": list(forbidden)}
+        case Uncertainty(_, places):
+            return {"places": list(places)}
+
+
+def usage(completion: JsonObject) -> Usage:
+    """Tokens that an answered request cost."""
+    return Usage(
+        requests=1,
+        prompt_tokens=_count(completion, "usage", "prompt_tokens"),
+        cached_tokens=_count(completion, "usage", "prompt_tokens_details", "cached_tokens"),
+        completion_tokens=_count(completion, "usage", "completion_tokens"),
+    )
+
+
+def parse_reply(constraint: Constraint, completion: JsonObject) -> ParsedReply:
+    """What a chat completion says. Raises UnusableReply where that does not satisfy the constraint."""
+    if isinstance(constraint, Uncertainty):
+        try:
+            return ParsedReply("", uncertainties=uncertainties(constraint, completion))
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            raise UnusableReply(f"an answer with {error}", str(completion.get("choices"))[:1000]) from None
+    try:
+        choice = completion["choices"][0]
+        text = choice["message"]["content"] or ""
+        finish = choice.get("finish_reason")
+        refused = choice["message"].get("refusal")
+        logprobs = choice.get("logprobs")
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise UnusableReply("no chat completion", str(completion)[:1000]) from None
+    if not isinstance(text, str):
+        raise UnusableReply("content that is no text", str(text)[:1000])
+    if refused:
+        raise UnusableReply("a refusal", str(refused))
+    # A choice may end at max_tokens (usually 1): its option is complete or fails the test anyway.
+    if finish != "stop" and not isinstance(constraint, Choice):
+        cut = "a reply cut at max_tokens" if finish == "length" else f"a reply ended by {finish!r}"
+        raise UnusableReply(cut, text)
+    reading = validated(constraint, text)
+    if isinstance(constraint, Choice):
+        return ParsedReply(reading.text, choice_shares(constraint, logprobs))
+    if isinstance(constraint, Choices):
+        return ParsedReply(reading.text, row_shares(constraint, text, logprobs))
+    return reading
+
+
+def validated(constraint: Constraint, text: str) -> ParsedReply:
+    """The text as its constraint reads it. Raises UnusableReply."""
+    stripped = text.strip()
+    if not _is_unicode(text):
+        raise UnusableReply("half a surrogate pair", text)
+    match constraint:
+        case Choice(options):
+            if stripped not in options:
+                raise UnusableReply(f"a reply that is none of {', '.join(options)}", text)
+            return ParsedReply(stripped)
+        case Choices(labels, options):
+            if (row := row_text(constraint, stripped)) is None:
+                raise UnusableReply(f"a reply without one of {', '.join(options)} for each of {labels}", text)
+            return ParsedReply(row)
+        case JsonReply(schema):
+            return ParsedReply(stripped, value=_parsed(schema, stripped))
+        case Text(forbidden):
+            if fault := _text_fault(stripped, forbidden):
+                raise UnusableReply(fault, text)
+            return ParsedReply(stripped)
+        case Uncertainty():
+            return ParsedReply(stripped)
+
+
+def _count(told: Any, *path: str) -> int:
+    """The number under a path of names; 0 where the endpoint told none."""
+    for name in path:
+        told = told.get(name) if isinstance(told, dict) else None
+    return told if type(told) is int and told > 0 else 0
+
+
+def _is_unicode(text: str) -> bool:
+    # JSON may carry one half of a surrogate pair; no file and no hash takes it.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _constrained(constraint: Constraint, style: Style) -> JsonObject:
+    match constraint:
+        case Choice(options) | Choices(_, options):
+            logprobs = {
+                "logprobs": True,
+                "top_logprobs": min(MOST_TOP_LOGPROBS, max(5, len(options))),
+            }
+            if style != "structured_outputs":
+                return logprobs
+            if isinstance(constraint, Choices):
+                return logprobs | {"structured_outputs": {"regex": row_pattern(constraint)}}
+            return logprobs | {"structured_outputs": {"choice": list(options)}}
+        case Uncertainty():
+            return {"prompt_logprobs": TOP, "return_token_ids": True}
+        case JsonReply(schema) if style == "structured_outputs":
+            return {"structured_outputs": {"json": _json_schema(schema)}}
+        case JsonReply(schema) if style == "response_format":
+            named = {"name": schema.__name__, "schema": _json_schema(schema), "strict": True}
+            return {"response_format": {"type": "json_schema", "json_schema": named}}
+    return {}
+
+
+@functools.cache
+def _json_schema(schema: type[BaseModel]) -> JsonObject:
+    return schema.model_json_schema()
+
+
+def _parsed(schema: type[BaseModel], text: str) -> BaseModel:
+    fenced = FENCED.fullmatch(text)
+    try:
+        return schema.model_validate_json(fenced[1] if fenced else text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UnusableReply(f"not a {schema.__name__} ({where}: {first['msg']})", text) from None
+
+
+def _text_fault(text: str, forbidden: tuple[str, ...]) -> str | None:
+    if not text:
+        return "an empty reply"
+    if REFUSAL.match(text):
+        return "a refusal"
+    if found := next((mark for mark in forbidden if mark in text), None):
+        return f"a reply with {found!r} in it"
+    if _repeats(text):
+        return "one passage over and over"
+    return None
+
+
+def _repeats(text: str) -> bool:
+    """True for the same line four times in a row, and for long text that compresses as loops do."""
+    run, before = 0, ""
+    for line in filter(None, (line.strip() for line in text.splitlines())):
+        run = run + 1 if line == before else 1
+        before = line
+        if run >= SAME_LINE_TIMES:
+            return True
+    data = text.encode()
+    long_enough = len(text) > REPETITIVE_FROM_CHARACTERS
+    return long_enough and len(zlib.compress(data)) < REPETITIVE_RATIO * len(data)

@@ -1,0 +1,136 @@
+"""What an exception of an endpoint means: ask again, ask otherwise, or never ask again."""
+
+import math
+import re
+import time
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+
+from pipeline.llm.api import StatusError
+from pipeline.llm.model import ContextTooLong, EndpointRefused, RequestRefused
+
+TRANSIENT_STATUS = {408, 409, 425, 429}
+CONTEXT = re.compile(
+    r"context_length_exceeded|(maximum|model's) context length|context window|max_model_len"
+    r"|prompt is too long|too many input tokens",
+    re.IGNORECASE,
+)
+UNSUPPORTED = re.compile(
+    r"unsupported|not supported|does not support|not allowed|unknown|unrecognized|invalid schema|unavailable"
+    r"|extra (inputs|fields)|not permitted",
+    re.IGNORECASE,
+)
+# Google's way to say 401 is a 400.
+WRONG_KEY = re.compile(
+    r"api.?key (is )?(not valid|invalid|expired)|(invalid|incorrect) api.?key", re.IGNORECASE
+)
+# What a request can do without; max_tokens is then sent under its newer name.
+OPTIONAL_FIELDS = (
+    "top_logprobs",
+    "logprobs",
+    "seed",
+    "temperature",
+    "structured_outputs",
+    "response_format",
+    "max_tokens",
+)
+
+
+@dataclass(frozen=True)
+class Transient:
+    """Worth another try. wait_seconds: what the endpoint asks for, None where it asks for none.
+
+    refused_connection: nobody is there. rate_limited: the endpoint is well, and asked too often.
+    """
+
+    detail: str
+    wait_seconds: float | None = None
+    refused_connection: bool = False
+    rate_limited: bool = False
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """The endpoint does not know this field of the request; ask again without it."""
+
+    field: str
+
+
+EndpointFailure = Transient | Unsupported | ContextTooLong | RequestRefused | EndpointRefused
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What the request was, for the messages. without: optional fields that were left out of it."""
+
+    label: str
+    endpoint: str
+    model: str
+    key_env: str
+    key: str = field(repr=False)
+    without: frozenset[str] = frozenset()
+
+
+def classified(error: Exception, asked: Attempt) -> EndpointFailure:
+    """What to do about an exception of CALL_ERRORS. No message ever holds the key."""
+    if isinstance(error, StatusError):
+        return _of_status(error, asked)
+    said = _scrubbed(str(error) or type(error).__name__, asked)
+    nobody = isinstance(error, aiohttp.ClientConnectorError)
+    kind = "no reply in time" if isinstance(error, TimeoutError) else said
+    return Transient(kind, refused_connection=nobody)
+
+
+def _of_status(error: StatusError, asked: Attempt) -> EndpointFailure:
+    status = error.status
+    said = _scrubbed(error.said, asked)
+    where = f"endpoint {asked.endpoint}"
+    if status == 402 or "insufficient_quota" in said:
+        return EndpointRefused(f"{where}: {said}", "the account has no credit left: top it up")
+    if status in TRANSIENT_STATUS or status >= 500:
+        wait = _retry_after(error.retry_after)
+        told = "" if wait is None else f", asks to wait {wait:.0f} s"
+        return Transient(f"{status} {said}{told}", wait, rate_limited=status == 429)
+    if status == 401 or (status == 400 and WRONG_KEY.search(said)):
+        return EndpointRefused(
+            f"{where} does not accept the key ({status}: {said})",
+            f"put a valid key into the environment variable {asked.key_env}",
+        )
+    if status == 403:
+        return EndpointRefused(
+            f"{where} forbids {asked.model!r} to this key (403: {said})",
+            f"use a key that may (environment variable {asked.key_env}), or another llm.model",
+        )
+    if status == 404:
+        return EndpointRefused(
+            f"{where} does not serve {asked.model!r} (404: {said})",
+            "set llm.model to a name it serves, and check that the URL ends in /v1",
+        )
+    if CONTEXT.search(said):
+        return ContextTooLong(asked.label, said)
+    if UNSUPPORTED.search(said):
+        for name in OPTIONAL_FIELDS:
+            if re.search(rf"(?<![\w-]){name}(?![\w-])", said) and name not in asked.without:
+                return Unsupported(name)
+    return RequestRefused(asked.label, f"{where}: {status} {said}")
+
+
+def _retry_after(header: str | None) -> float | None:
+    """Seconds to wait, from a number of seconds or an HTTP date (RFC 9110, 10.2.3); None for none."""
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(header).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return seconds if 0 < seconds < math.inf else None
+
+
+def _scrubbed(text: str, asked: Attempt) -> str:
+    short = " ".join(text.split())[:500].encode(errors="backslashreplace").decode()
+    return short.replace(asked.key, "…") if len(asked.key) >= 4 else short

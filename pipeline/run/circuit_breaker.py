@@ -1,0 +1,67 @@
+"""Stops a run in which nearly every trace is lost, before it has burnt its money."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from pipeline.run.outcomes import Failed, Outcome, Rejected, RejectReason
+from pipeline.run.store import Manifest, RunFolder
+
+# Fewer ended traces say too little.
+FEWEST_TRACES = 20
+
+
+class TooManyFailures(Exception):
+    """A stage lost more traces than `max_failure_rate` allows; the message says why and what to do."""
+
+
+@dataclass
+class CircuitBreaker:
+    """Counts the traces that end in a stage, and those of them that the model or its endpoint lost.
+
+    most: share of lost traces that is borne. A memento that no round makes valid is the model's failure as
+    well, though its trace is rejected: a model that writes none costs as much as one that does not answer.
+    """
+
+    most: float
+    ended: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+
+    def saw(self, outcome: Outcome) -> None:
+        """Counts a trace. Raises TooManyFailures."""
+        if isinstance(outcome, Failed):
+            self.add(1, Counter([_kind(outcome.error)]))
+        elif isinstance(outcome, Rejected) and outcome.reason is RejectReason.NO_VALID_MEMENTO:
+            self.add(1, Counter([outcome.reason.text]))
+        else:
+            self.add(1, Counter())
+
+    def add(self, ended: int, errors: Counter[str]) -> None:
+        """Counts traces that have ended, with the errors of those that were lost. Raises TooManyFailures."""
+        self.ended += ended
+        self.errors += errors
+        lost = self.errors.total()
+        if self.ended >= FEWEST_TRACES and lost > self.most * self.ended:
+            error, times = self.errors.most_common(1)[0]
+            raise TooManyFailures(
+                f"stopped: {lost} of the {self.ended} traces that have ended are lost, more than "
+                f"max_failure_rate ({self.most:.0%}) allows. Most often ({times} times): {error}\n"
+                "  what was paid for is kept: mend the cause and run the same command to go on, or raise "
+                "max_failure_rate (1 never stops)"
+            )
+
+
+def lost_traces(run: RunFolder, manifest: Manifest) -> Counter[str]:
+    """The errors of a finished shard's lost traces."""
+    errors: Counter[str] = Counter()
+    if manifest.failed:
+        failed = run.read_failed(manifest.stage, manifest.shard)
+        errors.update(map(_kind, failed["error"].to_pylist()))
+    reason = RejectReason.NO_VALID_MEMENTO
+    if rejected := manifest.rejected.get(reason.value):
+        errors[reason.text] = rejected
+    return errors
+
+
+def _kind(error: str) -> str:
+    """The error without the trace that it befell, which stands before its first colon."""
+    return error.partition(": ")[2] or error

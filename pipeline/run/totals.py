@@ -1,0 +1,153 @@
+"""What a run came to, for people and programs: traces, blocks, compression, tokens, money, time."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import BuildConfig
+from pipeline.files.atomic import write_json
+from pipeline.mementos.writing import MEMENTOS
+from pipeline.records.records import RECORDS
+from pipeline.run.outcomes import RejectReason
+from pipeline.run.store import Manifest, RunFolder
+from pipeline.stages.registry import INGEST, STAGES
+
+
+@dataclass(frozen=True)
+class StageTotals:
+    """One stage over all shards. seconds: work of all shards added up, not time on the wall."""
+
+    stage: str
+    rows_in: int
+    rows_out: int
+    rejected: dict[str, int]
+    failed: int
+    counters: dict[str, int]
+    usage: dict[str, dict[str, int]]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Totals:
+    """A whole run. traces_in = done + not_chosen + sum of rejected + failed, always.
+
+    not_chosen: left out by select.mix or select.limit; not the data's fault, and no defect.
+    blocks and their tokens are those published; mementos and how many passed count all that were written.
+    points: the judge's points by criterion, means over first rounds ("first_round") and over the rounds that
+    were kept ("kept"); empty where nothing was judged.
+    usage: by purpose, tokens and requests of the passes that wrote what lies in the folder, and what earlier,
+    unfinished passes had paid for replies that these took from disk (paid_before_…). cost counts both; None
+    where no price is configured.
+    """
+
+    name: str
+    folder: str
+    traces_in: int
+    done: int
+    not_chosen: int
+    rejected: dict[str, int]
+    failed: int
+    blocks: int
+    mementos: int
+    block_tokens: int
+    memento_tokens: int
+    passed_first_round: int
+    passed: int
+    points: dict[str, dict[str, float]]
+    usage: dict[str, dict[str, int]]
+    cost: float | None
+    seconds: float
+    stages: list[StageTotals]
+
+    @property
+    def compression(self) -> float | None:
+        """Tokens of blocks per token of their mementos; None where there are none."""
+        return self.block_tokens / self.memento_tokens if self.memento_tokens else None
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "compression": self.compression}
+
+    def write(self, path: Path) -> None:
+        write_json(self.as_json(), path)
+
+
+def read_totals(run: RunFolder, build: BuildConfig, shards: int, *, seconds: float) -> Totals:
+    """The totals of a finished run, from its manifests. seconds: time on the wall of this run."""
+    by_stage = [_stage_totals(run, name, shards) for name in (INGEST, *(stage.name for stage in STAGES))]
+    rejected: Counter[str] = Counter()
+    usage: dict[str, Counter[str]] = {}
+    counters = {stage.stage: Counter(stage.counters) for stage in by_stage}
+    mementos, records = counters[MEMENTOS.name], counters[RECORDS.name]
+    for stage in by_stage:
+        rejected.update(stage.rejected)
+        for purpose, used in stage.usage.items():
+            usage.setdefault(purpose, Counter()).update(used)
+    not_chosen = rejected.pop(RejectReason.NOT_CHOSEN.value, 0)
+    return Totals(
+        name=build.name,
+        folder=str(run.publish),
+        traces_in=by_stage[0].rows_in,
+        done=by_stage[-1].rows_out,
+        not_chosen=not_chosen,
+        rejected=dict(rejected),
+        failed=sum(stage.failed for stage in by_stage),
+        blocks=records["blocks"],
+        block_tokens=records["block_tokens"],
+        memento_tokens=records["memento_tokens"],
+        mementos=mementos["mementos"],
+        passed_first_round=mementos["passed_first_round"],
+        passed=mementos["passed"],
+        points={which: _mean_points(mementos, which) for which in ("first_round", "kept")},
+        usage={purpose: dict(used) for purpose, used in usage.items()},
+        cost=cost_of(build, usage),
+        seconds=round(seconds, 3),
+        stages=by_stage,
+    )
+
+
+def _mean_points(counters: Counter[str], which: str) -> dict[str, float]:
+    """Mean points by criterion; empty where nothing was judged."""
+    judged, prefix = counters[f"judged.{which}"], f"points.{which}."
+    sums = {name.removeprefix(prefix): n for name, n in counters.items() if name.startswith(prefix)}
+    return {name: n / judged for name, n in sums.items()} if judged else {}
+
+
+def _stage_totals(run: RunFolder, name: str, shards: int) -> StageTotals:
+    manifests = [m for shard in range(shards) if (m := run.read_manifest(name, shard)) is not None]
+    return StageTotals(
+        stage=name,
+        rows_in=sum(m.rows_in for m in manifests),
+        rows_out=sum(m.rows_out for m in manifests),
+        rejected=_added(m.rejected for m in manifests),
+        failed=sum(m.failed for m in manifests),
+        counters=_added(m.counters for m in manifests),
+        usage=_usage(manifests),
+        seconds=round(sum(m.seconds for m in manifests), 3),
+    )
+
+
+def _usage(manifests: list[Manifest]) -> dict[str, dict[str, int]]:
+    purposes = sorted({purpose for m in manifests for purpose in m.usage})
+    return {purpose: _added(m.usage.get(purpose, {}) for m in manifests) for purpose in purposes}
+
+
+def _added(counts: Any) -> dict[str, int]:
+    added: Counter[str] = Counter()
+    for one in counts:
+        added.update(one)
+    return dict(added)
+
+
+def cost_of(build: BuildConfig, usage: dict[str, Counter[str]]) -> float | None:
+    """Price of the tokens of all purposes, paid now or before; None where no price is configured."""
+    prompt = build.llm.price_per_million_prompt_tokens
+    completion = build.llm.price_per_million_completion_tokens
+    if prompt is None or completion is None:
+        return None
+    # What earlier runs paid counts; cached tokens at the full price, since discounts differ by provider.
+    prompt_tokens = sum(u["prompt_tokens"] + u["paid_before_prompt_tokens"] for u in usage.values())
+    completion_tokens = sum(
+        u["completion_tokens"] + u["paid_before_completion_tokens"] for u in usage.values()
+    )
+    return (prompt * prompt_tokens + completion * completion_tokens) / 1e6

@@ -1,0 +1,83 @@
+"""Traces on their way through consecutive stages, each at its own pace."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from pipeline.llm.admission import ShardAdmission
+from pipeline.llm.session import or_failed, together
+from pipeline.run.outcomes import Done, Outcome, ShardResult, collect
+from pipeline.stages.stage import Row, Stage, TraceWork
+
+
+@dataclass
+class Step:
+    """A stage at work on a shard. on_trace: sees the outcome of each trace that came to it.
+
+    seconds: from its first trace's beginning to its last one's end; those of a journey's steps overlap.
+    """
+
+    stage: Stage
+    work: TraceWork
+    on_trace: Callable[[Outcome], None] = lambda outcome: None
+    counters: Counter[str] = field(default_factory=Counter)
+    _begun: float | None = field(default=None, init=False)
+    _ended: float = field(default=0.0, init=False)
+
+    async def take(self, rank: int, row: Row) -> Outcome:
+        """What becomes of a trace; rank: its number in the shard."""
+        if self._begun is None:
+            self._begun = time.monotonic()
+        read = {name: row[name] for name in self.stage.reads}
+        outcome = await or_failed(self.work(rank, read, self.counters))
+        self._ended = time.monotonic()
+        self.on_trace(outcome)
+        return outcome
+
+    @property
+    def seconds(self) -> float:
+        return self._ended - self._begun if self._begun is not None else 0.0
+
+
+async def travel(
+    rows: pa.Table, steps: Sequence[Step], admission: ShardAdmission | None = None
+) -> list[ShardResult]:
+    """What each step made of a shard, after every trace has gone through them until it was not done.
+
+    A trace goes on to the next step by itself, so that the engine still has its beginning in the prefix
+    cache when its mementos are asked for, however many traces the shard has. admission: how many travel at
+    once, by their tokens; None where no step asks a model.
+    """
+    columns = [name for name in rows.column_names if any(name in step.stage.reads for step in steps)]
+    read = rows.select(columns)
+    sizes = _tokens(rows) if admission is not None else [0] * rows.num_rows
+
+    async def one(rank: int) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        async with admission.admitted(rank, sizes[rank]) if admission is not None else nullcontext():
+            # Made only now: a shard's traces as Python objects take many times the room of their table.
+            (row,) = read.slice(rank, 1).to_pylist()
+            for step in steps:
+                outcome = await step.take(rank, row)
+                outcomes.append(outcome)
+                if not isinstance(outcome, Done):
+                    break
+                row |= outcome.added
+        return outcomes
+
+    ended = await together(one(rank) for rank in range(rows.num_rows))
+    results = []
+    for number, step in enumerate(steps):
+        outcomes = [passed[number] for passed in ended if len(passed) > number]
+        results.append(collect(step.stage.name, rows, step.stage.adds, outcomes, step.counters))
+        rows = results[-1].done
+    return results
+
+
+def _tokens(rows: pa.Table) -> list[int]:
+    """Tokens of each trace's reasoning."""
+    return [sum(tokens.as_py()) for tokens in rows.column("sentence_tokens")]
