@@ -24,7 +24,7 @@ define newline
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dataset test resolve check bench ui clean
+.PHONY: help setup dataset test test-all resolve check bench ui clean
 
 help: ## Show what can be made.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1@\2/' | column -t -s @
@@ -34,8 +34,12 @@ setup: $(STAMP) ## Create .venv and install everything.
 dataset: setup ## Build the sample with the bundled model; RUN_DIR=… names another folder for the run.
 	$(BIN)/openmementos build --config flows/configs/sample.yaml $(if $(RUN_DIR),--run-dir $(RUN_DIR))
 
-test: setup ## Run all tests, the one with the real engine too.
-	$(BIN)/python -m pytest -m "not engine" --numprocesses logical --dist loadfile
+test: setup ## Run the tests that have to pass, those with the real engine too.
+	$(BIN)/python -m pytest -m "not engine and not exhaustive" --numprocesses logical --dist worksteal
+	$(BIN)/python -m pytest -m engine
+
+test-all: setup ## Run every test, the exhaustive ones too; for the night.
+	$(BIN)/python -m pytest -m "not engine" --numprocesses logical --dist worksteal
 	$(BIN)/python -m pytest -m engine
 
 resolve: setup ## See that the versions of every engine go together; ENGINES=gpu for one. Installs nothing.

@@ -182,15 +182,15 @@ async def _journey(
     admission = ShardAdmission(Admission({endpoint: room}, len(rows)))
     async with Client(build.llm, [endpoint], "stub", None) as client:
         slots = ConcurrencyLimit(build.llm.max_in_flight)
-        asking = LlmSession(client, load_prompts(), None, build.llm.seed, slots, admission=admission)
-        writing = MEMENTOS.begin(build, asking)
+        session = LlmSession(client, load_prompts(), None, build.llm.seed, slots, admission=admission)
+        writing = MEMENTOS.begin(build, session)
 
         async def write(rank: int, row: Row, counters: Counter[str]) -> Outcome:
             texts = block_texts(row["reasoning"], row["sentence_ends"], row["block_ends"])
             with replies.knowing(texts, row["block_tokens"]):
                 return await writing(rank, row, counters)
 
-        steps = [Step(stage, stage.begin(build, asking)) for stage in (SCORE, PARTITION)]
+        steps = [Step(stage, stage.begin(build, session)) for stage in (SCORE, PARTITION)]
         steps.append(Step(MEMENTOS, write))
         scored, cut_rows, written = await travel(rows, steps, admission)
         usage = client.usage

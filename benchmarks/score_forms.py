@@ -93,8 +93,8 @@ async def _measure(
                 asked: Model = client if probable else WithoutProbabilities(client)
                 window = await client.context_window()
                 slots = ConcurrencyLimit(llm.max_in_flight)
-                asking = LlmSession(asked, load_prompts(), window, llm.seed, slots)
-                done = (await passed(SCORE, rows, asking, score=config)).done
+                session = LlmSession(asked, load_prompts(), window, llm.seed, slots)
+                done = (await passed(SCORE, rows, session, score=config)).done
                 usage = client.usage["score"]
         say(f"{name}: {usage}")
         measured += _measured(boundaries, name, _scores(done.to_pylist()), usage)

@@ -171,7 +171,7 @@ class _Reading:
 
 
 def _is_worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
-    """Storage may hiccup; anything else that a stage raises will be raised again."""
+    """Storage errors may pass; anything else that a stage raises would be raised again."""
     return isinstance(state.result(raise_on_failure=False), OSError)
 
 

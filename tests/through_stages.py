@@ -13,14 +13,14 @@ from pipeline.stages.stage import Stage
 
 
 async def passed(
-    stage: Stage, rows: pa.Table, asking: LlmSession | None = None, **config: Any
+    stage: Stage, rows: pa.Table, session: LlmSession | None = None, **config: Any
 ) -> ShardResult:
     """What a stage makes of the rows; config: sections of the build."""
     build = BuildConfig(name="test", **config)
-    (result,) = await travel(rows, [Step(stage, stage.begin(build, asking))])
+    (result,) = await travel(rows, [Step(stage, stage.begin(build, session))])
     return result
 
 
-def through(stage: Stage, rows: pa.Table, asking: LlmSession | None = None, **config: Any) -> ShardResult:
+def through(stage: Stage, rows: pa.Table, session: LlmSession | None = None, **config: Any) -> ShardResult:
     """The same, in an event loop of its own."""
-    return asyncio.run(passed(stage, rows, asking, **config))
+    return asyncio.run(passed(stage, rows, session, **config))

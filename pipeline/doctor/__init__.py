@@ -1,4 +1,4 @@
-"""What is installed and reachable, and how to put right what is not."""
+"""Checks what is installed and reachable, and says how to fix what is not."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

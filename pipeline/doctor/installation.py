@@ -133,7 +133,7 @@ def checkout(folder: Path) -> dict[str, Any] | None:
 
 
 def _setup() -> str:
-    """How to put right what is installed."""
+    """How to repair the installation."""
     if checkout(Path(__file__).parents[2]) is not None:
         return "run `make setup`"
     return "install openmementos again, with what it requires: pip install 'openmementos[cpu]' or [gpu]"

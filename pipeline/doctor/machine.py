@@ -1,4 +1,4 @@
-"""What is around the pipeline: processor, memory, disk, sources, Prefect's server, the run folder."""
+"""The environment of a build: processor, memory, disk, sources, Prefect's server, the run folder."""
 
 import os
 import shutil

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 
 class WriteError(Exception):
-    """A file cannot be written, today or ever; the message says which, why and what to do."""
+    """A file cannot be written; the message says which, why and what to do."""
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def value_digest(value: Any) -> str:
 
 
 def sync(path: Path) -> None:
-    """Puts a file's or a folder's content on the disk itself, so that a power loss does not take it."""
+    """Syncs a file or a folder to disk, so that it survives a power loss."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

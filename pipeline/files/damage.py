@@ -1,4 +1,4 @@
-"""Files that are not as they were written: told from whole ones, named, and set aside."""
+"""Damaged files: found by size and digest, reported by name, and set aside."""
 
 import errno
 import hashlib

@@ -1,4 +1,4 @@
-"""What selection needs to know of a row, and whether the row is fit at all."""
+"""Filters of single rows, and the summary of a row that selection works with."""
 
 import hashlib
 import json
@@ -57,7 +57,7 @@ class RowSummary(NamedTuple):
 
 
 def rejected_row(row: int, rejected: Rejected, content: int | None = None, answer: int = 0) -> RowSummary:
-    """The fact of a row or answer without a trace, or (row 0) of a whole file."""
+    """The summary of a row or answer without a trace, or (row 0) of a whole file."""
     return RowSummary(
         row, answer, content, None, None, None, "", "", rejected.reason.value, _printable(rejected.detail)
     )
@@ -65,7 +65,7 @@ def rejected_row(row: int, rejected: Rejected, content: int | None = None, answe
 
 @dataclass(frozen=True)
 class Filters:
-    """The part of the config that decides over a single row."""
+    """The filters that a config applies to each row by itself."""
 
     english_only: bool
     min_tokens: int

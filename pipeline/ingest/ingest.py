@@ -146,7 +146,7 @@ def _recorded(record: Path, run: RunFolder, digests: Digests) -> int | None:
 
 
 def _refuse_unknown_layouts(rows: pl.DataFrame, files: Sequence[SourceFile]) -> None:
-    """One strange file among others is a counted rejection; a source of nothing else is a mistake."""
+    """An unknown layout is a counted rejection; a source with nothing else is an error."""
     is_unknown = pl.col("verdict") == RejectReason.UNKNOWN_LAYOUT.value
     unknown = rows.filter(is_unknown)
     known = rows.filter(~is_unknown & pl.col("content").is_not_null())

@@ -1,4 +1,4 @@
-"""A text as words, to compare problems by: how they are set does not count."""
+"""Words and word n-grams of a text, for comparing problems; typesetting does not count."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -12,5 +12,5 @@ def words(text: str) -> list[str]:
 
 
 def ngrams(words: Sequence[str], length: int) -> Iterator[tuple[str, ...]]:
-    """Every `length` words in a row."""
+    """Every `length` consecutive words."""
     return zip(*(words[start:] for start in range(length)), strict=False)

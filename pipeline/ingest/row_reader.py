@@ -1,4 +1,4 @@
-"""The rows of one source file, one after the other, in little memory."""
+"""Reads the rows of one source file, one after the other, in little memory."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ def read_rows(file: SourceFile, config: SourceConfig, wanted: Sequence[int] | No
     A row with several answers comes once for each of them.
 
     Raises DamagedFile for a truncated or otherwise broken file, and whatever the file system raises
-    where the world is to blame.
+    where it cannot be read for another reason.
     """
     with _opened(file) as stream:
         if file.name.endswith(".parquet"):

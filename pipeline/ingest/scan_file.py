@@ -1,4 +1,4 @@
-"""Pass 1: one slim row per source row, one file of facts per source file."""
+"""Pass 1 over one file: writes a summary of every row."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice

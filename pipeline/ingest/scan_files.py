@@ -1,4 +1,4 @@
-"""Pass 1 over many files: alone where they are few or small, else one process per core."""
+"""Pass 1 over many files: in this process where they are few or small, else in one process per core."""
 
 import multiprocessing
 import os
@@ -65,7 +65,7 @@ def _rows_scanned(file: SourceFile, config: BuildConfig, benchmarks: Benchmarks 
 
 
 def _end_with_parent() -> None:
-    """A parent that is killed cannot end its processes, and they would wait for work for ever."""
+    """A parent that is killed cannot end its processes, which would wait for work for ever."""
 
     def wait() -> None:
         parent = multiprocessing.parent_process()

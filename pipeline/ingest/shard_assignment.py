@@ -1,4 +1,4 @@
-"""Which shard each row goes to: where it was before, so that a grown source leaves finished work as it is."""
+"""Assigns rows to shards: a trace stays where it was, so that a grown source does not undo finished work."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Where a response's reasoning ends and its answer begins."""
+"""Think tags: where a response's reasoning ends and its answer begins."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""How many traces are worked on at once: as many as the engine's KV cache keeps."""
+"""Admission control: how many traces are processed at once, by what fits the engine's KV cache."""
 
 import threading
 from collections import deque
@@ -24,7 +24,7 @@ class _Room:
 
 
 class Admission:
-    """Room for traces in the KV caches of endpoints, for all event loops of a process.
+    """Admits traces while their tokens fit the endpoints' KV caches, for all event loops of a process.
 
     All requests about a trace begin alike, which costs little as long as the engine's prefix cache still has
     that beginning. So a trace is taken through all its requests while the cache can keep it, and those that
@@ -42,7 +42,7 @@ class Admission:
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type["Admission"], tuple[dict[str, int | None], int]]:
-        """In another process it is that process's own room."""
+        """Unpickled in another process, it is that process's own limit."""
         return Admission, ({room.endpoint: room.most for room in self._rooms}, self._most_traces)
 
     @asynccontextmanager

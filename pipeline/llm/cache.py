@@ -1,4 +1,4 @@
-"""Replies on disk: what was paid for is never paid for twice, not even after `kill -9`."""
+"""Replies on disk: no request that was answered is sent again, not even after `kill -9`."""
 
 import hashlib
 import json
@@ -102,7 +102,7 @@ class ReplyCache:
         return self._attempts.get(key, 0)
 
     def take_paid_before(self, key: str) -> Usage:
-        """What earlier runs paid for a key; nothing the second time, so that a sum counts it once."""
+        """Tokens that earlier runs used for a key; none the second time, so that a sum counts them once."""
         return self._paid_before.pop(key, Usage())
 
     def put(self, key: str, stored: Stored) -> None:

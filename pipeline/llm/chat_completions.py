@@ -1,4 +1,4 @@
-"""Requests and replies as chat completions see them: a body to send, and a reply that is usable or not."""
+"""Request bodies and replies of the chat completions API; whether a reply satisfies its constraint."""
 
 import functools
 import re

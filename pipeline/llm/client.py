@@ -1,4 +1,4 @@
-"""The one way to a language model: asks, retries, validates, remembers, counts."""
+"""The client of language models: sends, retries, validates, caches, counts."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A model that is asked in a thread of its own: replies are on disk whatever the asker is busy with."""
+"""The client in a thread of its own: replies reach the disk while other code keeps the caller busy."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Room for a number of open requests, shared fairly among shards; in a shard the lowest rank goes first."""
+"""Limits concurrent requests, fairly among shards; within a shard the lowest rank goes first."""
 
 import heapq
 import threading
@@ -11,7 +11,7 @@ from pipeline.llm.waiter import Waiter
 
 
 class ConcurrencyLimit:
-    """A semaphore for all event loops of a process: a run's shards, each with a loop of its own, share it.
+    """A semaphore across the event loops of a process: a run's shards, each with its own loop, share it.
 
     Where there are waiters, the shard with the fewest slots goes first, so that the last one has them all. Of
     its waiters the one of lowest rank does, equal ranks in the order they came: with the trace's number as
@@ -31,7 +31,7 @@ class ConcurrencyLimit:
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type["ConcurrencyLimit"], tuple[int]]:
-        """In another process it is that process's own room."""
+        """Unpickled in another process, it is that process's own limit."""
         return ConcurrencyLimit, (self._number,)
 
     @asynccontextmanager

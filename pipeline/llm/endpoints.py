@@ -1,4 +1,4 @@
-"""Several endpoints as one: the least busy answers next, one that fails is set aside and probed."""
+"""Load balancing over endpoints: the least busy is next; one that fails is taken out and probed."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""What an exception of an endpoint means: ask again, ask otherwise, or never ask again."""
+"""Classifies the errors of an endpoint: retry (and after how long), retry without a field, or give up."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""What the stages know of a language model: a request, a reply, and five ways it can go wrong."""
+"""The interface to a language model: requests, replies, and five kinds of error."""
 
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -80,7 +80,7 @@ class Request:
 class Usage:
     """Tokens and requests, of one reply or of many added up. prompt_tokens counts cached_tokens too.
 
-    paid_before_…: what earlier runs paid for replies that this one took from disk, or went on from.
+    paid_before_…: tokens that earlier runs used for replies that this one read from disk or continued.
     """
 
     requests: int = 0
@@ -166,7 +166,7 @@ class RequestRefused(ModelError):
 
 @dataclass(eq=False)
 class EndpointUnavailable(ModelError):
-    """No endpoint answered until the deadline; the world is to blame, try again later."""
+    """No endpoint answered before the deadline; the trace fails and the next run tries it again."""
 
     label: str
     detail: str
@@ -180,7 +180,7 @@ class EndpointUnavailable(ModelError):
 
 @dataclass(eq=False)
 class EndpointRefused(ModelError):
-    """The endpoint will never answer (wrong key, wrong model, no credit): the run must stop."""
+    """The endpoint cannot answer (wrong key, wrong model, no credit): the run must stop."""
 
     detail: str
     remedy: str

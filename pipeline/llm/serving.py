@@ -1,4 +1,4 @@
-"""The model of a build, being served: endpoints that the config names, or a vLLM server of our own."""
+"""Where a build's model is served: endpoints that the config names, or a vLLM server started here."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ def model_name(config: LlmConfig) -> str:
 
 @contextmanager
 def starting(config: LlmConfig, log: Path, tell: Callable[[str], None]) -> Iterator["Startup"]:
-    """A model on its way up; an engine started here ends with the block, however the block ends.
+    """A model that is starting; an engine started here ends with the block, whatever happens in it.
 
     log: file for the engine's output; tell is called with what is being waited for.
     """

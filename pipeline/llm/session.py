@@ -1,4 +1,4 @@
-"""What a stage holds while it asks a model, and how its questions become outcomes."""
+"""A stage's session with a model: the client, the prompts, the concurrency limit; errors become outcomes."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""Waiting for one's turn where several event loops wait for the same thing."""
+"""A waiter that another thread can wake: for locks shared by several event loops."""
 
 import asyncio
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Waiter:
-    """A coroutine's turn, which another thread may give to it.
+    """One waiting coroutine; another thread may wake it.
 
     lock: held by whoever gives turns while it does; `gone` and `given` change only under it.
     """
@@ -19,7 +19,7 @@ class Waiter:
         self.gone = False
 
     def give(self) -> None:
-        """Lets the coroutine go on. Only where it is not `gone`: then its loop has not ended."""
+        """Wakes the coroutine. Only where it is not `gone`: then its loop has not ended."""
         self._given = True
         self._loop.call_soon_threadsafe(self._come.set)
 

@@ -17,9 +17,9 @@ _FEWEST_WORDS = 40
 _TOKENS_PER_WORD = 2.0
 
 
-async def compress(view: BlockView, config: MementosConfig, asking: LlmSession) -> Reply:
+async def compress(view: BlockView, config: MementosConfig, session: LlmSession) -> Reply:
     """A first memento of a block. Raises ModelError where the model gives none."""
-    return await _ask("compress", view, 0, config, asking, {})
+    return await _ask("compress", view, 0, config, session, {})
 
 
 async def refine(
@@ -29,14 +29,14 @@ async def refine(
     shortfalls: Sequence[tuple[str, int, int]],
     round_number: int,
     config: MementosConfig,
-    asking: LlmSession,
+    session: LlmSession,
 ) -> Reply:
     """The memento written again with what was missing or wrong put right.
 
     shortfalls: criteria without full points, as `Judgement.shortfalls` gives them.
     """
     extra: dict[str, object] = {"memento": memento, "feedback": list(feedback), "shortfalls": shortfalls}
-    return await _ask("refine", view, round_number, config, asking, extra)
+    return await _ask("refine", view, round_number, config, session, extra)
 
 
 async def _ask(
@@ -44,7 +44,7 @@ async def _ask(
     view: BlockView,
     round_number: int,
     config: MementosConfig,
-    asking: LlmSession,
+    session: LlmSession,
     extra: dict[str, object],
 ) -> Reply:
     wanted = max(_FEWEST_WORDS, round(view.block_tokens * _WORDS_PER_BLOCK_TOKEN))
@@ -54,7 +54,7 @@ async def _ask(
     def request(limit: int) -> Request:
         reasoning = view.reasoning(limit)
         return Request(
-            messages=asking.prompts.messages(
+            messages=session.prompts.messages(
                 question,
                 problem=view.problem,
                 reasoning=reasoning,
@@ -65,12 +65,12 @@ async def _ask(
             constraint=Text(forbidden=SPECIAL_TOKENS),
             max_tokens=config.max_tokens,
             temperature=config.temperature,
-            seed=asking.seed_of(view.trace_id, question, view.number, round_number),
+            seed=session.seed_of(view.trace_id, question, view.number, round_number),
             purpose=question,
             label=f"{view.label}, round {round_number}, {question}",
         )
 
-    limit = view.limit(asking.window, config)
+    limit = view.limit(session.window, config)
     return await fitting(
-        limit, lambda limit: asking.ask(lambda: request(limit), view.rank), shortest=view.block_tokens
+        limit, lambda limit: session.ask(lambda: request(limit), view.rank), shortest=view.block_tokens
     )

@@ -13,14 +13,14 @@ _MAX_TOKENS = 512
 
 
 async def judge(
-    view: BlockView, memento: str, round_number: int, config: MementosConfig, asking: LlmSession
+    view: BlockView, memento: str, round_number: int, config: MementosConfig, session: LlmSession
 ) -> Judgement:
     """What the configured number of verdicts on a memento come to; they are asked for at once.
 
     Raises ModelError where the model gives no readable one for any of them.
     """
     verdicts = await together(
-        _verdict(view, memento, round_number, judge_number, config, asking)
+        _verdict(view, memento, round_number, judge_number, config, session)
         for judge_number in range(config.judges.number)
     )
     return combined(verdicts, config.judges.combine)
@@ -32,7 +32,7 @@ async def _verdict(
     round_number: int,
     judge_number: int,
     config: MementosConfig,
-    asking: LlmSession,
+    session: LlmSession,
 ) -> Verdict:
     # The first judge decides the likeliest way; the others, asked the same, would only repeat it.
     temperature = config.judges.temperature if judge_number else 0.0
@@ -41,7 +41,7 @@ async def _verdict(
     def request(limit: int) -> Request:
         reasoning = view.reasoning(limit)
         return Request(
-            messages=asking.prompts.messages(
+            messages=session.prompts.messages(
                 "judge",
                 problem=view.problem,
                 reasoning=reasoning,
@@ -51,14 +51,14 @@ async def _verdict(
             constraint=JsonReply(Verdict),
             max_tokens=_MAX_TOKENS,
             temperature=temperature,
-            seed=asking.seed_of(view.trace_id, "judge", view.number, round_number, *which),
+            seed=session.seed_of(view.trace_id, "judge", view.number, round_number, *which),
             purpose="judge",
             label=f"{view.label}, round {round_number}, judge{''.join(f' {n}' for n in which)}",
         )
 
-    limit = view.limit(asking.window, config)
+    limit = view.limit(session.window, config)
     reply = await fitting(
-        limit, lambda limit: asking.ask(lambda: request(limit), view.rank), shortest=view.block_tokens
+        limit, lambda limit: session.ask(lambda: request(limit), view.rank), shortest=view.block_tokens
     )
     assert isinstance(reply.value, Verdict)
     return reply.value

@@ -52,7 +52,7 @@ _NOT_JUDGED: dict[str, Any] = {"score": None, "rubric": None, "missing": [], "ve
 
 
 async def write_memento(
-    view: BlockView, config: MementosConfig, asking: LlmSession, count: Callable[[Sequence[str]], list[int]]
+    view: BlockView, config: MementosConfig, session: LlmSession, count: Callable[[Sequence[str]], list[int]]
 ) -> list[Round]:
     """All rounds over one block's memento, at least one, at most `config.max_rounds`.
 
@@ -62,20 +62,20 @@ async def write_memento(
     while len(rounds) < config.max_rounds:
         number = len(rounds)
         if not rounds:
-            reply = await compress(view, config, asking)
+            reply = await compress(view, config, session)
         else:
             # From the best so far: a refinement may have made it worse.
             base = rounds[best_round(rounds)]
             shortfalls = base.verdict.shortfalls if base.verdict else []
-            reply = await refine(view, base.text, base.feedback, shortfalls, number, config, asking)
+            reply = await refine(view, base.text, base.feedback, shortfalls, number, config, session)
         (tokens,) = count([reply.text])
         findings = check_memento(
             reply.text, view.block, view.problem, memento_tokens=tokens, block_tokens=view.block_tokens
         )
         refused = any(f.severity is Severity.REJECT for f in findings)
-        # A small model may hand its memento back as it was; what is known of it is not paid for again.
+        # A small model may hand its memento back as it was; what is known of it is not asked again.
         judged = next((one.verdict for one in rounds if one.text == reply.text), None)
-        verdict = None if refused else judged or await judge(view, reply.text, number, config, asking)
+        verdict = None if refused else judged or await judge(view, reply.text, number, config, session)
         rounds.append(Round(reply.text, tokens, findings, verdict))
         if rounds[-1].passes(config.threshold):
             break

@@ -32,7 +32,7 @@ MEMENTOS = Stage(
     verb="write mementos",
     reads=("trace_id", "origin", "problem", "reasoning", "sentence_ends", "block_ends", "block_tokens"),
     adds=MEMENTO_COLUMNS,
-    begin=lambda build, asking: _writing(build.mementos, build.split.tokenizer, asking),
+    begin=lambda build, session: _writing(build.mementos, build.split.tokenizer, session),
     config=_depends_on,
     version=4,
     asks=lambda build: True,
@@ -40,19 +40,19 @@ MEMENTOS = Stage(
 )
 
 
-def _writing(config: MementosConfig, tokenizer: str, asking: LlmSession | None) -> TraceWork:
+def _writing(config: MementosConfig, tokenizer: str, session: LlmSession | None) -> TraceWork:
     """Mementos of all blocks of a trace. One with a block that got no valid memento is rejected.
 
     Counters: "mementos", "rounds"; "passed_first_round" and "passed" (in any round); "check.<name>" of the
     findings of all rounds; "judged.first_round" and "judged.kept" of the mementos whose first and whose kept
     round has a verdict; "points.first_round.<criterion>" and "points.kept.<criterion>" are sums over these.
     """
-    if asking is None:
+    if session is None:
         raise ValueError("mementos need a model")
     count = token_counter(tokenizer)
 
     async def write_trace(rank: int, row: Row, counters: Counter[str]) -> Outcome:
-        return await _write_trace(rank, row, config, asking, count, counters)
+        return await _write_trace(rank, row, config, session, count, counters)
 
     return write_trace
 
@@ -61,7 +61,7 @@ async def _write_trace(
     rank: int,
     row: dict[str, Any],
     config: MementosConfig,
-    asking: LlmSession,
+    session: LlmSession,
     count: Callable[[Sequence[str]], list[int]],
     counters: Counter[str],
 ) -> Outcome:
@@ -86,11 +86,11 @@ async def _write_trace(
         texts: list[str] = []
         tokens: list[int] = []
         for number in range(len(blocks)):
-            rounds = await write_memento(view(number, texts, tokens), config, asking, count)
+            rounds = await write_memento(view(number, texts, tokens), config, session, count)
             written.append(rounds)
             kept = rounds[best_round(rounds)]
             if not kept.valid:
-                # The trace is rejected for it; the blocks after it would be paid for in vain.
+                # The trace is rejected for it; requests for the blocks after it would be wasted.
                 break
             texts.append(kept.text + MEMENTO_END)
             tokens.append(kept.tokens)
@@ -98,7 +98,7 @@ async def _write_trace(
         trace = config.context == "trace"
         written = await together(
             write_memento(
-                view(n, blocks[:n] if trace else [], sizes[:n] if trace else []), config, asking, count
+                view(n, blocks[:n] if trace else [], sizes[:n] if trace else []), config, session, count
             )
             for n in range(len(blocks))
         )

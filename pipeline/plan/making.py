@@ -18,7 +18,7 @@ from pipeline.run.store import RunFolder
 from pipeline.segmentation.partition.stage import best_blocks
 from pipeline.segmentation.partition.warm_up import warm_up
 from pipeline.segmentation.score.cues import score_boundaries
-from pipeline.segmentation.score.prefill import prefill_is_unwise
+from pipeline.segmentation.score.prefill import MOST_READ_TOKENS
 from pipeline.segmentation.score.stage import asked_boundaries
 from pipeline.segmentation.split.stage import SPLIT
 from pipeline.stages.registry import INGEST
@@ -103,13 +103,32 @@ def make_plan(build: BuildConfig, run: RunFolder, on_progress: Progress) -> Plan
             done += manifest.rows_in
             on_progress("split and count", done, total)
     if build.score.form == "prefill" and build.score.detector != "cues":
-        warning = prefill_is_unwise(
+        warning = _prefill_is_unwise(
             bundled=build.llm.model == BUNDLED,
             prompt_tokens=plan.loads["score"].prompt_tokens,
             traces=plan.traces_chosen,
         )
         plan.warnings += [warning] if warning else []
     return plan
+
+
+def _prefill_is_unwise(*, bundled: bool, prompt_tokens: float, traces: int) -> str | None:
+    """Why prompts that are only read are the wrong form for a build; None where they are not.
+
+    bundled: whether the bundled model reads them; prompt_tokens: of all of them. They are for models too
+    small to follow a question, on short traces.
+    """
+    if not traces or (bundled and prompt_tokens <= traces * MOST_READ_TOKENS):
+        return None
+    megabytes = prompt_tokens * _BYTES_PER_READ_TOKEN / traces / 1e6
+    return (
+        f"score.form prefill takes replies of {megabytes:.1f} MB a trace, which keep vLLM's API server from "
+        "other requests; a model that follows questions is asked by score.form window"
+    )
+
+
+# See `segmentation/score/prefill.py`.
+_BYTES_PER_READ_TOKEN = 360
 
 
 def known_window(build: BuildConfig) -> int | None:

@@ -40,7 +40,7 @@ RECHECK = Stage(
         "mementos",
     ),
     adds=MEMENTOS,
-    begin=lambda build, asking: _judging(build.mementos, asking),
+    begin=lambda build, session: _judging(build.mementos, session),
     config=_depends_on,
     version=1,
     asks=lambda build: True,
@@ -48,28 +48,28 @@ RECHECK = Stage(
 )
 
 
-def _judging(config: MementosConfig, asking: LlmSession | None) -> TraceWork:
+def _judging(config: MementosConfig, session: LlmSession | None) -> TraceWork:
     """New points for a trace's mementos: each keeps its text and checks, and has the one round that was kept.
 
     Counters as the mementos stage has them, of kept rounds only: "mementos", "judged.kept",
     "points.kept.<criterion>".
     """
-    if asking is None:
+    if session is None:
         raise ValueError("verdicts need a model")
 
     async def judge_again(rank: int, row: Row, counters: Counter[str]) -> Outcome:
-        return await _judge_trace(rank, row, config, asking, counters)
+        return await _judge_trace(rank, row, config, session, counters)
 
     return judge_again
 
 
 async def _judge_trace(
-    rank: int, row: Row, config: MementosConfig, asking: LlmSession, counters: Counter[str]
+    rank: int, row: Row, config: MementosConfig, session: LlmSession, counters: Counter[str]
 ) -> Outcome:
     mementos = row["mementos"]
     judgements = await together(
         # By the number of the round that was kept: the same judge is asked what it was asked then.
-        judge(view, memento["text"], memento["best_round"], config, asking)
+        judge(view, memento["text"], memento["best_round"], config, session)
         for view, memento in zip(_views(rank, row, config), mementos, strict=True)
     )
     counters["mementos"] += len(mementos)

@@ -146,8 +146,11 @@ class _Work:
 
         async def judge() -> tuple[ShardResult, dict[str, Usage]]:
             admission = ShardAdmission(served.admission)
-            async with model_at_hand(RECHECK, shard, home, self.build, served, admission) as (asking, client):
-                step = Step(RECHECK, RECHECK.begin(self.build, asking), saw)
+            async with model_at_hand(RECHECK, shard, home, self.build, served, admission) as (
+                session,
+                client,
+            ):
+                step = Step(RECHECK, RECHECK.begin(self.build, session), saw)
                 (result,) = await travel(rows, [step], admission)
                 return result, client.usage
 

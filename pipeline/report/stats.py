@@ -1,4 +1,4 @@
-"""What a run amounts to, in numbers: traces, blocks, mementos, compression, judge scores, and the funnel."""
+"""Statistics of a run: traces, blocks, mementos, compression, judge scores, and the funnel."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence

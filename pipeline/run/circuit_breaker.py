@@ -1,4 +1,4 @@
-"""Stops a run in which nearly every trace is lost, before it has burnt its money."""
+"""The circuit breaker: stops a run in which most traces fail, before it has used up its budget."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,8 +18,8 @@ class TooManyFailures(Exception):
 class CircuitBreaker:
     """Counts the traces that end in a stage, and those of them that the model or its endpoint lost.
 
-    most: share of lost traces that is borne. A memento that no round makes valid is the model's failure as
-    well, though its trace is rejected: a model that writes none costs as much as one that does not answer.
+    most: largest tolerated share of lost traces. A memento that no round makes valid is a failure of the
+    model, too, though its trace is rejected: a model that writes none costs as much as one that is silent.
     """
 
     most: float
@@ -45,7 +45,7 @@ class CircuitBreaker:
             raise TooManyFailures(
                 f"stopped: {lost} of the {self.ended} traces that have ended are lost, more than "
                 f"max_failure_rate ({self.most:.0%}) allows. Most often ({times} times): {error}\n"
-                "  what was paid for is kept: mend the cause and run the same command to go on, or raise "
+                "  replies so far are kept: fix the cause and run the same command to go on, or raise "
                 "max_failure_rate (1 never stops)"
             )
 
@@ -63,5 +63,5 @@ def lost_traces(run: RunFolder, manifest: Manifest) -> Counter[str]:
 
 
 def _kind(error: str) -> str:
-    """The error without the trace that it befell, which stands before its first colon."""
+    """The error without the name of its trace, which precedes the first colon."""
     return error.partition(": ")[2] or error

@@ -12,7 +12,7 @@ import schemas.tables
 
 
 class RejectReason(StrEnum):
-    """Why the data is to blame. One name in tables, funnel, card and tests."""
+    """Why a trace is rejected: something is wrong with its data. One name in tables, funnel, card, tests."""
 
     UNREADABLE_FILE = "unreadable_file"
     EMPTY_FILE = "empty_file"
@@ -91,7 +91,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A trace left out because of the data. Final."""
+    """A trace left out because of its data. Final."""
 
     reason: RejectReason
     detail: str
@@ -99,7 +99,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Failed:
-    """A trace that infrastructure kept from being done. Tried again on the next run."""
+    """A trace for which a model, endpoint or machine failed. The next run tries it again."""
 
     error: str
     replies: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""How far each stage is, told through small files in the run folder so that any process may look."""
+"""Progress of each stage, kept in small files in the run folder, so that any process can read it."""
 
 import json
 import os
@@ -32,7 +32,7 @@ class ShardProgress:
             self._write()
 
     def finish(self) -> None:
-        """Takes the file away: from now on the manifest tells."""
+        """Removes the progress file: the manifest replaces it."""
         self.run.progress(self.stage, self.shard).unlink(missing_ok=True)
 
     def _write(self) -> None:

@@ -1,4 +1,4 @@
-"""A run folder looked through before it is built in: what is damaged is set aside, so it is made anew."""
+"""Checks a run folder before a build: damaged files are set aside, so that they are made again."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""What a run came to, for people and programs: traces, blocks, compression, tokens, money, time."""
+"""Totals of a run, for people and programs: traces, blocks, compression, tokens, cost, time."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -140,7 +140,7 @@ def _added(counts: Any) -> dict[str, int]:
 
 
 def cost_of(build: BuildConfig, usage: dict[str, Counter[str]]) -> float | None:
-    """Price of the tokens of all purposes, paid now or before; None where no price is configured."""
+    """Price of all tokens, of this run and earlier ones; None where no price is configured."""
     prompt = build.llm.price_per_million_prompt_tokens
     completion = build.llm.price_per_million_completion_tokens
     if prompt is None or completion is None:

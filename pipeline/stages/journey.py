@@ -1,4 +1,4 @@
-"""Traces on their way through consecutive stages, each at its own pace."""
+"""Takes the traces of a shard through consecutive stages, each independently of the others."""
 
 import time
 from collections import Counter
@@ -46,7 +46,7 @@ class Step:
 async def travel(
     rows: pa.Table, steps: Sequence[Step], admission: ShardAdmission | None = None
 ) -> list[ShardResult]:
-    """What each step made of a shard, after every trace has gone through them until it was not done.
+    """The result of each step; a trace stops at the first step in which it is not done.
 
     A trace goes on to the next step by itself, so that the engine still has its beginning in the prefix
     cache when its mementos are asked for, however many traces the shard has. admission: how many travel at

@@ -85,7 +85,7 @@ def request_stop(run: RunFolder) -> None:
 
 
 def allow_start(run: RunFolder) -> None:
-    """Takes back an earlier `request_stop`."""
+    """Undoes an earlier `request_stop`."""
     run.stop_file.unlink(missing_ok=True)
 
 
@@ -117,11 +117,11 @@ async def _take_through(
     try:
         async with AsyncExitStack() as open_clients:
             for stage, told in zip(stages, progress, strict=True):
-                asking = None
+                session = None
                 if served is not None and admission is not None and stage.asks(build):
                     at_hand = model_at_hand(stage, shard, run, build, served, admission)
-                    asking, clients[stage.name] = await open_clients.enter_async_context(at_hand)
-                steps.append(Step(stage, stage.begin(build, asking), _watched(told, build)))
+                    session, clients[stage.name] = await open_clients.enter_async_context(at_hand)
+                steps.append(Step(stage, stage.begin(build, session), _watched(told, build)))
             results = await travel(rows, steps, admission)
     finally:
         for told in progress:
@@ -152,10 +152,10 @@ async def model_at_hand(
     served: ServedModel,
     admission: ShardAdmission,
 ) -> AsyncIterator[tuple[LlmSession, ClientThread]]:
-    """What a stage asks a model with, and the client that counts it; `run` keeps the replies."""
+    """A session and client for a stage that asks a model; replies are kept in the run folder."""
     with ReplyCache(run.replies(stage.name, shard)) as cache:
         async with ClientThread(Client(build.llm, served.endpoints, served.model, cache)) as client:
-            asking = LlmSession(
+            session = LlmSession(
                 model=client,
                 prompts=load_prompts(),
                 window=await client.context_window(),
@@ -164,7 +164,7 @@ async def model_at_hand(
                 shard=shard,
                 admission=admission,
             )
-            yield asking, client
+            yield session, client
 
 
 async def until_stopped(run: RunFolder, work: Awaitable[T]) -> T:

@@ -1,4 +1,4 @@
-"""What a stage says of itself: its columns, what it does to a trace, what makes its result stale."""
+"""The declaration of a stage: its columns, its function of a trace, what makes its result stale."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable

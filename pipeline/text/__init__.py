@@ -1,0 +1,1 @@
+"""Texts cut at offsets (`pieces.py`), and their tokens counted (`tokens.py`)."""

@@ -42,10 +42,10 @@ def verdict(*missing: str, **points: int) -> Verdict:
 
 def judged(model: Judges, **judges: Any) -> Judgement:
     async def ask() -> Judgement:
-        asking = LlmSession(model, load_prompts(), None, 0, ConcurrencyLimit(4))
+        session = LlmSession(model, load_prompts(), None, 0, ConcurrencyLimit(4))
         view = BlockView(0, "t1", 0, "What is x?", [], [], "So x = 42. " * 40, 160)
         config = MementosConfig.model_validate({"judges": judges})
-        return await judge(view, "x = 42.", 1, config, asking)
+        return await judge(view, "x = 42.", 1, config, session)
 
     return asyncio.run(ask())
 

@@ -52,10 +52,10 @@ def verdict(points: int, *missing: str) -> Verdict:
 
 def rounds(model: ScriptedModel, **config: object) -> list[Round]:
     async def write() -> list[Round]:
-        asking = LlmSession(model, load_prompts(), None, 0, ConcurrencyLimit(4))
+        session = LlmSession(model, load_prompts(), None, 0, ConcurrencyLimit(4))
         view = BlockView(0, "t1", 0, "What is x?", [], [], BLOCK, 160)
         settings = MementosConfig(**config)
-        return await write_memento(view, settings, asking, lambda texts: [len(t) // 4 + 1 for t in texts])
+        return await write_memento(view, settings, session, lambda texts: [len(t) // 4 + 1 for t in texts])
 
     return asyncio.run(write())
 

@@ -61,9 +61,9 @@ def row() -> dict[str, Any]:
 
 
 def written(model: Writer, trace: dict[str, Any] | None = None, **config: Any) -> ShardResult:
-    asking = LlmSession(model, load_prompts(), None, 0, ConcurrencyLimit(4))
+    session = LlmSession(model, load_prompts(), None, 0, ConcurrencyLimit(4))
     table = pa.Table.from_pylist([trace or row()])
-    return through(WRITING, table, asking, mementos=MementosConfig(**config))
+    return through(WRITING, table, session, mementos=MementosConfig(**config))
 
 
 class Critic(Writer):

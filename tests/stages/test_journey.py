@@ -24,7 +24,7 @@ def stage(name: str, reads: tuple[str, ...] = COLUMNS) -> Stage:
         verb=name,
         reads=reads,
         adds=pa.schema([pa.field(name, pa.int64())]),
-        begin=lambda build, asking: adding(name),
+        begin=lambda build, session: adding(name),
         config=lambda build: {},
         version=1,
     )

@@ -14,7 +14,7 @@ from pipeline.segmentation.partition.limits import Ints, allowed_ends
 from pipeline.segmentation.partition.objective import SIGNATURE, Objective, paper_objective
 
 MOST_TOKENS = 2**26  # the squares of block sizes are then exact also as float64
-MOST_SCORE = 1e100  # no sum of scores is then infinite
+MOST_SCORE = 1e100  # keeps sums of scores finite
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ MOST_POINTS = 3.0
 # candidates), which its API server, a single process, encodes while all other requests wait: 1.5 MB at most.
 # Whole traces in one prompt took 4 to 14 MB, and seconds.
 MOST_READ_TOKENS = 4_096
-BYTES_PER_TOKEN = 360
 
 
 @dataclass(frozen=True)
@@ -27,21 +26,6 @@ class Stretch:
     start: int
     end: int
     boundaries: range
-
-
-def prefill_is_unwise(*, bundled: bool, prompt_tokens: float, traces: int) -> str | None:
-    """Why prompts that are only read are the wrong form for a build; None where they are not.
-
-    bundled: whether the bundled model reads them; prompt_tokens: of all of them. They are for models too
-    small to follow a question, on short traces.
-    """
-    if not traces or (bundled and prompt_tokens <= traces * MOST_READ_TOKENS):
-        return None
-    megabytes = prompt_tokens * BYTES_PER_TOKEN / traces / 1e6
-    return (
-        f"score.form prefill takes replies of {megabytes:.1f} MB a trace, which keep vLLM's API server from "
-        "other requests; a model that follows questions is asked by score.form window"
-    )
 
 
 def stretches(places: Places, limit: int) -> list[Stretch]:
@@ -66,12 +50,12 @@ def stretches(places: Places, limit: int) -> list[Stretch]:
     return found
 
 
-def prefill_request(row: dict[str, Any], places: Places, stretch: Stretch, asking: LlmSession) -> Request:
+def prefill_request(row: dict[str, Any], places: Places, stretch: Stretch, session: LlmSession) -> Request:
     """The prompt that is read: problem and a stretch of the reasoning, as every other request shows them."""
     first = places.ends[stretch.start - 1] if stretch.start else 0
     last = places.ends[stretch.end - 1]
     shown = places.reasoning[first : last + QUOTED_CHARACTERS]
-    messages = asking.prompts.unasked(problem=row["problem"], reasoning=shown)
+    messages = session.prompts.unasked(problem=row["problem"], reasoning=shown)
     text = messages[-1].content
     before = len(text) - len(shown) - first
     return Request(
@@ -79,7 +63,7 @@ def prefill_request(row: dict[str, Any], places: Places, stretch: Stretch, askin
         constraint=Uncertainty(text, tuple(before + places.ends[i] for i in stretch.boundaries)),
         max_tokens=1,
         temperature=0.0,
-        seed=asking.seed_of(row["trace_id"], "prefill", stretch.boundaries.start),
+        seed=session.seed_of(row["trace_id"], "prefill", stretch.boundaries.start),
         purpose="score",
         label=f"trace {row['trace_id']}, boundaries {stretch.boundaries.start} to {stretch.end - 1}",
     )

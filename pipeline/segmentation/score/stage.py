@@ -1,7 +1,8 @@
 """The score stage: how well a trace could be interrupted at each boundary, by rules, by a model, or both."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -54,7 +55,7 @@ SCORE = Stage(
     verb="score boundaries",
     reads=("trace_id", "origin", "problem", "reasoning", "sentence_ends", "sentence_tokens"),
     adds=SCORES,
-    begin=lambda build, asking: _scoring(build.score, asking),
+    begin=lambda build, session: _scoring(build.score, session),
     config=_depends_on,
     version=2,
     asks=lambda build: build.score.detector != "cues",
@@ -64,14 +65,14 @@ SCORE = Stage(
 )
 
 
-def _scoring(config: ScoreConfig, asking: LlmSession | None) -> TraceWork:
+def _scoring(config: ScoreConfig, session: LlmSession | None) -> TraceWork:
     """Scores of all boundaries of a trace; one with a boundary that got none is failed.
 
-    asking may be None only for the detector "cues". Counters: "boundaries", "boundaries_asked".
+    session may be None only for the detector "cues". Counters: "boundaries", "boundaries_asked".
     """
 
     async def score_trace(rank: int, row: Row, counters: Counter[str]) -> Outcome:
-        return await _score_trace(rank, row, config, asking, counters)
+        return await _score_trace(rank, row, config, session, counters)
 
     return score_trace
 
@@ -87,7 +88,7 @@ def asked_boundaries(cues: Cues, config: ScoreConfig) -> list[int]:
 
 
 def window_request(
-    row: dict[str, Any], places: Places, window: Sequence[int], size: int, limit: int, asking: LlmSession
+    row: dict[str, Any], places: Places, window: Sequence[int], size: int, limit: int, session: LlmSession
 ) -> Request:
     """The question about the boundaries of a window: a digit for each, over the trace up to them.
 
@@ -95,13 +96,13 @@ def window_request(
     """
     question = places.question(window, size, limit)
     return Request(
-        messages=asking.prompts.messages(
+        messages=session.prompts.messages(
             question.name, problem=row["problem"], reasoning=question.shown, **question.values
         ),
         constraint=Choice(BOUNDARY_SCORES) if size == 1 else Choices(labels(len(window)), BOUNDARY_SCORES),
         max_tokens=1 if size == 1 else _TOKENS_PER_PLACE * len(window),
         temperature=0.0,
-        seed=asking.seed_of(row["trace_id"], "score", window[0]),
+        seed=session.seed_of(row["trace_id"], "score", window[0]),
         purpose="score",
         label=f"trace {row['trace_id']}, {_named(window)}",
     )
@@ -116,7 +117,7 @@ def shown_limit(problem: str, window: int | None, config: ScoreConfig) -> int:
 
 
 async def _score_trace(
-    rank: int, row: dict[str, Any], config: ScoreConfig, asking: LlmSession | None, counters: Counter[str]
+    rank: int, row: Row, config: ScoreConfig, session: LlmSession | None, counters: Counter[str]
 ) -> Outcome:
     cues = score_boundaries(row["reasoning"], row["sentence_ends"])
     scores, reasons = cues.scores, cues.rules
@@ -124,76 +125,67 @@ async def _score_trace(
     counters["boundaries"] += len(scores)
     counters["boundaries_asked"] += len(asked)
     if asked:
-        if asking is None:
+        if session is None:
             raise ValueError(f'score.detector "{config.detector}" needs a model')
-        places = Places.of(row)
-        limit = shown_limit(row["problem"], asking.window, config)
+        limit = shown_limit(row["problem"], session.window, config)
+        questions = _Questions(rank, row, Places.of(row), config.window, limit, session)
         if config.form == "prefill":
-            read = await _read(rank, row, places, limit, asking)
+            read = await questions.read()
             answers = [read[boundary] for boundary in asked]
         else:
-            answers = await _ask_all(rank, row, places, asked, config.window, limit, asking)
-        for boundary, score in zip(asked, answers, strict=True):
-            scores[boundary] = score
-            reasons[boundary] = MODEL_REASON
+            answers = await questions.ask_all(asked)
+        scores[asked] = answers
+        reasons[asked] = MODEL_REASON
     return Done({"boundary_scores": scores, "boundary_reasons": reasons})
 
 
-async def _read(
-    rank: int, row: dict[str, Any], places: Places, limit: int, asking: LlmSession
-) -> list[float]:
-    """Scores of all boundaries, from prompts that the model only reads."""
+@dataclass(frozen=True)
+class _Questions:
+    """What a model is asked about the boundaries of one trace. limit: most tokens of reasoning to show."""
 
-    async def of_stretch(stretch: Stretch) -> list[float]:
-        reply = await asking.ask(lambda: prefill_request(row, places, stretch, asking), rank)
-        return reply.uncertainties or []
+    rank: int
+    row: Row
+    places: Places
+    size: int
+    limit: int
+    session: LlmSession
 
-    async def uncertainties(limit: int) -> list[float]:
-        found = await together(map(of_stretch, stretches(places, limit)))
-        return list(chain.from_iterable(found))
+    async def read(self) -> list[float]:
+        """Scores of all boundaries, from prompts that the model only reads."""
 
-    return scores_by_rank(await fitting(limit, uncertainties))
+        async def of_stretch(stretch: Stretch) -> list[float]:
+            reply = await self.session.ask(
+                lambda: prefill_request(self.row, self.places, stretch, self.session), self.rank
+            )
+            return reply.uncertainties or []
 
+        async def uncertainties(limit: int) -> list[float]:
+            found = await together(map(of_stretch, stretches(self.places, limit)))
+            return list(chain.from_iterable(found))
 
-async def _ask_all(
-    rank: int,
-    row: dict[str, Any],
-    places: Places,
-    asked: Sequence[int],
-    size: int,
-    limit: int,
-    asking: LlmSession,
-) -> list[float]:
-    windows = places.windows(asked, size, limit)
-    answers = await together(_ask(rank, row, places, window, size, limit, asking) for window in windows)
-    return list(chain.from_iterable(answers))
+        return scores_by_rank(await fitting(self.limit, uncertainties))
 
+    async def ask_all(self, asked: Sequence[int]) -> list[float]:
+        windows = self.places.windows(asked, self.size, self.limit)
+        return list(chain.from_iterable(await together(map(self.ask, windows))))
 
-async def _ask(
-    rank: int,
-    row: dict[str, Any],
-    places: Places,
-    window: Sequence[int],
-    size: int,
-    limit: int,
-    asking: LlmSession,
-) -> list[float]:
-    """Scores of a window's boundaries; asked for by halves where all together are too long for the model."""
-    try:
-        reply = await fitting(
-            limit,
-            lambda limit: asking.ask(lambda: window_request(row, places, window, size, limit, asking), rank),
-            shortest=max(SHORTEST, places.span(window)),
-        )
-    except ContextTooLong:
-        if len(window) == 1:
-            raise
-        half = len(window) // 2
-        halves = (window[:half], window[half:])
-        return [
-            score for part in halves for score in await _ask(rank, row, places, part, size, limit, asking)
-        ]
-    return expected_scores(reply, ("",) if size == 1 else labels(len(window)))
+    async def ask(self, window: Sequence[int]) -> list[float]:
+        """Scores of a window's boundaries; asked by halves where all together are too long for the model."""
+
+        def asked_with(limit: int) -> Awaitable[Reply]:
+            return self.session.ask(
+                lambda: window_request(self.row, self.places, window, self.size, limit, self.session),
+                self.rank,
+            )
+
+        try:
+            reply = await fitting(self.limit, asked_with, shortest=max(SHORTEST, self.places.span(window)))
+        except ContextTooLong:
+            if len(window) == 1:
+                raise
+            half = len(window) // 2
+            return [*await self.ask(window[:half]), *await self.ask(window[half:])]
+        return expected_scores(reply, ("",) if self.size == 1 else labels(len(window)))
 
 
 def expected_scores(reply: Reply, names: Sequence[str]) -> list[float]:

@@ -25,7 +25,7 @@ def _splitting(config: SplitConfig) -> TraceWork:
     """Sentence ends and token counts of a trace.
 
     The sentences concatenate to the reasoning, and their tokens add up to those of the reasoning.
-    Raises ValueError where they would not: a defect of the splitter, which no trace is to blame for.
+    Raises ValueError where they would not: a defect of the splitter, not of the trace.
     """
     count = piece_counter(config.tokenizer)
 

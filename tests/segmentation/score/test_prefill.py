@@ -30,10 +30,10 @@ def read(
 ) -> ShardResult:
     async def read_all() -> ShardResult:
         async with Client(LlmConfig(**config), [stub.endpoint], "stub", None) as client:
-            asking = LlmSession(client, load_prompts(), window, 0, ConcurrencyLimit(4))
+            session = LlmSession(client, load_prompts(), window, 0, ConcurrencyLimit(4))
             table: pa.Table = rows(*traces)
             score = ScoreConfig(detector=detector, form="prefill")
-            return await passed(SCORE, table, asking, score=score)
+            return await passed(SCORE, table, session, score=score)
 
     return asyncio.run(read_all())
 

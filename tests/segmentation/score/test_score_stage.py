@@ -63,8 +63,8 @@ def row(number: int, sentences: list[str]) -> dict[str, Any]:
 
 
 def scored(table: pa.Table, detector: str, model: Scorer | None, window: int = 4) -> ShardResult:
-    asking = LlmSession(model, load_prompts(), None, 0, ConcurrencyLimit(4)) if model else None
-    return through(SCORE, table, asking, score=ScoreConfig(detector=detector, window=window))
+    session = LlmSession(model, load_prompts(), None, 0, ConcurrencyLimit(4)) if model else None
+    return through(SCORE, table, session, score=ScoreConfig(detector=detector, window=window))
 
 
 def test_rules_alone_ask_nothing_and_score_every_boundary():
