@@ -66,6 +66,13 @@ def test_ends_are_counted_in_characters_whatever_their_size() -> None:
     assert split(first + second) == [len(first), len(first + second)]
 
 
+def test_a_docstring_closes_behind_a_full_stop_too() -> None:
+    docstring = '"""First thing here. Second thing there."""'
+    assert_whole(
+        f"It begins with {docstring} Then the function returns. We look at it line by line.", docstring
+    )
+
+
 def test_plain_prose_is_cut_at_its_sentences() -> None:
     text = "The train leaves at noon. We have to walk there! Can we make it in time?  I think that we can."
     assert sentences(text) == [
