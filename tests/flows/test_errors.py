@@ -70,10 +70,10 @@ def run_folder_in_use(attempt: Attempt) -> None:
         (no_such_source, "data/sample/trace.jsonl", "did you mean"),
         (unknown_key, "unknown key 'partition.min_token'", "did you mean 'partition.min_tokens'"),
         (wrong_model, "serves ['stub'], not 'big'", "set llm.model"),
-        (wrong_key, "does not accept the key", "OPENAI_API_KEY"),
+        pytest.param(wrong_key, "does not accept the key", "OPENAI_API_KEY", marks=pytest.mark.exhaustive),
         (nobody_listens, "http://127.0.0.1:", "llm.endpoints"),
         (file_in_the_way, "file/run: cannot be made", "--run-dir"),
-        (run_folder_in_use, "another run", "--run-dir"),
+        pytest.param(run_folder_in_use, "another run", "--run-dir", marks=pytest.mark.exhaustive),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

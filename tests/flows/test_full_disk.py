@@ -42,7 +42,9 @@ def disk(tmp_path: Path) -> Path:
 
 
 # Of the 900 KB that the run comes to: full while traces are read, mementos written, the dataset published.
-@pytest.mark.parametrize("size", ["24k", "400k", "750k"])
+@pytest.mark.parametrize(
+    "size", ["400k", *(pytest.param(size, marks=pytest.mark.exhaustive) for size in ("24k", "750k"))]
+)
 def test_a_full_disk_is_told_in_a_line_and_the_run_goes_on_once_there_is_room(
     prefect_server, disk: Path, size: str
 ) -> None:

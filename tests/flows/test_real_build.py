@@ -12,7 +12,8 @@ import pytest
 from pipeline.records import parse
 from tests.flows.conftest import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.engine]
+# `make dataset` in an empty home, which the gate runs, promises the same and more.
+pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.exhaustive]
 
 
 @pytest.mark.timeout(900)

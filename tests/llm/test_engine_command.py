@@ -40,7 +40,7 @@ def test_the_configs_own_arguments_come_last(monkeypatch, cpu: bool) -> None:
     assert command(monkeypatch, *own, cpu=cpu)[-4:] == list(own)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_what_the_server_is_told_is_known_to_the_vllm_that_is_installed(monkeypatch) -> None:
     arguments = pytest.importorskip("vllm.engine.arg_utils")
     parser_module = pytest.importorskip("vllm.utils.argparse_utils")

@@ -33,7 +33,11 @@ def killed_after(hub: Hub, publisher: Publisher, requests: int) -> bool:
     return running
 
 
-def test_main_is_never_half_whenever_the_release_is_killed(hub: Hub, publisher: Publisher) -> None:
+@pytest.mark.parametrize("apart", [37, pytest.param(11, marks=pytest.mark.exhaustive)])
+def test_main_is_never_half_whenever_the_release_is_killed(
+    hub: Hub, publisher: Publisher, apart: int
+) -> None:
+    """apart: requests between one kill and the next."""
     publisher.write("t0")
     publisher.release(tag="v1")
     before = hub.files(NAME)
@@ -42,7 +46,7 @@ def test_main_is_never_half_whenever_the_release_is_killed(hub: Hub, publisher: 
     while killed_after(hub, publisher, requests):
         mains.append(hub.files(NAME))
         kills += 1
-        requests += 11
+        requests += apart
     after = hub.files(NAME)
     assert kills >= 3
     assert after.keys() == before.keys()

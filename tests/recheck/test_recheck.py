@@ -304,7 +304,11 @@ def test_a_killed_recheck_goes_on_to_the_same_bytes(run: Path, finished: Path, t
     assert digests(folder, "recheck/*.parquet") == digests(uninterrupted, "recheck/*.parquet")
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=lambda stop: stop.name)
+@pytest.mark.parametrize(
+    "stop",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive)],
+    ids=lambda stop: stop.name,
+)
 def test_an_interrupted_recheck_ends_at_once_and_says_how_to_go_on(run: Path, stop: signal.Signals) -> None:
     with StubLlm(latency_seconds=600) as stub:
         command = [sys.executable, "-m", "pipeline", "recheck", str(run), "--endpoint", stub.endpoint]

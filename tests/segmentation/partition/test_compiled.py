@@ -25,7 +25,7 @@ def test_where_no_folder_can_be_written_functions_still_run_and_a_warning_says_w
         callback.__wrapped__(doubled, "float64(float64)")  # type: ignore[attr-defined]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_first_call_on_a_machine_is_told_and_code_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     def run(**more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -41,7 +41,7 @@ def test_the_first_call_on_a_machine_is_told_and_code_that_cannot_be_read_is_nam
         )
 
     assert run(NUMBA_DISABLE_JIT="1").stdout == ""
-    assert run().stdout.startswith("compiling the splitter, once on this machine")
+    assert run().stdout.startswith("compiling the search for blocks, once on this machine")
     assert run().stdout == ""
     for index in tmp_path.rglob("*.nbi"):
         index.write_bytes(b"")
@@ -51,7 +51,7 @@ def test_the_first_call_on_a_machine_is_told_and_code_that_cannot_be_read_is_nam
     assert "delete the files *.nbi and *.nbc" in broken.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_change_in_a_file_whose_functions_are_called_compiles_anew(tmp_path: Path) -> None:
     (tmp_path / "caller.py").write_text(
         "from called import answer\nfrom pipeline.segmentation.partition.compiled import compiled\n"

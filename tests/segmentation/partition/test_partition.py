@@ -280,7 +280,7 @@ def test_limits_beyond_any_text_are_limits() -> None:
     assert partition([3.0], [50, 60], min_tokens=0, max_tokens=2**80).block_ends == [1, 2]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
     program = (
         "from pipeline.segmentation.partition import hull, limits, partition as p;"

@@ -329,7 +329,7 @@ def test_time_is_linear_in_the_text(unit: str) -> None:
         return best
 
     # Eight times the text: eight times the time if linear, sixty-four times if quadratic.
-    assert seconds(400_000) < 30 * max(seconds(50_000), 0.002)
+    assert seconds(160_000) < 30 * max(seconds(20_000), 0.002)
 
 
 @pytest.mark.skipif(not REAL_TRACES.exists(), reason="real traces are not part of the project")
