@@ -32,7 +32,7 @@ def test_the_first_call_on_a_machine_is_told_and_code_that_cannot_be_read_is_nam
             [
                 sys.executable,
                 "-c",
-                "from pipeline.segmentation.partition.warm_up import *; make_ready(print)",
+                "from pipeline.segmentation.partition.warm_up import *; warm_up(print)",
             ],
             capture_output=True,
             text=True,
