@@ -115,6 +115,7 @@ def test_building_twice_does_nothing_twice(build, tmp_path):
     assert {**second, "seconds": 0} == {**first, "seconds": 0}
 
 
+@pytest.mark.exhaustive
 def test_a_finished_build_is_judged_again_by_the_config_it_was_built_with(build, prefect_server, tmp_path):
     with StubLlm() as stub:
         told = totals(build(stub.endpoint, SAMPLE, mementos__context="block", select__limit=4))
@@ -177,6 +178,7 @@ def test_a_hub_that_refuses_the_token_stops_a_build_before_any_work(build, tmp_p
     assert not (tmp_path / "run" / "ingest").exists()
 
 
+@pytest.mark.exhaustive
 def test_a_changed_threshold_pays_for_no_reply_again(build, tmp_path):
     with StubLlm() as stub:
         totals(build(stub.endpoint, SAMPLE, mementos__threshold=10))
@@ -239,12 +241,13 @@ def test_a_run_in_which_every_trace_fails_stops_early_and_goes_on_later(
         done = build(stub.endpoint, source, **settings)
     assert done.returncode == 1
     assert "more than max_failure_rate (50%) allows" in done.stderr
-    assert "mend the cause and run the same command" in done.stderr
+    assert "fix the cause and run the same command" in done.stderr
     assert "Traceback" not in done.stderr
     with StubLlm() as stub:
         assert totals(build(stub.endpoint, source, **settings))["failed"] == 0
 
 
+@pytest.mark.exhaustive
 def test_a_wrong_model_name_stops_the_run_with_the_remedy(build):
     with StubLlm() as stub:
         done = build(stub.endpoint, SAMPLE, llm__model="other")
@@ -301,6 +304,7 @@ def test_an_interrupted_run_ends_at_once_and_goes_on_later(build, prefect_server
     assert told["usage"]["score"]["replies_from_disk"] > 0
 
 
+@pytest.mark.exhaustive
 def test_a_terminals_ctrl_c_reaches_all_and_still_ends_the_run_at_once(prefect_server, tmp_path):
     # No server is named, so the run has one of its own; a terminal signals the whole process group.
     environment = {k: v for k, v in prefect_server.environment.items() if k != "PREFECT_API_URL"}

@@ -139,6 +139,7 @@ def test_the_form_of_a_deployment_shows_the_whole_config_with_paths_that_hold_an
     assert build["select"]["limit"] == 4
 
 
+@pytest.mark.exhaustive
 def test_ctrl_c_ends_runs_in_progress_and_says_so_on_the_server(server):
     with StubLlm(faults=["hang"] * 10_000) as stub:
         deployed = server.deploy(

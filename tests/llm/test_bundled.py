@@ -33,6 +33,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_weights_that_cannot_be_read_leave_no_folder_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ def before(rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return published(tmp_path_factory.mktemp("before"), rows)
 
 
+@pytest.mark.exhaustive
 def test_five_percent_more_rows_leave_most_chunks_as_they_were(
     rows: list[Row], before: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -62,6 +63,7 @@ def test_five_percent_more_rows_leave_most_chunks_as_they_were(
     assert kept(before, published(tmp_path, grown)) > 0.9
 
 
+@pytest.mark.exhaustive
 def test_one_changed_memento_leaves_most_chunks_as_they_were(
     rows: list[Row], before: dict[str, bytes], tmp_path: Path
 ) -> None:

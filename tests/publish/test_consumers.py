@@ -63,6 +63,7 @@ def consumer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consumer]:
         yield consumer
 
 
+@pytest.mark.exhaustive
 def test_the_command_prints_the_address_and_a_second_time_says_nothing_is_new(consumer, tmp_path) -> None:
     run = finished_run(tmp_path / "run", [row("t0")])
     publish(run, [0], BuildConfig(name="handmade"), prompts=["compress@1"], models=("writer", "judge"))
@@ -104,6 +105,7 @@ print(json.dumps(same))
     assert found == {name: [ROWS, True] for name in ("default", "full", "audit")}
 
 
+@pytest.mark.exhaustive
 def test_no_token_is_needed_to_read_nor_ever_shown(consumer: Consumer, tmp_path: Path) -> None:
     told = consumer.command("-m", "pipeline", "publish", str(consumer.run), "--to", NAME, both=True)
     told += consumer.command(

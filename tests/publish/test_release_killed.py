@@ -33,7 +33,7 @@ def killed_after(hub: Hub, publisher: Publisher, requests: int) -> bool:
     return running
 
 
-@pytest.mark.parametrize("apart", [37, pytest.param(11, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("apart", [23, pytest.param(11, marks=pytest.mark.exhaustive)])
 def test_main_is_never_half_whenever_the_release_is_killed(
     hub: Hub, publisher: Publisher, apart: int
 ) -> None:
