@@ -192,7 +192,7 @@ def test_any_flipped_bit_of_a_line_costs_its_reply_and_is_never_taken_for_it(tmp
         cache.put("one", STORED)
         cache.put_unusable("two", "banana", 1, Usage(requests=1))
     lines = (tmp_path / "r.jsonl").read_bytes()
-    for bit in range(0, 8 * (len(lines) - 1), 7):  # every bit of a byte, and every byte but a few
+    for bit in range(0, 8 * (len(lines) - 1), 7):  # each byte, and each of its bits in turn
         path = tmp_path / f"{bit}.jsonl"
         damaged = bytearray(lines)
         damaged[bit // 8] ^= 1 << bit % 8
