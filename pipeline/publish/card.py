@@ -5,13 +5,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
 import pyarrow.parquet as pq
 import yaml
-from datasets import DatasetInfo, Features, SplitDict, SplitInfo
-from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
 import schemas.openmementos
@@ -19,10 +17,13 @@ from pipeline.config import BuildConfig
 from pipeline.publish.rows import CONFIGURATIONS, Made
 from pipeline.publish.splits import split_shares
 from pipeline.records.quality import ANY_QUALITY, QUALITY_KEYS, wanted_quality
-from pipeline.report.figures import Picture
 from pipeline.report.kv_cache import MODELS
+from pipeline.report.picture import Picture
 from pipeline.report.stats import FunnelRow, Statistics
 from pipeline.run.outcomes import RejectReason
+
+if TYPE_CHECKING:
+    from datasets import DatasetInfo, SplitInfo
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,9 @@ def write_card(facts: CardFacts, folder: Path) -> Path:
 
 
 def _front_matter(facts: CardFacts) -> str:
+    # It takes a second to import, which commands that write no card need not wait.
+    from datasets.info import DatasetInfosDict
+
     publish = facts.config.publish
     datasets = _hub_datasets(facts.config)
     card = DatasetCardData(
@@ -118,7 +122,9 @@ def _front_matter(facts: CardFacts) -> str:
     return text.strip()
 
 
-def _dataset_info(name: str, files: Mapping[str, Sequence[Path]]) -> DatasetInfo:
+def _dataset_info(name: str, files: Mapping[str, Sequence[Path]]) -> "DatasetInfo":
+    from datasets import DatasetInfo, Features, SplitDict
+
     splits = {split: _split_info(split, paths) for split, paths in files.items() if paths}
     every = [path for paths in files.values() for path in paths]
     return DatasetInfo(
@@ -130,7 +136,9 @@ def _dataset_info(name: str, files: Mapping[str, Sequence[Path]]) -> DatasetInfo
     )
 
 
-def _split_info(split: str, files: Sequence[Path]) -> SplitInfo:
+def _split_info(split: str, files: Sequence[Path]) -> "SplitInfo":
+    from datasets import SplitInfo
+
     footers = [pq.read_metadata(path) for path in files]
     uncompressed = sum(
         footer.row_group(group).total_byte_size

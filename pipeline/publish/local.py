@@ -20,7 +20,6 @@ from pipeline.publish.rows import CONFIGURATIONS, Configuration, Made
 from pipeline.publish.shards import write_files
 from pipeline.publish.splits import only, split_shares
 from pipeline.records.quality import QUALITY_KEYS
-from pipeline.report.figures import write_figures
 from pipeline.report.stats import dataset_statistics, funnel
 from pipeline.run.store import RunFolder, StoreError
 
@@ -229,6 +228,9 @@ def _write_folder(
         }
         for configuration in CONFIGURATIONS
     }
+    # It brings matplotlib, which takes a second to import: only for who draws.
+    from pipeline.report.figures import write_figures
+
     statistics = dataset_statistics(run, shards, threshold=config.mementos.threshold)
     stages = funnel(run, shards)
     pictures = write_figures(statistics, stages, folder / "figures")

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from datasets import Features, load_dataset, load_dataset_builder
 from huggingface_hub import HfFileSystem
 
 from pipeline.files.atomic import file_digest
@@ -44,6 +43,9 @@ def _digest(filesystem: HfFileSystem, address: str) -> str:
 
 def _check_loading(hub: Hub, revision: str, name: str, folder: Path) -> None:
     """What the card promises of a configuration, against the footers of its files."""
+    # It takes a second to import, which only a release need wait.
+    from datasets import Features, load_dataset, load_dataset_builder
+
     builder = load_dataset_builder(hub.repo, name, revision=revision)
     splits = builder.info.splits or {}
     local: dict[str, int] = {}

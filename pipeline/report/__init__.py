@@ -1,6 +1,5 @@
 """What a person looks at: statistics, the funnel, figures."""
 
-from pipeline.report.figures import write_figures
 from pipeline.report.stats import FunnelRow, Statistics, Summary, dataset_statistics, funnel
 
 __all__ = [
@@ -9,5 +8,4 @@ __all__ = [
     "Summary",
     "dataset_statistics",
     "funnel",
-    "write_figures",
 ]

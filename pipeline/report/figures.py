@@ -1,7 +1,6 @@
 """The figures of the card, as PNG files: the same statistics give the same bytes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from pipeline.report.colours import COLOURS, INK, LIGHT, REFUSED
 from pipeline.report.kv_cache import MODELS, held_tokens
+from pipeline.report.picture import Picture
 from pipeline.report.stats import FunnelRow, Statistics
 from pipeline.run.outcomes import RejectReason
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure's file, and what it shows in a sentence."""
-
-    path: Path
-    caption: str
 
 
 def write_figures(statistics: Statistics, funnel: Sequence[FunnelRow], folder: Path) -> list[Picture]:

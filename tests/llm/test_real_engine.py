@@ -122,6 +122,7 @@ def test_shared_beginnings_are_found_in_the_prefix_cache(running: Running) -> No
     assert reply.usage.cached_tokens > reply.usage.prompt_tokens / 2
 
 
+@pytest.mark.exhaustive  # a stand-in for the engine is killed and started again in test_engine.py
 def test_an_engine_killed_in_mid_run_is_back_and_the_request_is_answered(running: Running) -> None:
     (core,) = [p for p in family(running) if "EngineCor" in p.name()]
     core.kill()
