@@ -1,0 +1,14 @@
+"""Memento attention: who sees whom in a text of blocks and mementos, and everything that follows from it.
+
+`visibility` gives each token one number, the first query position that no longer sees it. From it come
+
+| file | what |
+| --- | --- |
+| `dense`, `tiles` | the mask for SDPA, and for FlexAttention |
+| `layers` | which layers of a model see all the way, and which through a sliding window |
+| `hook` | models of Transformers attend so, unchanged |
+| `cache` | generation that really drops finished blocks |
+| `kv_curve` | tokens held while a text is written |
+
+Only `visibility` and `kv_curve` do without PyTorch, which takes seconds to import.
+"""
