@@ -1,0 +1,162 @@
+"""One validated, frozen description of a training run: YAML in, digest out."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.config import Section
+from pipeline.procedural.register_machine import Kind
+
+
+class RegisterMachineConfig(Section):
+    """A procedural data set that is made before the training, instead of one that is there."""
+
+    kind: Annotated[Kind, Field(description="What mementos name: all registers, all but the last, or mixed.")]
+    sizes: Annotated[
+        tuple[
+            tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]],
+            ...,
+        ],
+        Field(min_length=1, description="[runs, steps, traces] in the order in which they are learnt."),
+    ]
+    seed: Annotated[int, Field(description="Seed of the traces.")] = 0
+
+
+class DataConfig(Section):
+    """What is learnt from: a published data set, here or on the Hub, or one that is computed."""
+
+    dataset: Annotated[
+        str | None,
+        Field(description="Published folder, run folder or Hub dataset, e.g. microsoft/OpenMementos."),
+    ] = None
+    revision: Annotated[str | None, Field(description="Revision of a Hub dataset.")] = None
+    register_machine: RegisterMachineConfig | None = None
+    held_out: Annotated[
+        float,
+        Field(gt=0, le=0.5, description="Share of the problems held out where there is no split for it."),
+    ] = 0.02
+    limit: Annotated[int | None, Field(ge=1, description="Most rows to train on; null for all.")] = None
+    shuffle: Annotated[bool, Field(description="Whether rows are shuffled; false keeps their order.")] = True
+    max_tokens: Annotated[
+        int,
+        Field(
+            ge=16, description="Longest row in tokens; longer ones are cut at a block's end. Also of a pack."
+        ),
+    ] = 32_768
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.dataset is None) == (self.register_machine is None):
+            raise ValueError("name either dataset or register_machine")
+        return self
+
+
+class ScratchConfig(Section):
+    """A small Llama with random weights and a tokenizer of whole words, for procedural data."""
+
+    layers: Annotated[int, Field(ge=1)] = 4
+    width: Annotated[int, Field(ge=8)] = 128
+    heads: Annotated[int, Field(ge=1)] = 4
+    kv_heads: Annotated[int, Field(ge=1)] = 2
+
+
+class LoraConfig(Section):
+    """Low-rank adapters instead of all weights; the four new embedding rows are trained with them."""
+
+    rank: Annotated[int, Field(ge=1)] = 32
+    alpha: Annotated[int, Field(ge=1)] = 64
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    four_bit: Annotated[bool, Field(description="QLoRA: the base model in 4 bits (needs bitsandbytes).")] = (
+        False
+    )
+
+
+class ModelConfig(Section):
+    """The model that learns."""
+
+    path: Annotated[str | None, Field(description="Hub model or folder; bundled: SmolLM2-135M-Instruct.")] = (
+        None
+    )
+    revision: Annotated[str | None, Field(description="Revision of a Hub model.")] = None
+    scratch: ScratchConfig | None = None
+    lora: LoraConfig | None = None
+    precision: Annotated[
+        Literal["auto", "bf16", "fp32"],
+        Field(description="Of weights and sums; auto is bf16 on a GPU, fp32 elsewhere."),
+    ] = "auto"
+    gradient_checkpointing: Annotated[
+        bool, Field(description="Whether activations are computed twice to save memory.")
+    ] = True
+
+    @model_validator(mode="after")
+    def _one_model(self) -> Self:
+        if (self.path is None) == (self.scratch is None):
+            raise ValueError("name either path or scratch")
+        if self.scratch and self.lora:
+            raise ValueError("lora needs a model that has learnt something: name path instead of scratch")
+        return self
+
+
+class AttentionConfig(Section):
+    """What stage 2 forgets, and when."""
+
+    keep_last_blocks: Annotated[
+        int, Field(ge=-1, description="Finished blocks that stay visible; 0 as in the paper, -1 drops none.")
+    ] = 0
+    mask_delimiters: Annotated[bool, Field(description="Whether a block's delimiters go with it.")] = True
+
+
+class StageConfig(Section):
+    """One stage of training. Defaults: arXiv 2604.09852, section 4."""
+
+    epochs: Annotated[float, Field(gt=0)] = 5.0
+    max_steps: Annotated[int | None, Field(ge=1, description="Steps instead of epochs.")] = None
+    learning_rate: Annotated[float, Field(gt=0)] = 8e-5
+    schedule: Annotated[Literal["cosine", "linear", "constant_with_warmup"], Field()] = "cosine"
+    warmup: Annotated[float, Field(ge=0, lt=1, description="Share of the steps.")] = 0.05
+    batch: Annotated[int, Field(ge=1, description="Packs of max_tokens in a step, over all devices.")] = 32
+    packs_at_once: Annotated[int, Field(ge=1, description="Packs that a device computes at once.")] = 1
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    evaluations: Annotated[
+        int, Field(ge=1, description="Times that held-out loss and format are measured, the last at the end.")
+    ] = 5
+    full_attention_share: Annotated[
+        float, Field(ge=0, le=1, description="Share of the packs that forget nothing; for stage 2.")
+    ] = 0.0
+
+
+class CheckConfig(Section):
+    """What is generated from held-out problems, to choose a checkpoint and to say how good it is."""
+
+    problems: Annotated[
+        int, Field(ge=0, description="Held-out problems at the end; 0 generates nothing.")
+    ] = 64
+    problems_between: Annotated[int, Field(ge=0, description="Held-out problems at each evaluation.")] = 16
+    new_tokens: Annotated[int, Field(ge=1, description="Most tokens of a response.")] = 4096
+    batch: Annotated[int, Field(ge=1, description="Problems at once.")] = 16
+
+
+class SftConfig(Section):
+    """Everything a training run depends on."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the model.")]
+    data: DataConfig
+    model: ModelConfig
+    attention: AttentionConfig = AttentionConfig()
+    full: Annotated[StageConfig | None, Field(description="Stage 1; null skips it.")] = StageConfig()
+    memento: Annotated[StageConfig | None, Field(description="Stage 2; null skips it.")] = StageConfig()
+    check: CheckConfig = CheckConfig()
+    seed: int = 0
+    push_to: Annotated[
+        str | None, Field(description="Model on the Hub that the result goes to, organisation/name.")
+    ] = None
+    private: bool = False
+    license: Annotated[str | None, Field(description="Licence of the model, as on the Hub.")] = None
+
+    @model_validator(mode="after")
+    def _something_to_train(self) -> Self:
+        if self.full is None and self.memento is None:
+            raise ValueError("full and memento are both null: nothing would be trained")
+        if self.full and self.full.full_attention_share:
+            raise ValueError("full.full_attention_share: stage 1 has full attention everywhere")
+        return self

@@ -1,0 +1,86 @@
+"""Rows of a data set as token ids: the prompt, which is only read, and the completion, which is learnt."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.attention.visibility import BlockTokens
+from pipeline.records import ParseError, parse
+from pipeline.sft.errors import SftError
+from schemas.openmementos import THINK_START
+
+Ids = NDArray[np.int32]
+
+NO_MEMENTOS = "without mementos"
+MALFORMED = "malformed response"
+PROMPT_TOO_LONG = "first block does not fit"
+CUT = "cut at a block's end"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A row: n token ids, of which the first `prompt` are only read."""
+
+    ids: Ids
+    prompt: int
+
+
+class Tokenizing:
+    """From rows to examples, for one tokenizer; `counts` says of how many rows what had to be said."""
+
+    def __init__(self, tokenizer: Any, tokens: BlockTokens, max_tokens: int) -> None:
+        if not tokenizer.chat_template:
+            raise SftError(
+                f"{tokenizer.name_or_path}: has no chat template, so it is not known how it is asked; take "
+                "an instruction-tuned model, or save a template with its tokenizer"
+            )
+        if tokenizer.eos_token_id is None:
+            raise SftError(f"{tokenizer.name_or_path}: names no token that ends a response (eos_token)")
+        self.tokenizer = tokenizer
+        self.tokens = tokens
+        self.max_tokens = max_tokens
+        self.counts: Counter[str] = Counter()
+
+    def prompt(self, problem: str) -> str:
+        """How the model is asked, up to where its response begins."""
+        asked: str = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": problem}], tokenize=False, add_generation_prompt=True
+        )
+        # Some templates open the thinking themselves; the response does so, too.
+        opened = asked.rstrip()
+        return opened.removesuffix(THINK_START) if opened.endswith(THINK_START) else asked
+
+    def prompt_ids(self, problem: str) -> list[int]:
+        """The same as token ids."""
+        # The template has written what begins a text.
+        ids: list[int] = self.tokenizer.encode(self.prompt(problem), add_special_tokens=False)
+        return ids
+
+    def example(self, problem: str, response: str) -> Example | None:
+        """The row, where it is too long cut at the end of the last memento that fits; None where none does.
+
+        Loss is taken of every token of the response and of the token that ends it. A response that is cut
+        has no such token.
+        """
+        try:
+            parsed = parse(response)
+        except ParseError:
+            self.counts[MALFORMED] += 1
+            return None
+        if not parsed.blocks:
+            self.counts[NO_MEMENTOS] += 1
+            return None
+        prompt = self.prompt_ids(problem)
+        completion = self.tokenizer.encode(response, add_special_tokens=False)
+        ids = np.array([*prompt, *completion, self.tokenizer.eos_token_id], np.int32)
+        if len(ids) > self.max_tokens:
+            ends = np.flatnonzero(ids[: self.max_tokens] == self.tokens.summary_end)
+            if not len(ends):
+                self.counts[PROMPT_TOO_LONG] += 1
+                return None
+            self.counts[CUT] += 1
+            ids = ids[: ends[-1] + 1]
+        return Example(ids, len(prompt))

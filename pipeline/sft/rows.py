@@ -1,0 +1,99 @@
+"""The rows to learn from: a published folder, a run's, a data set on the Hub, or one that is computed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
+
+from pipeline.files.atomic import file_digest, value_digest
+from pipeline.procedural.dataset import publish_register_machine
+from pipeline.publish.splits import TRAIN, split_of
+from pipeline.run.store import RunFolder
+from pipeline.sft.config import DataConfig
+from pipeline.sft.errors import SftError
+
+HELD_OUT = ("validation", "test")
+_COLUMNS = ("problem", "response")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows to learn and rows held out, of `problem` and `response`; where from, in which state."""
+
+    train: datasets.Dataset
+    held_out: datasets.Dataset
+    name: str
+    revision: str
+
+
+def load_rows(config: DataConfig, run: Path, tell: Callable[[str], None]) -> Rows:
+    """The rows of a data set. Raises SftError where there is none, or it has no mementos to learn."""
+    if machine := config.register_machine:
+        made = RunFolder(run / "data")
+        made.root.mkdir(parents=True, exist_ok=True)
+        published = publish_register_machine(
+            made, machine.kind, machine.sizes, seed=machine.seed, validation=config.held_out, tell=tell
+        )
+        return _split(
+            _local(published.folder), config, f"register machine, {machine.kind}", _digest(published.folder)
+        )
+    assert config.dataset is not None
+    folder = Path(config.dataset)
+    if folder.is_dir():
+        folder = folder / "publish" if (folder / "publish").is_dir() else folder
+        return _split(_local(folder), config, folder.resolve().parent.name, _digest(folder))
+    if folder.is_absolute() or config.dataset.count("/") != 1:
+        raise SftError(
+            f"data.dataset {config.dataset}: no such folder, and not the name of a data set on the Hub"
+        )
+    try:
+        revision = HfApi().dataset_info(config.dataset, revision=config.revision).sha or ""
+        found = datasets.load_dataset(config.dataset, revision=revision)
+    except (HfHubHTTPError, OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise SftError(
+            f"data.dataset {config.dataset}: cannot be loaded from the Hub "
+            f"({str(error).strip().partition(chr(10))[0]})"
+        ) from None
+    return _split(found, config, config.dataset, revision)
+
+
+def _local(folder: Path) -> Any:
+    files = {}
+    for split in (TRAIN, *HELD_OUT):
+        if paths := sorted(map(str, folder.glob(f"data/{split}-*.parquet"))):
+            files[split] = paths
+    if not files:
+        raise SftError(f"{folder}: has no data/train-*.parquet; name a run's folder or its `publish`")
+    return datasets.load_dataset("parquet", data_files=files)
+
+
+def _split(found: Any, config: DataConfig, name: str, revision: str) -> Rows:
+    train = found[TRAIN]
+    if missing := [column for column in _COLUMNS if column not in train.column_names]:
+        raise SftError(
+            f"data.dataset {name}: has no column {', '.join(missing)}; mementos are learnt from `problem` "
+            "and `response`"
+        )
+    train = train.select_columns(list(_COLUMNS))
+    held = next((found[split].select_columns(list(_COLUMNS)) for split in HELD_OUT if split in found), None)
+    if held is None:
+        shares = {TRAIN: 1 - config.held_out, HELD_OUT[0]: config.held_out}
+        sides = [split_of(problem, shares) for problem in train["problem"]]
+        held = train.select([at for at, side in enumerate(sides) if side != TRAIN])
+        train = train.select([at for at, side in enumerate(sides) if side == TRAIN])
+    if config.limit:
+        train = train.select(range(min(config.limit, len(train))))
+    if not len(train) or not len(held):
+        raise SftError(
+            f"data.dataset {name}: {len(train):,} rows to learn and {len(held):,} held out; both are needed: "
+            "give more rows, or raise data.held_out"
+        )
+    return Rows(train, held, name, revision)
+
+
+def _digest(folder: Path) -> str:
+    return value_digest([file_digest(path) for path in sorted(folder.glob("data/*.parquet"))])[:12]

@@ -1,0 +1,306 @@
+"""One stage of training: from a model to the best of its checkpoints."""
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+from transformers.trainer_utils import get_last_checkpoint
+from trl.trainer.sft_config import SFTConfig as TrlConfig
+from trl.trainer.sft_trainer import SFTTrainer
+
+from pipeline.attention.hook import take_visible_until
+from pipeline.attention.layers import UnsupportedModel
+from pipeline.attention.tiles import TILE
+from pipeline.attention.visibility import FORGET_NOTHING, Forgetting
+from pipeline.files.atomic import replacing, write_json
+from pipeline.sft.check import Quality, check
+from pipeline.sft.collate import Collator
+from pipeline.sft.config import SftConfig, StageConfig
+from pipeline.sft.errors import SftError
+from pipeline.sft.examples import Tokenizing
+from pipeline.sft.lora import merged, with_adapters
+from pipeline.sft.model import Learner, load
+from pipeline.sft.prepare import Examples, mean_pack, packed_examples
+from pipeline.sft.progress import Progress
+
+_STATE = "trainer_state.json"
+# A format rate this much below the best is as good: with so few problems it is chance.
+_SAME_FORMAT = 0.05
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What both stages learn from: examples to learn and held out, and held-out rows to generate from."""
+
+    train: Examples
+    held_out: Examples
+    problems: Sequence[dict[str, str]]
+    tokenizing: Tokenizing
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """A stage's chosen model, in `folder`, and its quality; `losses` and `evaluations` by step."""
+
+    folder: Path
+    step: int
+    losses: list[dict[str, float]]
+    evaluations: list[dict[str, float]]
+    quality: Quality
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`name` (full or memento) names its folder; `title` is for people."""
+
+    name: str
+    title: str
+    settings: StageConfig
+    forgetting: Forgetting
+
+
+def stages_of(config: SftConfig) -> list[Stage]:
+    """The stages that a run has, in order."""
+    forgetting = Forgetting(config.attention.keep_last_blocks, config.attention.mask_delimiters)
+    wanted = [
+        ("full", "stage 1, full attention", config.full, FORGET_NOTHING),
+        ("memento", "stage 2, memento attention", config.memento, forgetting),
+    ]
+    return [Stage(name, title, made, how) for name, title, made, how in wanted if made is not None]
+
+
+def run_stage(
+    stage: Stage,
+    config: SftConfig,
+    learning: Learning,
+    run: Path,
+    start: Path | None,
+    tell: Callable[[str], None],
+) -> StageResult:
+    """Trains a stage in RUN/NAME, from its last whole checkpoint on if there is one; its best is in `model`.
+
+    start: folder of the model that the stage before has chosen. A stage that is done is not done again.
+    """
+    folder = run / stage.name
+    record = folder / "result.json"
+    if record.exists():
+        tell(f"{stage.title}: done before")
+        return _read(folder, record)
+    learner = load(config.model, config.seed, start)
+    trainer = _trainer(stage, config, learning, folder, learner, tell)
+    checkpoint = _last_whole_checkpoint(folder)
+    if checkpoint:
+        tell(f"{stage.title}: going on from {Path(checkpoint).name}")
+    trainer.train(resume_from_checkpoint=checkpoint)
+    history = trainer.state.log_history
+    evaluations = _evaluations(history, _format_rates(folder))
+    best = _best(evaluations)
+    tell(f"{stage.title}: the checkpoint at step {best:,} is the best of {len(evaluations)}")
+    chosen = _at_checkpoint(trainer.model, folder / f"checkpoint-{best}")
+    quality = check(chosen, learning.tokenizing, learning.problems, stage.forgetting, config.check)
+    _save(merged(chosen), learning.tokenizing.tokenizer, folder / "model")
+    losses = [{"step": log["step"], "loss": log["loss"]} for log in history if "loss" in log]
+    write_json(
+        {
+            "step": best,
+            "losses": losses,
+            "evaluations": evaluations,
+            "quality": quality.as_json(),
+        },
+        record,
+    )
+    return _read(folder, record)
+
+
+def _trainer(
+    stage: Stage,
+    config: SftConfig,
+    learning: Learning,
+    folder: Path,
+    learner: Learner,
+    tell: Callable[[str], None],
+) -> SFTTrainer:
+    settings, model = stage.settings, learner.model
+    try:
+        take_visible_until(model)
+    except UnsupportedModel as error:
+        raise SftError(str(error)) from error
+    if config.model.lora:
+        model = with_adapters(model, learning.tokenizing.tokens, config.model.lora)
+    most = config.data.max_tokens
+    train = packed_examples(
+        learning.train,
+        most,
+        seed=config.seed if config.data.shuffle else None,
+        full_attention_share=settings.full_attention_share,
+    )
+    held_out = packed_examples(learning.held_out, most, seed=None)
+    on_gpu = torch.cuda.is_available()
+    steps = number_of_steps(settings, len(train))
+    arguments = TrlConfig(
+        output_dir=str(folder),
+        num_train_epochs=settings.epochs,
+        max_steps=settings.max_steps or -1,
+        per_device_train_batch_size=settings.packs_at_once,
+        per_device_eval_batch_size=settings.packs_at_once,
+        gradient_accumulation_steps=_accumulated(settings),
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule,
+        warmup_steps=settings.warmup,
+        weight_decay=settings.weight_decay,
+        bf16=on_gpu,
+        gradient_checkpointing=config.model.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        eval_strategy="steps",
+        eval_steps=math.ceil(steps / settings.evaluations),
+        save_strategy="steps",
+        save_steps=math.ceil(steps / settings.evaluations),
+        logging_steps=max(1, steps // 200),
+        seed=config.seed,
+        data_seed=config.seed,
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=not on_gpu,
+        max_length=None,
+        packing=False,
+        padding_free=False,
+        remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        train_sampling_strategy="random" if config.data.shuffle else "sequential",
+    )
+    tokens_per_step = mean_pack(train, learning.train.lengths) * settings.batch
+    return SFTTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=held_out,
+        processing_class=learning.tokenizing.tokenizer,
+        data_collator=Collator(
+            learning.tokenizing.tokens,
+            stage.forgetting,
+            learning.tokenizing.tokenizer.pad_token_id or 0,
+            TILE if on_gpu else 1,
+        ),
+        callbacks=[
+            Progress(stage.title, tokens_per_step, tell),
+            _FormatRate(stage, config, learning, folder, tell),
+        ],
+    )
+
+
+def number_of_steps(settings: StageConfig, packs: int) -> int:
+    """Optimizer steps of a stage."""
+    return settings.max_steps or math.ceil(math.ceil(packs / settings.batch) * settings.epochs)
+
+
+def _accumulated(settings: StageConfig) -> int:
+    """Batches that a device adds up in a step, so that all devices together make `batch` packs."""
+    at_once = settings.packs_at_once * _devices()
+    if settings.batch % at_once:
+        raise SftError(
+            f"batch {settings.batch} is no multiple of packs_at_once {settings.packs_at_once} × {_devices()} "
+            "devices: change one of them"
+        )
+    return settings.batch // at_once
+
+
+def _devices() -> int:
+    import os
+
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+class _FormatRate(TrainerCallback):
+    """Generates at each evaluation, and keeps by step how many responses had the form."""
+
+    def __init__(
+        self, stage: Stage, config: SftConfig, learning: Learning, folder: Path, tell: Callable[[str], None]
+    ) -> None:
+        self._stage, self._config, self._learning, self._folder = stage, config, learning, folder
+        self._tell = tell
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **more: Any) -> None:
+        problems = self._learning.problems[: self._config.check.problems_between]
+        rates = _format_rates(self._folder)
+        loss = (more.get("metrics") or {}).get("eval_loss", math.nan)
+        told = f"{self._stage.title}: step {state.global_step:,}, held-out loss {loss:.4f}"
+        if problems:
+            found = check(
+                model, self._learning.tokenizing, problems, self._stage.forgetting, self._config.check
+            )
+            rates[str(state.global_step)] = found.format_rate
+            write_json(rates, self._folder / _RATES)
+            told += f", {found.format_rate:.0%} of {found.problems} well formed, {found.accuracy:.0%} right"
+        self._tell(told)
+
+
+_RATES = "format_rates.json"
+
+
+def _format_rates(folder: Path) -> dict[str, float]:
+    path = folder / _RATES
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _evaluations(history: Sequence[dict[str, Any]], rates: dict[str, float]) -> list[dict[str, float]]:
+    return [
+        {
+            "step": log["step"],
+            "loss": log["eval_loss"],
+            **({"format_rate": rate} if (rate := rates.get(str(log["step"]))) is not None else {}),
+        }
+        for log in history
+        if "eval_loss" in log
+    ]
+
+
+def _best(evaluations: Sequence[dict[str, float]]) -> int:
+    """The step of least held-out loss, among those whose format rate is about the best."""
+    most = max(each.get("format_rate", 0.0) for each in evaluations)
+    good = [each for each in evaluations if each.get("format_rate", 0.0) >= most - _SAME_FORMAT]
+    return int(min(good, key=lambda each: each["loss"])["step"])
+
+
+def _last_whole_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint; those that a kill has left without their last file are removed."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        if not (checkpoint / _STATE).exists():
+            shutil.rmtree(checkpoint)
+    if not folder.is_dir():
+        return None
+    found: str | None = get_last_checkpoint(str(folder))  # type: ignore[no-untyped-call]
+    return found
+
+
+def _at_checkpoint(model: Any, checkpoint: Path) -> Any:
+    """The model with a checkpoint's weights."""
+    from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
+    from safetensors.torch import load_model
+
+    if isinstance(model, PeftModel):
+        set_peft_model_state_dict(model, load_peft_weights(str(checkpoint)))
+    else:
+        load_model(model, checkpoint / "model.safetensors", strict=False)
+    return model
+
+
+def _save(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Writes the model with its tokenizer, whole or not at all."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with replacing(folder) as unfinished:
+        model.save_pretrained(unfinished)
+        tokenizer.save_pretrained(unfinished)
+
+
+def _read(folder: Path, record: Path) -> StageResult:
+    found = json.loads(record.read_text())
+    quality = {name: found["quality"][name] for name in Quality.__dataclass_fields__}
+    return StageResult(
+        folder / "model", found["step"], found["losses"], found["evaluations"], Quality(**quality)
+    )

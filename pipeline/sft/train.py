@@ -1,0 +1,89 @@
+"""A training run: data, stage 1, stage 2, and the folder with what came of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.files.atomic import write_json
+from pipeline.sft.config import SftConfig
+from pipeline.sft.errors import SftError
+from pipeline.sft.examples import CUT, Tokenizing
+from pipeline.sft.model import load_tokenizer
+from pipeline.sft.prepare import Examples, prepare
+from pipeline.sft.rows import Rows, load_rows
+from pipeline.sft.stages import Learning, StageResult, run_stage, stages_of
+from pipeline.sft.tokens import block_tokens
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything before the first step."""
+
+    rows: Rows
+    learning: Learning
+
+
+def prepared(config: SftConfig, run: Path, tell: Tell) -> Prepared:
+    """Data read and tokenized. Raises SftError where nothing is left to learn."""
+    tokenizer, _ = load_tokenizer(config.model)
+    tokenizing = Tokenizing(tokenizer, block_tokens(tokenizer), config.data.max_tokens)
+    rows = load_rows(config.data, run, tell)
+    train = prepare(rows.train, tokenizing, run / "prepared", tell)
+    held_out = prepare(rows.held_out, tokenizing, run / "prepared", tell)
+    for name, examples, given in (("train", train, rows.train), ("held out", held_out, rows.held_out)):
+        tell(told_of(name, examples, len(given)))
+        if not len(examples.table):
+            raise SftError(
+                f"data.dataset {rows.name}: no row is left {'to train on' if name == 'train' else name} "
+                f"({', '.join(f'{count:,} {reason}' for reason, count in examples.counts.items())})"
+            )
+    problems = [
+        dict(row) for row in rows.held_out.select(range(min(config.check.problems, len(rows.held_out))))
+    ]
+    return Prepared(rows, Learning(train, held_out, problems, tokenizing))
+
+
+def told_of(name: str, examples: Examples, given: int) -> str:
+    """How many rows and tokens there are, and what happened to the others, for people."""
+    lengths = examples.lengths
+    notes = "".join(
+        f", {count:,} {reason}" if reason == CUT else f", {count:,} left out ({reason})"
+        for reason, count in examples.counts.items()
+    )
+    longest = max(lengths, default=0)
+    return f"{name}: {len(lengths):,} of {given:,} rows, {sum(lengths):,} tokens, longest {longest:,}{notes}"
+
+
+def train(config: SftConfig, run: Path, tell: Tell) -> dict[str, Any]:
+    """Trains both stages in the folder; the report that it leaves in RUN/report.json.
+
+    What an earlier call with the same config has done is not done again.
+    """
+    ready = prepared(config, run, tell)
+    start: Path | None = None
+    results: dict[str, StageResult] = {}
+    for stage in stages_of(config):
+        results[stage.name] = run_stage(stage, config, ready.learning, run, start, tell)
+        start = results[stage.name].folder
+    report = {
+        "name": config.name,
+        "data": {"name": ready.rows.name, "revision": ready.rows.revision},
+        "stages": {
+            name: {
+                "step": result.step,
+                "held_out_loss": min(
+                    each["loss"] for each in result.evaluations if each["step"] == result.step
+                ),
+                "first_loss": result.losses[0]["loss"],
+                "last_loss": result.losses[-1]["loss"],
+                **result.quality.as_json(),
+            }
+            for name, result in results.items()
+        },
+        "model": str(start),
+    }
+    write_json(report, run / "report.json")
+    return report
