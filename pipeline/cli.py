@@ -13,6 +13,7 @@ from pipeline.commands.publish import publish
 from pipeline.commands.recheck import recheck
 from pipeline.commands.select_traces import select
 from pipeline.commands.serve import serve
+from pipeline.commands.sft import sft
 from pipeline.commands.ui import ui
 
 app = typer.Typer(
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="rich",
 )
-for command in (build, select, plan, doctor, inspect, compare, recheck, publish, deploy, serve, ui):
+for command in (build, select, plan, doctor, inspect, compare, recheck, publish, sft, deploy, serve, ui):
     app.command()(with_plain_errors(command))
 
 

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -14,15 +14,26 @@ from pipeline.config import BuildConfig
 from pipeline.files.sealed_json import seal_fits
 from pipeline.packaged_files import local_path, shipped_configs
 
+Config = TypeVar("Config", bound=BaseModel)
+
 
 class ConfigError(Exception):
     """The config cannot be used; the message has a line per mistake."""
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> BuildConfig:
+    """The config of a build in a YAML or JSON file, as `read_config` reads it.
+
+    Sources that come along (shipped://…) are the files they stand for. Raises ConfigError.
+    """
+    build = read_config(path, BuildConfig, overrides)
+    paths = tuple(map(local_path, build.source.paths))
+    return build.model_copy(update={"source": build.source.model_copy(update={"paths": paths})})
+
+
+def read_config(path: Path, model: type[Config], overrides: Sequence[str] = ()) -> Config:
     """The config in a YAML or JSON file, with overrides `section.key=value`, whose values are read as YAML.
 
-    Sources that come along (shipped://…) are the files they stand for.
     Raises ConfigError naming file, key, what is wrong and, for an unknown key, the nearest known one.
     """
     # What a run keeps is JSON: YAML would read some of its numbers (1e-05) as text.
@@ -47,20 +58,20 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> BuildConfig:
         )
     for override in overrides:
         _override(values, override)
-    build = validated(values, str(path), overridden=[o.partition("=")[0] for o in overrides])
-    paths = tuple(map(local_path, build.source.paths))
-    return build.model_copy(update={"source": build.source.model_copy(update={"paths": paths})})
+    return validated(values, str(path), model, overridden=[o.partition("=")[0] for o in overrides])
 
 
-def validated(values: dict[str, Any], where: str, overridden: Sequence[str] = ()) -> BuildConfig:
+def validated(
+    values: dict[str, Any], where: str, model: type[Config], overridden: Sequence[str] = ()
+) -> Config:
     """The config with these values. Raises ConfigError with a line per mistake, which begins with `where`.
 
     overridden: keys whose values came from the command line, which is then named instead of `where`.
     """
     try:
-        return BuildConfig.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("\n".join(_messages(where, error, overridden))) from None
+        raise ConfigError("\n".join(_messages(where, error, model, overridden))) from None
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -81,8 +92,10 @@ def _override(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
-def _messages(file: str, error: ValidationError, overridden: Sequence[str]) -> Iterable[str]:
-    known = list(known_keys(BuildConfig))
+def _messages(
+    file: str, error: ValidationError, model: type[BaseModel], overridden: Sequence[str]
+) -> Iterable[str]:
+    known = list(known_keys(model))
     for mistake in error.errors():
         key = ".".join(str(part) for part in mistake["loc"])
         told = any(f"{key}.".startswith(f"{name}.") for name in overridden)
@@ -113,5 +126,7 @@ def known_keys(model: type[BaseModel], prefix: str = "") -> Iterable[str]:
     """Every key of a config, with its sections, e.g. "partition.min_tokens"."""
     for name, field in model.model_fields.items():
         yield prefix + name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from known_keys(field.annotation, f"{prefix}{name}.")
+        # Also of a section that may be null.
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from known_keys(kind, f"{prefix}{name}.")

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import BuildConfig
-from pipeline.config_file import ConfigError, known_keys, load_config
+from pipeline.config_file import ConfigError, known_keys, load_config, read_config
 from pipeline.files.atomic import write_json
+from pipeline.sft.config import SftConfig
 
 CONFIGS = sorted((Path(__file__).parents[1] / "flows" / "configs").glob("*.yaml"))
 
@@ -18,7 +19,7 @@ def config(tmp_path):
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_configs_that_come_along_are_valid(path):
-    assert load_config(path).name
+    assert read_config(path, SftConfig if path.name.startswith("sft-") else BuildConfig).name
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(config):

@@ -51,7 +51,7 @@ def build(
     console = messages()
     described = options.build_config(config, source, limit, endpoint, model, overrides)
     run = options.made_run_folder(described, run_dir)
-    _settle_prefect(verbose)
+    settle_prefect(verbose)
     # `kill` and a scheduler's stop end the run as Ctrl-C does: engine and server are stopped, work is kept.
     # Said for SIGINT too, since a shell's background jobs start with it ignored.
     for stop in (signal.SIGINT, signal.SIGTERM):
@@ -130,7 +130,7 @@ def usage_text(used: Mapping[str, int]) -> str:
     return text + "".join(f", {used[key]:,} {words}" for key, words in notes if used[key])
 
 
-def _settle_prefect(verbose: bool) -> None:
+def settle_prefect(verbose: bool) -> None:
     """Settings that Prefect reads when it is imported: no reports to its makers, no log unless asked for."""
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")

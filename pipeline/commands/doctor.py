@@ -46,7 +46,7 @@ def doctor(
     try:
         if config is None:
             llm = {"endpoints": endpoint or (), "model": model or defaults.llm.model}
-            build = validated({"name": defaults.name, "llm": llm}, "options")
+            build = validated({"name": defaults.name, "llm": llm}, "options", BuildConfig)
         else:
             build = options.build_config(config, None, None, endpoint, model, None)
             items.append(Item("config", State.OK, str(config)))

@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
 
@@ -46,6 +46,15 @@ Set = Annotated[
         "Wins over the file and over every other option.",
     ),
 ]
+
+
+class Named(Protocol):
+    """A config with the name that its run's folder has unless told otherwise."""
+
+    @property
+    def name(self) -> str: ...
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
@@ -92,12 +101,12 @@ def config_of(run: RunFolder, otherwise: str) -> Path:
     return run.config_file
 
 
-def run_folder(build: BuildConfig, run_dir: Path | None) -> Path:
+def run_folder(build: Named, run_dir: Path | None) -> Path:
     """Where the run lies: as told, or in data/runs under the build's name."""
     return (run_dir or Path("data/runs") / build.name).absolute()
 
 
-def made_run_folder(build: BuildConfig, run_dir: Path | None) -> RunFolder:
+def made_run_folder(build: Named, run_dir: Path | None) -> RunFolder:
     """The run's folder on this machine, made where it was not there. Raises StoreError where it cannot be."""
     root = run_folder(build, run_dir)
     try:

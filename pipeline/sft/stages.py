@@ -54,6 +54,11 @@ class StageResult:
     evaluations: list[dict[str, float]]
     quality: Quality
 
+    @property
+    def held_out_loss(self) -> float:
+        """Of the chosen checkpoint."""
+        return next(each["loss"] for each in self.evaluations if each["step"] == self.step)
+
 
 @dataclass(frozen=True)
 class Stage:

@@ -1,18 +1,16 @@
-"""A training run: data, stage 1, stage 2, and the folder with what came of it."""
+"""Everything before the first step of a training run: rows read, tokenized, and told of."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pipeline.files.atomic import write_json
 from pipeline.sft.config import SftConfig
 from pipeline.sft.errors import SftError
 from pipeline.sft.examples import CUT, Tokenizing
 from pipeline.sft.model import load_tokenizer
 from pipeline.sft.prepare import Examples, prepare
 from pipeline.sft.rows import Rows, load_rows
-from pipeline.sft.stages import Learning, StageResult, run_stage, stages_of
+from pipeline.sft.stages import Learning
 from pipeline.sft.tokens import block_tokens
 
 Tell = Callable[[str], None]
@@ -55,35 +53,3 @@ def told_of(name: str, examples: Examples, given: int) -> str:
     )
     longest = max(lengths, default=0)
     return f"{name}: {len(lengths):,} of {given:,} rows, {sum(lengths):,} tokens, longest {longest:,}{notes}"
-
-
-def train(config: SftConfig, run: Path, tell: Tell) -> dict[str, Any]:
-    """Trains both stages in the folder; the report that it leaves in RUN/report.json.
-
-    What an earlier call with the same config has done is not done again.
-    """
-    ready = prepared(config, run, tell)
-    start: Path | None = None
-    results: dict[str, StageResult] = {}
-    for stage in stages_of(config):
-        results[stage.name] = run_stage(stage, config, ready.learning, run, start, tell)
-        start = results[stage.name].folder
-    report = {
-        "name": config.name,
-        "data": {"name": ready.rows.name, "revision": ready.rows.revision},
-        "stages": {
-            name: {
-                "step": result.step,
-                "held_out_loss": min(
-                    each["loss"] for each in result.evaluations if each["step"] == result.step
-                ),
-                "first_loss": result.losses[0]["loss"],
-                "last_loss": result.losses[-1]["loss"],
-                **result.quality.as_json(),
-            }
-            for name, result in results.items()
-        },
-        "model": str(start),
-    }
-    write_json(report, run / "report.json")
-    return report

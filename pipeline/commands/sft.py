@@ -1,0 +1,162 @@
+"""`openmementos sft`: both stages of training, with what happens told line by line."""
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+
+from pipeline.commands import options
+from pipeline.commands.build import settle_prefect
+from pipeline.commands.console import messages, output
+from pipeline.commands.prefect_server import prefect_for_a_run
+from pipeline.config_file import read_config
+from pipeline.packaged_files import find_config
+from pipeline.run.store import RunFolder
+from pipeline.sft.config import SftConfig
+
+if TYPE_CHECKING:
+    from pipeline.sft.estimate import Estimate
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Tell steps, memory and hours from the tokenized rows; train nothing."),
+]
+
+
+def sft(
+    config: options.Config,
+    run_dir: options.RunDir = None,
+    overrides: options.Set = None,
+    dry_run: DryRun = False,
+    as_json: options.Json = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show Prefect's own log, and tracebacks, too.")
+    ] = False,
+) -> None:
+    """Train a model on mementos: full attention first, then attention that forgets finished blocks.
+
+    From a published folder, a data set on the Hub, or one that is computed. What an earlier run in the same
+    folder has done is not done again; one that was killed goes on from its last checkpoint. The model is in
+    RUN/memento/model. Exit code 0: trained; 1: it could not be done.
+
+    Examples:
+
+      openmementos sft --config sft-register-machine.yaml
+
+      openmementos sft -c sft-qwen3-8b.yaml --dry-run
+
+      openmementos sft -c sft-sample.yaml --set data.dataset=data/runs/openmementos-sample
+
+      openmementos sft -c sft-qwen3-8b.yaml --set push_to=me/my-memento-model
+    """
+    console = messages()
+    found, told = find_config(config)
+    if told:
+        console.print(told)
+    settings = read_config(found, SftConfig, overrides or [])
+    run = options.made_run_folder(settings, run_dir)
+    if dry_run:
+        _tell_estimate(settings, run, console, as_json=as_json)
+        return
+    settle_prefect(verbose)
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
+    try:
+        with prefect_for_a_run(), _shown_log(run, console):
+            from flows.sft import sft as flow
+
+            report = flow(sft=settings, run_dir=run.root)
+    except KeyboardInterrupt:
+        console.print(f"stopped; what is done is kept in {run.root}, run the same command to go on")
+        raise typer.Exit(130) from None
+    if as_json:
+        json.dump(report, sys.stdout, indent=2)
+        print()
+        return
+    card = (Path(report["model"]) / "README.md").read_text(encoding="utf-8")
+    output().print(Markdown(card.partition("## Held-out problems")[2].partition("![")[0]))
+    output().print(f"model: {report['model']}")
+
+
+def _tell_estimate(settings: SftConfig, run: RunFolder, console: Console, *, as_json: bool) -> None:
+    # Not above: they bring PyTorch, which takes seconds that no other command need wait.
+    from pipeline.sft.estimate import estimate
+    from pipeline.sft.ready import prepared
+
+    made = estimate(settings, prepared(settings, run.root, console.print).learning)
+    if as_json:
+        json.dump(_estimate_as_json(made), sys.stdout, indent=2)
+        print()
+        return
+    _print_estimate(made)
+
+
+def _print_estimate(made: "Estimate") -> None:
+    from pipeline.sft.estimate import UTILIZATION
+
+    table = Table(title=f"{made.parameters:,} parameters", title_justify="left")
+    for column in ("", "packs", "steps", "tokens", *(f"hours, {n} × H100" for n in made.memory)):
+        table.add_column(column, justify="left" if not column else "right")
+    for stage in made.stages:
+        hours = (f"{stage.hours(devices):,.2f}" for devices in made.memory)
+        table.add_row(stage.title, f"{stage.packs:,}", f"{stage.steps:,}", f"{stage.tokens:,}", *hours)
+    sizes = (f"{size / 2**30:,.1f} GiB" for size in made.memory.values())
+    table.add_row("memory per device", "", "", "", *sizes)
+    output().print(table)
+    output().print(
+        f"estimated: hours at {UTILIZATION:.0%} of the H100's 989 TFLOP/s; memory with weights, gradients "
+        "and optimizer sharded over all devices (FSDP), logits left out"
+    )
+
+
+def _estimate_as_json(made: "Estimate") -> dict[str, Any]:
+    return {
+        "parameters": made.parameters,
+        "memory_bytes_per_device": made.memory,
+        "stages": [
+            {
+                "title": stage.title,
+                "packs": stage.packs,
+                "steps": stage.steps,
+                "tokens": stage.tokens,
+                "operations": stage.operations,
+                "hours": {devices: stage.hours(devices) for devices in made.memory},
+            }
+            for stage in made.stages
+        ],
+    }
+
+
+@contextmanager
+def _shown_log(run: RunFolder, console: Console) -> Iterator[None]:
+    """Prints what the run says while the body works."""
+    path = run.root / "log.txt"
+    path.write_text("", encoding="utf-8")
+    ended = threading.Event()
+
+    def follow() -> None:
+        with path.open(encoding="utf-8") as file:
+            while True:
+                last_look = ended.wait(_SECONDS_BETWEEN_LOOKS)
+                for line in file:
+                    console.print(line.rstrip("\n"))
+                if last_look:
+                    return
+
+    watcher = threading.Thread(target=follow, name="log", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()

@@ -1,0 +1,15 @@
+"""What a run says, line by line, for whoever watches its folder."""
+
+from pathlib import Path
+
+
+class Log:
+    """The lines of RUN/log.txt; tell adds one."""
+
+    def __init__(self, run: Path) -> None:
+        self.path = run / "log.txt"
+
+    def tell(self, line: str) -> None:
+        """Adds a line."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
