@@ -1,6 +1,7 @@
 """`openmementos sft`: both stages of training, with what happens told line by line."""
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -65,6 +66,10 @@ def sft(
         console.print(told)
     settings = read_config(found, SftConfig, overrides or [])
     run = options.made_run_folder(settings, run_dir)
+    # Their bars would fall between the lines that are told here; read when the libraries are imported.
+    for library in ("HF_DATASETS_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_PROGRESS_BARS"):
+        os.environ.setdefault(library, "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if dry_run:
         _tell_estimate(settings, run, console, as_json=as_json)
         return

@@ -76,7 +76,8 @@ def publish(
         name: {"bytes": path.stat().st_size, "sha256": file_digest(path)}
         for name, path in _files(unfinished).items()
     }
-    _set_aside(run, damages)
+    if damages:
+        _set_aside(run, damages)
     _put_in_place(run, unfinished)
     record = {
         "inputs": inputs,

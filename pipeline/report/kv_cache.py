@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+
+from pipeline.attention.kv_curve import held_tokens as curve_of
+from pipeline.attention.visibility import Ints, visible_until_of_sizes
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,13 @@ def held_tokens(blocks: Sequence[int], mementos: Sequence[int]) -> list[tuple[in
     blocks, mementos: their sizes in tokens, in order. A block is held until its memento is written, mementos
     to the end; problem and answer, which both ways keep, are left out.
     """
-    points, written, kept = [(0, 0)], 0, 0
+    curve = _curve(blocks, mementos)
+    points, written, after = [(0, 0)], 0, 0
     for block, memento in zip(blocks, mementos, strict=True):
         written += block + memento
-        points.append((written, kept + block + memento))
-        kept += memento
-        points.append((written, kept))
+        before = int(curve[written - 1]) if written else 0
+        after += memento
+        points += [(written, before), (written, after)]
     return points
 
 
@@ -49,11 +52,15 @@ def area_kept(block_tokens: int) -> float:
 
 def area_with_mementos(blocks: Sequence[int], mementos: Sequence[int]) -> float:
     """Tokens held, added up over the tokens written: the area under the line of `held_tokens`."""
-    points = held_tokens(blocks, mementos)
-    return sum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in pairwise(points))
+    curve = _curve(blocks, mementos)
+    # While a token is written, half of it is held in the mean.
+    return float(curve.sum()) - len(curve) / 2
 
 
 def peak_tokens(blocks: Sequence[int], mementos: Sequence[int]) -> int:
     """Most tokens held at once; kept whole, the trace ends with as many as its blocks have."""
-    before = accumulate(mementos, initial=0)
-    return max((b + m + kept for b, m, kept in zip(blocks, mementos, before, strict=False)), default=0)
+    return int(_curve(blocks, mementos).max(initial=0))
+
+
+def _curve(blocks: Sequence[int], mementos: Sequence[int]) -> Ints:
+    return curve_of(visible_until_of_sizes(blocks, mementos))

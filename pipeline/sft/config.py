@@ -112,7 +112,11 @@ class StageConfig(Section):
     epochs: Annotated[float, Field(gt=0)] = 5.0
     max_steps: Annotated[int | None, Field(ge=1, description="Steps instead of epochs.")] = None
     learning_rate: Annotated[float, Field(gt=0)] = 8e-5
-    schedule: Annotated[Literal["cosine", "linear", "constant_with_warmup"], Field()] = "cosine"
+    schedule: Annotated[
+        Literal["cosine", "linear", "warmup_stable_decay"],
+        Field(description="Of the learning rate; warmup_stable_decay falls in the last 30 % of the steps."),
+    ] = "cosine"
+    adam_beta2: Annotated[float, Field(gt=0, lt=1, description="Memory of AdamW's second moment.")] = 0.999
     warmup: Annotated[float, Field(ge=0, lt=1, description="Share of the steps.")] = 0.05
     batch: Annotated[int, Field(ge=1, description="Packs of max_tokens in a step, over all devices.")] = 32
     packs_at_once: Annotated[int, Field(ge=1, description="Packs that a device computes at once.")] = 1

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.attention.visibility import BlockTokens
 from pipeline.records import ParseError, parse
 from pipeline.sft.errors import SftError
-from schemas.openmementos import THINK_START
+from schemas.openmementos import BLOCK_START, THINK_START
 
 Ids = NDArray[np.int32]
 
@@ -65,13 +65,13 @@ class Tokenizing:
         Loss is taken of every token of the response and of the token that ends it. A response that is cut
         has no such token.
         """
+        if BLOCK_START not in response:
+            self.counts[NO_MEMENTOS] += 1
+            return None
         try:
-            parsed = parse(response)
+            parse(response)
         except ParseError:
             self.counts[MALFORMED] += 1
-            return None
-        if not parsed.blocks:
-            self.counts[NO_MEMENTOS] += 1
             return None
         prompt = self.prompt_ids(problem)
         completion = self.tokenizer.encode(response, add_special_tokens=False)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
+from transformers import PrinterCallback, TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 from trl.trainer.sft_config import SFTConfig as TrlConfig
 from trl.trainer.sft_trainer import SFTTrainer
@@ -32,6 +33,7 @@ from pipeline.sft.progress import Progress
 _STATE = "trainer_state.json"
 # A format rate this much below the best is as good: with so few problems it is chance.
 _SAME_FORMAT = 0.05
+_DECAYING = 0.3  # share of the steps in which the learning rate falls
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def run_stage(
     evaluations = _evaluations(history, _format_rates(folder))
     best = _best(evaluations)
     tell(f"{stage.title}: the checkpoint at step {best:,} is the best of {len(evaluations)}")
-    chosen = _at_checkpoint(trainer.model, folder / f"checkpoint-{best}")
+    chosen = _at_checkpoint(trainer.model, folder / f"checkpoint-{best}", config)
     quality = check(chosen, learning.tokenizing, learning.problems, stage.forgetting, config.check)
     _save(merged(chosen), learning.tokenizing.tokenizer, folder / "model")
     losses = [{"step": log["step"], "loss": log["loss"]} for log in history if "loss" in log]
@@ -157,6 +159,8 @@ def _trainer(
         gradient_accumulation_steps=_accumulated(settings),
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.schedule,
+        lr_scheduler_kwargs=_decay(settings, steps),
+        adam_beta2=settings.adam_beta2,
         warmup_steps=settings.warmup,
         weight_decay=settings.weight_decay,
         bf16=on_gpu,
@@ -180,7 +184,7 @@ def _trainer(
         train_sampling_strategy="random" if config.data.shuffle else "sequential",
     )
     tokens_per_step = mean_pack(train, learning.train.lengths) * settings.batch
-    return SFTTrainer(
+    trainer = SFTTrainer(
         model=model,
         args=arguments,
         train_dataset=train,
@@ -197,6 +201,14 @@ def _trainer(
             _FormatRate(stage, config, learning, folder, tell),
         ],
     )
+    trainer.remove_callback(PrinterCallback)  # what it prints, `Progress` tells in words
+    return trainer
+
+
+def _decay(settings: StageConfig, steps: int) -> dict[str, int] | None:
+    if settings.schedule != "warmup_stable_decay":
+        return None
+    return {"num_decay_steps": math.ceil(_DECAYING * steps)}
 
 
 def number_of_steps(settings: StageConfig, packs: int) -> int:
@@ -283,15 +295,11 @@ def _last_whole_checkpoint(folder: Path) -> str | None:
     return found
 
 
-def _at_checkpoint(model: Any, checkpoint: Path) -> Any:
-    """The model with a checkpoint's weights."""
-    from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
-    from safetensors.torch import load_model
-
-    if isinstance(model, PeftModel):
-        set_peft_model_state_dict(model, load_peft_weights(str(checkpoint)))
-    else:
-        load_model(model, checkpoint / "model.safetensors", strict=False)
+def _at_checkpoint(model: Any, checkpoint: Path, config: SftConfig) -> Any:
+    """A trained model with the weights of one of its checkpoints."""
+    if not isinstance(model, PeftModel):
+        return load(config.model, config.seed, checkpoint).model
+    set_peft_model_state_dict(model, load_peft_weights(str(checkpoint)))
     return model
 
 

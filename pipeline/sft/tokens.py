@@ -52,9 +52,7 @@ def add_block_tokens(tokenizer: Any) -> list[str]:
             "format; take a model with none of them, or with all four"
         )
     # Also where it has them: as ordinary tokens they would be cut differently inside words.
-    tokenizer.add_special_tokens(
-        {"additional_special_tokens": list(SPECIAL)}, replace_additional_special_tokens=False
-    )
+    tokenizer.add_tokens(list(SPECIAL), special_tokens=True)
     block_tokens(tokenizer)
     return new
 

@@ -1,0 +1,71 @@
+"""Formulas of the estimate against what PyTorch counts and a real run holds."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from pipeline.sft.config import LoraConfig
+from pipeline.sft.estimate import estimate, memory, shape_of, training_operations
+from pipeline.sft.model import load
+from pipeline.sft.stages import _trainer, run_stage, stages_of
+from tests.attention.models import CONFIGS, VOCABULARY, model_of
+from tests.sft.tiny import ready, tiny
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3"])
+def test_operations_are_those_that_pytorch_counts(name: str) -> None:
+    model = model_of(CONFIGS[name])
+    rows, n = 2, 48
+    ids = torch.randint(0, VOCABULARY, (rows, n))
+    mask = torch.ones(n, n, dtype=torch.bool).tril().expand(rows, 1, n, n)
+    counter = FlopCounterMode(display=False)
+    with counter:
+        model(input_ids=ids, attention_mask=mask, labels=ids).loss.backward()
+    # Computed by SDPA are all pairs, the invisible ones, too.
+    expected = training_operations(shape_of(model), rows * n, rows * n * n, checkpointing=False)
+    # Backward, attention computes one product of five a second time.
+    assert counter.get_total_flops() == pytest.approx(expected, rel=0.05)
+
+
+def test_parameters_and_state_are_those_of_a_real_run(tmp_path) -> None:
+    config = tiny(full=None)
+    prepared = ready(config, tmp_path)
+    made = estimate(config, prepared.learning)
+    (stage,) = stages_of(config)
+    trainer = _trainer(
+        stage, config, prepared.learning, tmp_path / "run", load(config.model, 0), lambda line: None
+    )
+    trainer.train()
+    assert made.stages[0].steps == trainer.state.global_step
+    parameters = list(trainer.model.parameters())
+    assert made.parameters == sum(each.numel() for each in parameters)
+    moments = sum(
+        value.numel() * value.element_size()
+        for state in trainer.optimizer.state.values()
+        for name, value in state.items()
+        if name in ("exp_avg", "exp_avg_sq")
+    )
+    held = sum(each.numel() * each.element_size() for each in parameters)
+    state = 2 * held + moments  # weights, gradients, moments
+    assert memory(config, shape_of(trainer.model), 0, 1) == state
+    assert memory(config, shape_of(trainer.model), 0, 8) == state / 8
+
+
+def test_adapters_need_less_and_forgetting_computes_less(tmp_path) -> None:
+    config = tiny()
+    prepared = ready(config, tmp_path)
+    full, memento = estimate(config, prepared.learning).stages
+    assert memento.operations < full.operations
+    with_lora = config.model_copy(
+        update={"model": config.model.model_copy(update={"lora": LoraConfig(rank=1)})}
+    )
+    shape = shape_of(load(config.model, 0).model)
+    assert memory(with_lora, shape, 0, 1) < memory(config, shape, 0, 1)
+
+
+def test_a_stage_has_the_steps_that_were_estimated(tmp_path) -> None:
+    config = tiny(memento=None)
+    learning = ready(config, tmp_path).learning
+    (stage,) = stages_of(config)
+    result = run_stage(stage, config, learning, tmp_path, None, lambda line: None)
+    assert result.losses[-1]["step"] == estimate(config, learning).stages[0].steps

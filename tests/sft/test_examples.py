@@ -1,0 +1,125 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.attention.visibility import AS_IN_THE_PAPER, packed, padded, visible_until
+from pipeline.procedural.register_machine import WORDS, trace
+from pipeline.records import assemble
+from pipeline.sft.collate import IGNORED, Collator
+from pipeline.sft.errors import SftError
+from pipeline.sft.examples import CUT, MALFORMED, NO_MEMENTOS, PROMPT_TOO_LONG, Tokenizing
+from pipeline.sft.model import word_tokenizer
+from pipeline.sft.packing import OPEN_PACKS, packs
+from pipeline.sft.tokens import block_tokens
+
+
+def tokenizing(most: int = 1000) -> Tokenizing:
+    tokenizer = word_tokenizer(WORDS)
+    return Tokenizing(tokenizer, block_tokens(tokenizer), most)
+
+
+def row(runs: int = 3, steps: int = 2) -> tuple[str, str]:
+    made = trace(0, 0, "hidden", runs=runs, steps=steps)
+    return made.problem, assemble(["".join(block) for block in made.blocks], made.mementos, made.answer)
+
+
+def text_of(made: Any, ids: Any) -> str:
+    return made.tokenizer.decode(ids, skip_special_tokens=False)
+
+
+def test_an_example_is_the_prompt_the_response_and_the_end() -> None:
+    made = tokenizing()
+    problem, response = row()
+    example = made.example(problem, response)
+    assert text_of(made, example.ids[: example.prompt]) == f"<|user|>{problem}<|assistant|>"
+    assert text_of(made, example.ids[example.prompt :]) == response + "<|end|>"
+    assert not made.counts
+
+
+@given(st.integers(20, 200))
+def test_a_long_row_is_cut_at_the_end_of_a_memento_and_counted(most: int) -> None:
+    made = tokenizing(most)
+    problem, response = row(runs=8, steps=2)
+    example = made.example(problem, response)
+    if example is None:
+        assert made.counts == {PROMPT_TOO_LONG: 1}
+        return
+    assert len(example.ids) <= most
+    whole = tokenizing().example(problem, response)
+    assert whole.ids[: len(example.ids)].tolist() == example.ids.tolist()
+    if len(example.ids) < len(whole.ids):
+        assert made.counts == {CUT: 1}
+        assert example.ids[-1] == made.tokens.summary_end
+        ends = np.flatnonzero(whole.ids[:most] == made.tokens.summary_end)
+        assert len(example.ids) == ends[-1] + 1
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        ("<think>only thinking</think>1 ", NO_MEMENTOS),
+        ("just 1 ", NO_MEMENTOS),
+        ("<think><|block_start|>1 ", MALFORMED),
+    ],
+)
+def test_what_teaches_no_memento_is_left_out_with_its_reason(response: str, reason: str) -> None:
+    made = tokenizing()
+    assert made.example("1 ", response) is None
+    assert made.counts == {reason: 1}
+
+
+def test_a_template_that_opens_the_thinking_does_not_open_it_twice() -> None:
+    made = tokenizing()
+    problem, response = row()
+    expected = made.example(problem, response).ids.tolist()
+    made.tokenizer.chat_template = made.tokenizer.chat_template.replace(
+        "<|assistant|>", "<|assistant|><think>"
+    )
+    assert made.example(problem, response).ids.tolist() == expected
+
+
+def test_a_tokenizer_without_a_template_is_refused() -> None:
+    tokenizer = word_tokenizer(WORDS)
+    tokenizer.chat_template = None
+    with pytest.raises(SftError, match="has no chat template"):
+        Tokenizing(tokenizer, block_tokens(tokenizer), 100)
+
+
+@given(st.lists(st.integers(1, 50), max_size=200), st.integers(50, 120))
+def test_every_example_is_in_one_pack_and_none_is_too_long(lengths: list[int], most: int) -> None:
+    found = packs(lengths, most)
+    assert sorted(number for pack in found for number in pack) == list(range(len(lengths)))
+    assert all(sum(lengths[number] for number in pack) <= most for pack in found)
+
+
+def test_packs_are_nearly_full() -> None:
+    lengths = np.random.default_rng(0).integers(1, 60, 4000).tolist()
+    found = packs(lengths, 100)
+    assert sum(lengths) / (100 * len(found)) > 0.97
+    assert len(found) > OPEN_PACKS
+
+
+def test_a_batch_has_the_vector_of_every_document_and_no_loss_of_padding() -> None:
+    made = tokenizing()
+    examples = [made.example(*row(runs, 2)) for runs in (1, 3)]
+    ids = np.concatenate([example.ids for example in examples])
+    lengths = [len(example.ids) for example in examples]
+    pack = {"input_ids": ids, "labels": ids, "lengths": lengths, "forgets": True}
+    short = {
+        "input_ids": ids[: lengths[0]],
+        "labels": ids[: lengths[0]],
+        "lengths": lengths[:1],
+        "forgets": False,
+    }
+    batch = Collator(made.tokens, AS_IN_THE_PAPER, padding=0, multiple=16)([pack, short])
+    n = batch["input_ids"].shape[1]
+    assert n % 16 == 0
+    expected = padded(packed(visible_until(example.ids, made.tokens) for example in examples), n)
+    assert batch["visible_until"][0].tolist() == expected.tolist()
+    assert batch["position_ids"][0][: len(ids)].tolist() == [*range(lengths[0]), *range(lengths[1])]
+    assert {*batch["labels"][1][lengths[0] :].tolist()} == {IGNORED}
+    # What forgets nothing sees its whole document.
+    assert {*batch["visible_until"][1][: lengths[0]].tolist()} == {lengths[0]}
