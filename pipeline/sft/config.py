@@ -5,7 +5,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.config import Section
-from pipeline.procedural.register_machine import Kind
+from pipeline.procedural.register_machine import INSTRUCTIONS, Kind
+
+_Positive = Annotated[int, Field(ge=1)]
 
 
 class RegisterMachineConfig(Section):
@@ -14,7 +16,7 @@ class RegisterMachineConfig(Section):
     kind: Annotated[Kind, Field(description="What mementos name: all registers, all but the last, or mixed.")]
     sizes: Annotated[
         tuple[
-            tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]],
+            tuple[_Positive, Annotated[int, Field(ge=1, le=len(INSTRUCTIONS))], _Positive],
             ...,
         ],
         Field(min_length=1, description="[runs, steps, traces] in the order in which they are learnt."),
