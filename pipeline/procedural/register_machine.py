@@ -1,9 +1,9 @@
 """A task with exact mementos that a model of a million parameters learns in minutes: a register machine.
 
-Three registers modulo 10 and a program of different instructions, which do not commute. The trace runs the program over
-and over: a block is one run, each instruction followed by the registers after it, and the block's memento
-names the registers at its end, all or some of them. A space follows every word, so that words with their
-spaces are tokens that give back every text.
+Three registers modulo 10 and a program of different instructions, which do not commute. The trace runs the
+program over and over: a block is one run, each instruction followed by the registers after it, and the
+block's memento names the registers at its end, all or some of them. A space follows every word, so that
+words with their spaces are tokens that give back every text.
 """
 
 import random
@@ -35,9 +35,9 @@ class RegisterTrace:
 def trace(seed: int, number: int, kind: Kind, *, runs: int, steps: int) -> RegisterTrace:
     """Trace `number` of a data set; the same arguments give the same one.
 
-    runs: of the program, each a block; steps: instructions in the program, 36 at the most. kind: `stated` mementos name
-    all registers; `hidden` ones never the last register; `mixed` ones leave out a random one three times in
-    ten.
+    runs: of the program, each a block; steps: instructions in the program, 36 at the most. kind: `stated`
+    mementos name all registers; `hidden` ones never the last register; `mixed` ones leave out a random one
+    three times in ten.
     """
     draw = random.Random(f"{seed}/{number}")
     state = [draw.randrange(MODULUS) for _ in REGISTERS]

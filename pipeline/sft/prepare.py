@@ -24,10 +24,14 @@ _ROWS_PER_PROCESS = 1_000
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows as token ids: `ids` and `prompt` of each; `counts` of rows cut or left out, by reason."""
+    """Rows as token ids: `ids` and `prompt` of each; `counts` of rows cut or left out, by reason.
+
+    digest: of the rows and of all that their ids depend on.
+    """
 
     table: datasets.Dataset
     counts: Mapping[str, int]
+    digest: str
 
     @property
     def lengths(self) -> list[int]:
@@ -36,15 +40,19 @@ class Examples:
 
 
 def prepare(
-    rows: datasets.Dataset, tokenizing: Tokenizing, folder: Path, tell: Callable[[str], None]
+    rows: datasets.Dataset,
+    identity: Sequence[str],
+    tokenizing: Tokenizing,
+    folder: Path,
+    tell: Callable[[str], None],
 ) -> Examples:
     """The rows as examples, kept below `folder` under their digest; what is there already is read.
 
-    Nothing half-written is taken for whole.
+    identity: what tells these rows from any others. Nothing half-written is taken for whole.
     """
     digest = value_digest(
         {
-            "rows": rows._fingerprint,
+            "rows": list(identity),
             "tokenizer": tokenizing.tokenizer.backend_tokenizer.to_str(),
             "template": tokenizing.tokenizer.chat_template,
             "end": tokenizing.tokenizer.eos_token_id,
@@ -65,7 +73,7 @@ def prepare(
             write_sealed({"counts": counts}, unfinished / "counts.json")
             shutil.rmtree(place, ignore_errors=True)
             unfinished.rename(place)
-    return Examples(datasets.load_from_disk(place / "examples"), read_sealed(record)["counts"])
+    return Examples(datasets.load_from_disk(place / "examples"), read_sealed(record)["counts"], digest)
 
 
 def _tokenized(rows: datasets.Dataset, tokenizing: Tokenizing) -> tuple[datasets.Dataset, dict[str, int]]:

@@ -29,8 +29,10 @@ def prepared(config: SftConfig, run: Path, tell: Tell) -> Prepared:
     tokenizer, _ = load_tokenizer(config.model)
     tokenizing = Tokenizing(tokenizer, block_tokens(tokenizer), config.data.max_tokens)
     rows = load_rows(config.data, run, tell)
-    train = prepare(rows.train, tokenizing, run / "prepared", tell)
-    held_out = prepare(rows.held_out, tokenizing, run / "prepared", tell)
+    identity = (rows.name, rows.revision, str(config.data.held_out))
+    folder = run / "prepared"
+    train = prepare(rows.train, (*identity, "train", str(config.data.limit)), tokenizing, folder, tell)
+    held_out = prepare(rows.held_out, (*identity, "held out"), tokenizing, folder, tell)
     for name, examples, given in (("train", train, rows.train), ("held out", held_out, rows.held_out)):
         tell(told_of(name, examples, len(given)))
         if not len(examples.table):

@@ -20,6 +20,7 @@ from pipeline.attention.layers import UnsupportedModel
 from pipeline.attention.tiles import TILE
 from pipeline.attention.visibility import FORGET_NOTHING, Forgetting
 from pipeline.files.atomic import replacing, write_json
+from pipeline.files.sealed_json import read_sealed, write_sealed
 from pipeline.sft.check import Quality, check
 from pipeline.sft.collate import Collator
 from pipeline.sft.config import SftConfig, StageConfig
@@ -96,6 +97,7 @@ def run_stage(
     """
     folder = run / stage.name
     record = folder / "result.json"
+    _check_settings(stage, config, learning, folder)
     if record.exists():
         tell(f"{stage.title}: done before")
         return _read(folder, record)
@@ -123,6 +125,31 @@ def run_stage(
         record,
     )
     return _read(folder, record)
+
+
+def _check_settings(stage: Stage, config: SftConfig, learning: Learning, folder: Path) -> None:
+    """Raises SftError where the folder has a stage that was trained otherwise; else notes how it will be."""
+    settings: dict[str, Any] = {
+        "model": config.model.model_dump(mode="json"),
+        "stage": stage.settings.model_dump(mode="json"),
+        "attention": [stage.forgetting.keep_last_blocks, stage.forgetting.mask_delimiters],
+        "check": config.check.model_dump(mode="json"),
+        "shuffle": config.data.shuffle,
+        "seed": config.seed,
+        "rows to learn": learning.train.digest,
+        "rows held out": learning.held_out.digest,
+    }
+    note = folder / "settings.json"
+    if not note.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_sealed(settings, note)
+        return
+    before = read_sealed(note)
+    if changed := [name for name, value in settings.items() if before.get(name) != value]:
+        raise SftError(
+            f"{folder}: was trained otherwise ({', '.join(changed)}); name another run folder with "
+            "--run-dir, or delete this one and those of later stages"
+        )
 
 
 def _trainer(

@@ -16,6 +16,7 @@ from pipeline.attention.hook import take_visible_until
 from pipeline.attention.visibility import FORGET_NOTHING
 from pipeline.sft.collate import Collator
 from pipeline.sft.config import LoraConfig
+from pipeline.sft.errors import SftError
 from pipeline.sft.lora import merged, with_adapters
 from pipeline.sft.prepare import packed_examples
 from pipeline.sft.stages import StageResult, _trainer, load, run_stage, stages_of
@@ -50,6 +51,8 @@ def test_two_stages_leave_a_model_that_loads_and_losses_that_fall(tmp_path) -> N
     assert model.get_input_embeddings().weight.shape[0] >= len(tokenizer)
     again = trained(tmp_path)
     assert again == results
+    with pytest.raises(SftError, match=r"full: was trained otherwise \(seed\); name another run folder"):
+        trained(tmp_path, tiny(seed=1))
 
 
 def test_dropping_nothing_gives_the_loss_of_plain_trl(tmp_path) -> None:
