@@ -35,14 +35,14 @@ class RegisterTrace:
 def trace(seed: int, number: int, kind: Kind, *, runs: int, steps: int) -> RegisterTrace:
     """Trace `number` of a data set; the same arguments give the same one.
 
-    runs: of the program, each a block; steps: instructions in the program, 36 at the most. kind: `stated`
-    mementos name all registers; `hidden` ones never the last register; `mixed` ones leave out a random one
-    three times in ten.
+    runs: of the program, each a block, 9 at the most; steps: instructions in it, 36 at the most. kind:
+    `stated` mementos name all registers; `hidden` ones never the last register; `mixed` ones leave out a
+    random one three times in ten.
     """
     draw = random.Random(f"{seed}/{number}")
     state = [draw.randrange(MODULUS) for _ in REGISTERS]
     program = draw.sample(INSTRUCTIONS, steps)
-    problem = f"{_digits(state)}: {_spaced(program)}"
+    problem = f"{_digits(state)}: {runs} {_spaced(program)}"
     blocks, mementos = [], []
     for _ in range(runs):
         sentences = []

@@ -7,8 +7,6 @@ from pydantic import Field, model_validator
 from pipeline.config import Section
 from pipeline.procedural.register_machine import INSTRUCTIONS, Kind
 
-_Positive = Annotated[int, Field(ge=1)]
-
 
 class RegisterMachineConfig(Section):
     """A procedural data set that is made before the training, instead of one that is there."""
@@ -16,10 +14,16 @@ class RegisterMachineConfig(Section):
     kind: Annotated[Kind, Field(description="What mementos name: all registers, all but the last, or mixed.")]
     sizes: Annotated[
         tuple[
-            tuple[_Positive, Annotated[int, Field(ge=1, le=len(INSTRUCTIONS))], _Positive],
+            tuple[
+                Annotated[int, Field(ge=1, le=9)],
+                Annotated[int, Field(ge=1, le=len(INSTRUCTIONS))],
+                Annotated[int, Field(ge=1)],
+            ],
             ...,
         ],
-        Field(min_length=1, description="[runs, steps, traces] in the order in which they are learnt."),
+        Field(
+            min_length=1, description="[runs, steps, traces], learnt in this order; the last is held out of."
+        ),
     ]
     seed: Annotated[int, Field(description="Seed of the traces.")] = 0
 

@@ -1,7 +1,7 @@
 """The rows to learn from: a published folder, a run's, a data set on the Hub, or one that is computed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from pipeline.files.atomic import file_digest, value_digest
 from pipeline.procedural.dataset import publish_register_machine
+from pipeline.procedural.register_machine import trace
 from pipeline.publish.splits import TRAIN, split_of
 from pipeline.run.store import RunFolder
 from pipeline.sft.config import DataConfig
 from pipeline.sft.errors import SftError
+from schemas.openmementos import BLOCK_START
 
 HELD_OUT = ("validation", "test")
 _COLUMNS = ("problem", "response")
@@ -38,9 +40,15 @@ def load_rows(config: DataConfig, run: Path, tell: Callable[[str], None]) -> Row
         published = publish_register_machine(
             made, machine.kind, machine.sizes, seed=machine.seed, validation=config.held_out, tell=tell
         )
-        return _split(
-            _local(published.folder), config, f"register machine, {machine.kind}", _digest(published.folder)
+        name = f"register machine, {machine.kind}"
+        rows = _split(_local(published.folder), config, name, _digest(published.folder))
+        # The shorter ones are there to learn the last by.
+        runs, steps, _ = machine.sizes[-1]
+        words = len(trace(0, 0, machine.kind, runs=runs, steps=steps).problem.split())
+        last = rows.held_out.filter(
+            lambda row: row["response"].count(BLOCK_START) == runs and len(row["problem"].split()) == words
         )
+        return replace(rows, held_out=last)
     assert config.dataset is not None
     folder = Path(config.dataset)
     if folder.is_dir():
