@@ -20,6 +20,7 @@ from pipeline.sft.errors import SftError
 from pipeline.sft.lora import merged, with_adapters
 from pipeline.sft.prepare import packed_examples
 from pipeline.sft.stages import StageResult, _trainer, load, run_stage, stages_of
+from pipeline.sft.tokens import SPECIAL
 from tests.attention.models import CONFIGS, VOCABULARY, model_of
 from tests.attention.test_visibility import TOKENS
 from tests.sft.tiny import ready, tiny
@@ -154,3 +155,17 @@ def test_packs_that_forget_nothing_are_the_share_that_was_asked_for(tmp_path) ->
     assert 0.2 < sum(forgets) / len(forgets) < 0.8
     collate = Collator(learning.tokenizing.tokens, FORGET_NOTHING, 0)
     assert collate([rows[0], rows[1]])["visible_until"].shape[0] == 2
+
+
+def test_a_model_is_retrofitted_by_adapters_and_comes_out_whole(tmp_path) -> None:
+    base = trained(tmp_path / "base", tiny(memento=None))["full"].folder
+    model = {"path": str(base), "lora": {"rank": 2, "alpha": 4, "dropout": 0.0}}
+    (result,) = trained(tmp_path / "lora", tiny(full=None, model=model)).values()
+    assert result.losses[-1]["loss"] < result.losses[0]["loss"]
+    before, after = (
+        AutoModelForCausalLM.from_pretrained(folder).state_dict() for folder in (base, result.folder)
+    )
+    assert before.keys() == after.keys()
+    changed = (before["model.embed_tokens.weight"] != after["model.embed_tokens.weight"]).any(1)
+    tokenizer = AutoTokenizer.from_pretrained(result.folder)
+    assert changed.nonzero().flatten().tolist() == sorted(tokenizer.convert_tokens_to_ids(list(SPECIAL)))
