@@ -82,7 +82,7 @@ def _tokenized(rows: datasets.Dataset, tokenizing: Tokenizing) -> tuple[datasets
         made = tokenizing.example(row["problem"], row["response"])
         note = next(iter(counts), "")
         if made is None:
-            return {"ids": [], "prompt": 0, "length": 0, "note": note}
+            return {"ids": np.empty(0, np.int32), "prompt": 0, "length": 0, "note": note}
         return {"ids": made.ids, "prompt": made.prompt, "length": len(made.ids), "note": note}
 
     processes = min(os.cpu_count() or 1, len(rows) // _ROWS_PER_PROCESS)

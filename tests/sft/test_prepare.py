@@ -1,0 +1,42 @@
+from pathlib import Path
+
+from datasets import Dataset
+
+from pipeline.sft.examples import CUT, NO_MEMENTOS
+from pipeline.sft.prepare import Examples, prepare
+from tests.sft.test_examples import row, tokenizing
+
+
+def prepared(folder: Path, told: list[str], most: int = 80) -> Examples:
+    problem, response = row(runs=4)
+    rows = Dataset.from_dict(
+        {"problem": [problem, "1 ", problem], "response": [response, "<think>1 </think>1 ", row(1)[1]]}
+    )
+    return prepare(rows, ("rows", "v1"), tokenizing(most), folder, told.append)
+
+
+def test_rows_that_are_cut_or_left_out_are_counted_beside_the_others(tmp_path) -> None:
+    examples = prepared(tmp_path, [])
+    assert examples.counts == {CUT: 1, NO_MEMENTOS: 1}
+    assert [len(each["ids"]) for each in examples.table] == examples.lengths
+    assert len(examples.lengths) == 2
+    assert max(examples.lengths) <= 80
+
+
+def test_what_is_tokenized_is_not_tokenized_again_unless_something_has_changed(tmp_path) -> None:
+    told: list[str] = []
+    first, second = prepared(tmp_path, told), prepared(tmp_path, told)
+    assert len(told) == 1
+    assert first.digest == second.digest
+    assert first.table.to_list() == second.table.to_list()
+    assert prepared(tmp_path, told, most=60).digest != first.digest
+    assert len(told) == 2
+
+
+def test_what_a_kill_has_left_is_not_taken_for_whole(tmp_path) -> None:
+    told: list[str] = []
+    whole = prepared(tmp_path, told)
+    (tmp_path / whole.digest / "counts.json").unlink()
+    again = prepared(tmp_path, told)
+    assert len(told) == 2
+    assert again.table.to_list() == whole.table.to_list()
