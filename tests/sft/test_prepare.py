@@ -7,7 +7,7 @@ from pipeline.sft.prepare import Examples, prepare
 from tests.sft.test_examples import row, tokenizing
 
 
-def prepared(folder: Path, told: list[str], most: int = 80) -> Examples:
+def prepared(folder: Path, told: list[str], most: int = 60) -> Examples:
     problem, response = row(runs=4)
     rows = Dataset.from_dict(
         {"problem": [problem, "1 ", problem], "response": [response, "<think>1 </think>1 ", row(1)[1]]}
@@ -20,7 +20,7 @@ def test_rows_that_are_cut_or_left_out_are_counted_beside_the_others(tmp_path) -
     assert examples.counts == {CUT: 1, NO_MEMENTOS: 1}
     assert [len(each["ids"]) for each in examples.table] == examples.lengths
     assert len(examples.lengths) == 2
-    assert max(examples.lengths) <= 80
+    assert max(examples.lengths) <= 60
 
 
 def test_what_is_tokenized_is_not_tokenized_again_unless_something_has_changed(tmp_path) -> None:
@@ -29,7 +29,7 @@ def test_what_is_tokenized_is_not_tokenized_again_unless_something_has_changed(t
     assert len(told) == 1
     assert first.digest == second.digest
     assert first.table.to_list() == second.table.to_list()
-    assert prepared(tmp_path, told, most=60).digest != first.digest
+    assert prepared(tmp_path, told, most=50).digest != first.digest
     assert len(told) == 2
 
 
