@@ -78,8 +78,11 @@ def sft(
         signal.signal(stop, signal.default_int_handler)
     try:
         with prefect_for_a_run(), _shown_log(run, console):
+            from transformers.utils.logging import disable_progress_bar
+
             from flows.sft import sft as flow
 
+            disable_progress_bar()
             report = flow(sft=settings, run_dir=run.root)
     except KeyboardInterrupt:
         console.print(f"stopped; what is done is kept in {run.root}, run the same command to go on")

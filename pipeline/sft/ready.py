@@ -7,10 +7,10 @@ from pathlib import Path
 from pipeline.sft.config import SftConfig
 from pipeline.sft.errors import SftError
 from pipeline.sft.examples import CUT, Tokenizing
+from pipeline.sft.learning import Learning
 from pipeline.sft.model import load_tokenizer
 from pipeline.sft.prepare import Examples, prepare
 from pipeline.sft.rows import Rows, load_rows
-from pipeline.sft.stages import Learning
 from pipeline.sft.tokens import block_tokens
 
 Tell = Callable[[str], None]

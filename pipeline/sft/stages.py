@@ -3,14 +3,13 @@
 import json
 import math
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
 from trl.trainer.sft_config import SFTConfig as TrlConfig
 from trl.trainer.sft_trainer import SFTTrainer
@@ -18,69 +17,21 @@ from trl.trainer.sft_trainer import SFTTrainer
 from pipeline.attention.hook import take_visible_until
 from pipeline.attention.layers import UnsupportedModel
 from pipeline.attention.tiles import TILE
-from pipeline.attention.visibility import FORGET_NOTHING, Forgetting
 from pipeline.files.atomic import replacing, write_json
 from pipeline.files.sealed_json import read_sealed, write_sealed
 from pipeline.sft.check import Quality, check
 from pipeline.sft.collate import Collator
 from pipeline.sft.config import SftConfig, StageConfig
 from pipeline.sft.errors import SftError
-from pipeline.sft.examples import Tokenizing
+from pipeline.sft.learning import Learning, Stage, StageResult
 from pipeline.sft.lora import merged, with_adapters
 from pipeline.sft.model import Learner, load
-from pipeline.sft.prepare import Examples, mean_pack, packed_examples
+from pipeline.sft.prepare import mean_pack, packed_examples
 from pipeline.sft.progress import Progress
+from pipeline.sft.selection import FormatRate, best_step, evaluations_of, format_rates
 
 _STATE = "trainer_state.json"
-# A format rate this much below the best is as good: with so few problems it is chance.
-_SAME_FORMAT = 0.05
 _DECAYING = 0.3  # share of the steps in which the learning rate falls
-
-
-@dataclass(frozen=True)
-class Learning:
-    """What both stages learn from: examples to learn and held out, and held-out rows to generate from."""
-
-    train: Examples
-    held_out: Examples
-    problems: Sequence[dict[str, str]]
-    tokenizing: Tokenizing
-
-
-@dataclass(frozen=True)
-class StageResult:
-    """A stage's chosen model, in `folder`, and its quality; `losses` and `evaluations` by step."""
-
-    folder: Path
-    step: int
-    losses: list[dict[str, float]]
-    evaluations: list[dict[str, float]]
-    quality: Quality
-
-    @property
-    def held_out_loss(self) -> float:
-        """Of the chosen checkpoint."""
-        return next(each["loss"] for each in self.evaluations if each["step"] == self.step)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """`name` (full or memento) names its folder; `title` is for people."""
-
-    name: str
-    title: str
-    settings: StageConfig
-    forgetting: Forgetting
-
-
-def stages_of(config: SftConfig) -> list[Stage]:
-    """The stages that a run has, in order."""
-    forgetting = Forgetting(config.attention.keep_last_blocks, config.attention.mask_delimiters)
-    wanted = [
-        ("full", "stage 1, full attention", config.full, FORGET_NOTHING),
-        ("memento", "stage 2, memento attention", config.memento, forgetting),
-    ]
-    return [Stage(name, title, made, how) for name, title, made, how in wanted if made is not None]
 
 
 def run_stage(
@@ -108,8 +59,8 @@ def run_stage(
         tell(f"{stage.title}: going on from {Path(checkpoint).name}")
     trainer.train(resume_from_checkpoint=checkpoint)
     history = trainer.state.log_history
-    evaluations = _evaluations(history, _format_rates(folder))
-    best = _best(evaluations)
+    evaluations = evaluations_of(history, format_rates(folder))
+    best = best_step(evaluations)
     tell(f"{stage.title}: the checkpoint at step {best:,} is the best of {len(evaluations)}")
     chosen = _at_checkpoint(trainer.model, folder / f"checkpoint-{best}", config)
     quality = check(chosen, learning.tokenizing, learning.problems, stage.forgetting, config.check)
@@ -225,7 +176,7 @@ def _trainer(
         ),
         callbacks=[
             Progress(stage.title, tokens_per_step, tell),
-            _FormatRate(stage, config, learning, folder, tell),
+            FormatRate(stage, config, learning, folder, tell),
         ],
     )
     trainer.remove_callback(PrinterCallback)  # what it prints, `Progress` tells in words
@@ -258,57 +209,6 @@ def _devices() -> int:
     import os
 
     return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-class _FormatRate(TrainerCallback):
-    """Generates at each evaluation, and keeps by step how many responses had the form."""
-
-    def __init__(
-        self, stage: Stage, config: SftConfig, learning: Learning, folder: Path, tell: Callable[[str], None]
-    ) -> None:
-        self._stage, self._config, self._learning, self._folder = stage, config, learning, folder
-        self._tell = tell
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **more: Any) -> None:
-        problems = self._learning.problems[: self._config.check.problems_between]
-        rates = _format_rates(self._folder)
-        loss = (more.get("metrics") or {}).get("eval_loss", math.nan)
-        told = f"{self._stage.title}: step {state.global_step:,}, held-out loss {loss:.4f}"
-        if problems:
-            found = check(
-                model, self._learning.tokenizing, problems, self._stage.forgetting, self._config.check
-            )
-            rates[str(state.global_step)] = found.format_rate
-            write_json(rates, self._folder / _RATES)
-            told += f", {found.format_rate:.0%} of {found.problems} well formed, {found.accuracy:.0%} right"
-        self._tell(told)
-
-
-_RATES = "format_rates.json"
-
-
-def _format_rates(folder: Path) -> dict[str, float]:
-    path = folder / _RATES
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-def _evaluations(history: Sequence[dict[str, Any]], rates: dict[str, float]) -> list[dict[str, float]]:
-    return [
-        {
-            "step": log["step"],
-            "loss": log["eval_loss"],
-            **({"format_rate": rate} if (rate := rates.get(str(log["step"]))) is not None else {}),
-        }
-        for log in history
-        if "eval_loss" in log
-    ]
-
-
-def _best(evaluations: Sequence[dict[str, float]]) -> int:
-    """The step of least held-out loss, among those whose format rate is about the best."""
-    most = max(each.get("format_rate", 0.0) for each in evaluations)
-    good = [each for each in evaluations if each.get("format_rate", 0.0) >= most - _SAME_FORMAT]
-    return int(min(good, key=lambda each: each["loss"])["step"])
 
 
 def _last_whole_checkpoint(folder: Path) -> str | None:

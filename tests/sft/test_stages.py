@@ -17,9 +17,10 @@ from pipeline.attention.visibility import FORGET_NOTHING
 from pipeline.sft.collate import Collator
 from pipeline.sft.config import LoraConfig
 from pipeline.sft.errors import SftError
+from pipeline.sft.learning import StageResult, stages_of
 from pipeline.sft.lora import merged, with_adapters
 from pipeline.sft.prepare import packed_examples
-from pipeline.sft.stages import StageResult, _trainer, load, run_stage, stages_of
+from pipeline.sft.stages import _trainer, load, run_stage
 from pipeline.sft.tokens import SPECIAL
 from tests.attention.models import CONFIGS, VOCABULARY, model_of
 from tests.attention.test_visibility import TOKENS

@@ -1,0 +1,57 @@
+"""What the stages are, what they learn from, and what comes of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.attention.visibility import FORGET_NOTHING, Forgetting
+from pipeline.sft.check import Quality
+from pipeline.sft.config import SftConfig, StageConfig
+from pipeline.sft.examples import Tokenizing
+from pipeline.sft.prepare import Examples
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What both stages learn from: examples to learn and held out, and held-out rows to generate from."""
+
+    train: Examples
+    held_out: Examples
+    problems: Sequence[dict[str, str]]
+    tokenizing: Tokenizing
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """A stage's chosen model, in `folder`, and its quality; `losses` and `evaluations` by step."""
+
+    folder: Path
+    step: int
+    losses: list[dict[str, float]]
+    evaluations: list[dict[str, float]]
+    quality: Quality
+
+    @property
+    def held_out_loss(self) -> float:
+        """Of the chosen checkpoint."""
+        return next(each["loss"] for each in self.evaluations if each["step"] == self.step)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`name` (full or memento) names its folder; `title` is for people."""
+
+    name: str
+    title: str
+    settings: StageConfig
+    forgetting: Forgetting
+
+
+def stages_of(config: SftConfig) -> list[Stage]:
+    """The stages that a run has, in order."""
+    forgetting = Forgetting(config.attention.keep_last_blocks, config.attention.mask_delimiters)
+    wanted = [
+        ("full", "stage 1, full attention", config.full, FORGET_NOTHING),
+        ("memento", "stage 2, memento attention", config.memento, forgetting),
+    ]
+    return [Stage(name, title, made, how) for name, title, made, how in wanted if made is not None]
