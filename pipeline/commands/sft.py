@@ -82,7 +82,7 @@ def sft(
 
             from flows.sft import sft as flow
 
-            disable_progress_bar()
+            disable_progress_bar()  # type: ignore[no-untyped-call]
             report = flow(sft=settings, run_dir=run.root)
     except KeyboardInterrupt:
         console.print(f"stopped; what is done is kept in {run.root}, run the same command to go on")

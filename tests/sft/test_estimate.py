@@ -15,17 +15,16 @@ from tests.sft.tiny import ready, tiny
 
 @pytest.mark.parametrize("name", ["llama", "qwen3"])
 def test_operations_are_those_that_pytorch_counts(name: str) -> None:
-    model = model_of(CONFIGS[name])
+    # Eager attention multiplies matrices, which PyTorch counts; of SDPA on a CPU it counts nothing.
+    model = model_of(CONFIGS[name], "eager")
     rows, n = 2, 48
     ids = torch.randint(0, VOCABULARY, (rows, n))
-    mask = torch.ones(n, n, dtype=torch.bool).tril().expand(rows, 1, n, n)
     counter = FlopCounterMode(display=False)
     with counter:
-        model(input_ids=ids, attention_mask=mask, labels=ids).loss.backward()
-    # Computed by SDPA are all pairs, the invisible ones, too.
+        model(input_ids=ids, labels=ids).loss.backward()
+    # It computes all pairs, the invisible ones, too.
     expected = training_operations(shape_of(model), rows * n, rows * n * n, checkpointing=False)
-    # Backward, attention computes one product of five a second time.
-    assert counter.get_total_flops() == pytest.approx(expected, rel=0.05)
+    assert counter.get_total_flops() == pytest.approx(expected, rel=0.01)
 
 
 def test_parameters_and_state_are_those_of_a_real_run(tmp_path) -> None:
