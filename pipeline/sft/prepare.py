@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.files.atomic import value_digest, writing
 from pipeline.files.sealed_json import read_sealed, write_sealed
 from pipeline.sft.collate import IGNORED
+from pipeline.sft.errors import SftError
 from pipeline.sft.examples import Tokenizing
 from pipeline.sft.packing import packs
 
@@ -48,7 +49,8 @@ def prepare(
 ) -> Examples:
     """The rows as examples, kept below `folder` under their digest; what is there already is read.
 
-    identity: what tells these rows from any others. Nothing half-written is taken for whole.
+    identity: what tells these rows from any others, their name first. Nothing half-written is taken for
+    whole. Raises SftError where no row is left.
     """
     digest = value_digest(
         {
@@ -69,6 +71,10 @@ def prepare(
         with writing(unfinished):
             unfinished.mkdir(parents=True)
             table, counts = _tokenized(rows, tokenizing)
+            if not len(table):
+                reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
+                shutil.rmtree(unfinished)
+                raise SftError(f"data.dataset {identity[0]}: of {len(rows):,} rows none is left ({reasons})")
             table.save_to_disk(unfinished / "examples")
             write_sealed({"counts": counts}, unfinished / "counts.json")
             shutil.rmtree(place, ignore_errors=True)

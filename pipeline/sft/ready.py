@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.sft.config import SftConfig
-from pipeline.sft.errors import SftError
 from pipeline.sft.examples import CUT, Tokenizing
 from pipeline.sft.learning import Learning
 from pipeline.sft.model import load_tokenizer
@@ -35,11 +34,6 @@ def prepared(config: SftConfig, run: Path, tell: Tell) -> Prepared:
     held_out = prepare(rows.held_out, (*identity, "held out"), tokenizing, folder, tell)
     for name, examples, given in (("train", train, rows.train), ("held out", held_out, rows.held_out)):
         tell(told_of(name, examples, len(given)))
-        if not len(examples.table):
-            raise SftError(
-                f"data.dataset {rows.name}: no row is left {'to train on' if name == 'train' else name} "
-                f"({', '.join(f'{count:,} {reason}' for reason, count in examples.counts.items())})"
-            )
     problems = [
         dict(row) for row in rows.held_out.select(range(min(config.check.problems, len(rows.held_out))))
     ]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import httpx2
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
@@ -20,6 +21,7 @@ from schemas.openmementos import BLOCK_START
 
 HELD_OUT = ("validation", "test")
 _COLUMNS = ("problem", "response")
+_REFUSED = (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError, datasets.exceptions.DatasetsError)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,13 @@ def load_rows(config: DataConfig, run: Path, tell: Callable[[str], None]) -> Row
     try:
         revision = HfApi().dataset_info(config.dataset, revision=config.revision).sha or ""
         found = datasets.load_dataset(config.dataset, revision=revision)
-    except (HfHubHTTPError, OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+    except (
+        HfHubHTTPError,
+        httpx2.HTTPError,
+        OSError,
+        ValueError,
+        datasets.exceptions.DatasetsError,
+    ) as error:
         raise SftError(
             f"data.dataset {config.dataset}: cannot be loaded from the Hub "
             f"({str(error).strip().partition(chr(10))[0]})"

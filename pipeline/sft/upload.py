@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
@@ -21,7 +22,7 @@ def push(model: Path, to: str, *, private: bool, tell: Callable[[str], None]) ->
         commit = api.upload_folder(
             repo_id=to, repo_type="model", folder_path=model, commit_message="Model trained on mementos"
         )
-    except (HfHubHTTPError, OSError) as error:
+    except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         first = str(error).strip().partition("\n")[0]
         raise SftError(
             f"push_to {to}: the Hub refuses ({first}); the model is in {model}, "

@@ -31,24 +31,26 @@ TINY: dict[str, Any] = {
 
 @pytest.fixture
 def sft(prefect_server, tmp_path):
-    def run(*arguments: str, **changes: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str, environment: dict[str, str] | None = None, **changes: Any
+    ) -> subprocess.CompletedProcess[str]:
         path = tmp_path / "mine.yaml"
         path.write_text(yaml.safe_dump(TINY | changes))
         command = [sys.executable, "-m", "pipeline", "sft", "-c", str(path), "-r", str(tmp_path / "run")]
+        told = prefect_server.environment | (environment or {})
         return subprocess.run(
-            [*command, *arguments], env=prefect_server.environment, cwd=ROOT, capture_output=True, text=True,
-            timeout=240,
-        )  # fmt: skip
+            [*command, *arguments], env=told, cwd=ROOT, capture_output=True, text=True, timeout=240
+        )
 
     return run
 
 
-def test_a_model_a_card_and_a_report_come_out_and_go_to_the_hub(sft, prefect_server, tmp_path) -> None:
+def test_a_model_a_card_and_a_report_come_out_and_go_to_the_hub(sft, tmp_path) -> None:
     with Hub() as hub:
-        prefect_server.environment.update({**hub.environment, "HF_HOME": str(tmp_path / "home")})
-        done = sft("--json", push_to="org/tiny")
+        environment = {**hub.environment, "HF_HOME": str(tmp_path / "home")}
+        done = sft("--json", environment=environment, push_to="org/tiny")
         assert done.returncode == 0, done.stderr
-        uploaded = hub.files("org/tiny")
+        uploaded = hub.files("org/tiny", kind="model")
     report = json.loads(done.stdout)
     assert set(report["stages"]) == {"full", "memento"}
     assert "stage 2, memento attention: step" in done.stderr
@@ -78,7 +80,7 @@ def folder_of(tmp_path: Path, **columns: list[str]) -> str:
 def test_what_cannot_be_trained_says_why_and_what_to_do_in_a_line(sft, tmp_path) -> None:
     plain = folder_of(tmp_path, problem=[f"{n} " for n in range(40)], response=["<think>1 </think>1 "] * 40)
     cases = {
-        "no row is left to train on (": {"data": {"dataset": plain, "held_out": 0.2}},
+        "rows none is left (": {"data": {"dataset": plain, "held_out": 0.2}},
         "no such folder": {"data": {"dataset": "/nowhere"}},
         "first block does not fit": {"data": TINY["data"] | {"max_tokens": 16}},
         "name either path or scratch": {"model": {}},

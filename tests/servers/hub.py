@@ -72,9 +72,9 @@ class Hub(Background):
     def dataset(self, name: str) -> Repo:
         return self.repos["dataset", name]
 
-    def files(self, name: str, revision: str = "main") -> dict[str, bytes]:
-        """A dataset's files and their bytes."""
-        return {path: blob.data for path, blob in self.dataset(name).at(revision).files.items()}
+    def files(self, name: str, revision: str = "main", kind: str = "dataset") -> dict[str, bytes]:
+        """A repository's files and their bytes."""
+        return {path: blob.data for path, blob in self.repos[kind, name].at(revision).files.items()}
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=2**30, middlewares=[self._answering])
@@ -98,9 +98,10 @@ class Hub(Background):
         app.router.add_get(f"{repo}/discussions/{{num}}", self._discussion)
         app.router.add_post(f"{repo}/discussions/{{num}}/status", self._status)
         app.router.add_post(f"{repo}/discussions/{{num}}/merge", self._merge)
-        app.router.add_post(f"{plain}.git/info/lfs/objects/batch", self._lfs_batch)
-        app.router.add_post(f"{plain}.git/info/lfs/verify", self._lfs_verify)
-        app.router.add_put("/storage/{owner}/{name}/{oid}", self._lfs_put)
+        for git in (plain, "/{owner}/{name}"):  # models have no prefix
+            app.router.add_post(f"{git}.git/info/lfs/objects/batch", self._lfs_batch)
+            app.router.add_post(f"{git}.git/info/lfs/verify", self._lfs_verify)
+        app.router.add_put("/storage/{kind}/{owner}/{name}/{oid}", self._lfs_put)
         app.router.add_get(f"{plain}/resolve/{{revision}}/{{path:.*}}", self._resolve)
         return app
 
@@ -139,7 +140,7 @@ class Hub(Background):
     def _repo(self, request: web.Request, *, write: bool = False) -> Repo:
         user = self._user(request)
         owner, name = request.match_info["owner"], request.match_info["name"]
-        kind = request.match_info.get("kind", "datasets").removesuffix("s")
+        kind = request.match_info.get("kind", "models").removesuffix("s")
         repo = self.repos.get((kind, f"{owner}/{name}"))
         if repo is None or (repo.private and user is None):
             raise HubError(404 if user else 401, "Repository not found", "RepoNotFound")
@@ -218,15 +219,16 @@ class Hub(Background):
         for wanted in (await request.json())["objects"]:
             entry: JsonObject = {"oid": wanted["oid"], "size": wanted["size"]}
             if wanted["oid"] not in repo.large:
-                upload = {"href": f"{self.url}/storage/{repo.name}/{wanted['oid']}"}
-                verify = {"href": f"{self.url}/datasets/{repo.name}.git/info/lfs/verify"}
+                upload = {"href": f"{self.url}/storage/{repo.kind}/{repo.name}/{wanted['oid']}"}
+                prefix = "" if repo.kind == "model" else f"{repo.kind}s/"
+                verify = {"href": f"{self.url}/{prefix}{repo.name}.git/info/lfs/verify"}
                 entry["actions"] = {"upload": upload, "verify": verify}
             objects.append(entry)
         return web.json_response({"transfer": "basic", "objects": objects})
 
     async def _lfs_put(self, request: web.Request) -> web.Response:
         # As the real Hub's storage: the address is the permission.
-        repo = self.repos["dataset", f"{request.match_info['owner']}/{request.match_info['name']}"]
+        repo = self.repos[request.match_info["kind"], "{owner}/{name}".format(**request.match_info)]
         data = await request.read()
         if Blob(data, large=True).sha256 != request.match_info["oid"]:
             raise HubError(400, "The content does not have the announced digest")
