@@ -10,7 +10,7 @@ def packs(lengths: Sequence[int], most: int) -> list[list[int]]:
     """Numbers of the examples in each pack; every example is in one, at most `most` tokens are in a pack.
 
     Each goes, in order, into the fullest open pack that has room (best fit), else into a new one; of more
-    than `OPEN_PACKS` the fullest is closed. Packs are in the order of their first examples.
+    than `OPEN_PACKS` the fullest is closed.
     """
     closed: list[list[int]] = []
     opened: list[tuple[int, list[int]]] = []  # tokens of room, examples
@@ -23,5 +23,4 @@ def packs(lengths: Sequence[int], most: int) -> list[list[int]]:
             opened.append((most - length, [number]))
         if len(opened) > OPEN_PACKS:
             closed.append(opened.pop(min(range(len(opened)), key=lambda at: opened[at][0]))[1])
-    # By their first example, so that what is learnt first stands first.
-    return sorted(closed + [examples for _, examples in opened])
+    return closed + [examples for _, examples in opened]
