@@ -7,7 +7,8 @@
 | `dense`, `tiles` | the mask for SDPA, and for FlexAttention |
 | `layers` | which layers of a model see all the way, and which through a sliding window |
 | `hook` | models of Transformers attend so, unchanged |
-| `cache` | generation that really drops finished blocks |
+| `cache` | a KV cache that really drops finished blocks |
+| `generate` | responses of a batch, greedily, with that cache |
 | `kv_curve` | tokens held while a text is written |
 
 Only `visibility` and `kv_curve` do without PyTorch, which takes seconds to import.

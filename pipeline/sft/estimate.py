@@ -41,7 +41,6 @@ class Shape:
     width: int
     intermediate: int
     attention_width: int
-    vocabulary: int
 
 
 @dataclass(frozen=True)
@@ -119,21 +118,17 @@ def memory(config: SftConfig, shape: Shape, tokens: int, devices: int) -> float:
 def shape_of(model: Any) -> Shape:
     """The shape of a model, which may be without memory for its weights."""
     config = model.config.get_text_config(decoder=True)
-    embeddings = model.get_input_embeddings().weight
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    # Rows of the input are looked up, not multiplied; tied ones are the output layer's, too.
-    output = model.get_output_embeddings()
-    tied = output is None or output.weight is embeddings
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    matrices = sum(each.weight.numel() for each in model.modules() if isinstance(each, torch.nn.Linear))
+    # Rows of the embeddings are looked up, not multiplied; the output layer is a linear one, tied or not.
+    weights = sum(each.weight.numel() for each in model.modules() if isinstance(each, torch.nn.Linear))
     return Shape(
         parameters=parameters,
-        weights=matrices + (embeddings.numel() if tied and not isinstance(output, torch.nn.Linear) else 0),
+        weights=weights,
         layers=config.num_hidden_layers,
         width=config.hidden_size,
         intermediate=config.intermediate_size,
         attention_width=config.num_attention_heads * head_size,
-        vocabulary=embeddings.shape[0],
     )
 
 

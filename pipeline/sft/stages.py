@@ -25,7 +25,7 @@ from pipeline.sft.config import SftConfig, StageConfig
 from pipeline.sft.errors import SftError
 from pipeline.sft.learning import Learning, Stage, StageResult
 from pipeline.sft.lora import merged, with_adapters
-from pipeline.sft.model import Learner, load
+from pipeline.sft.model import Learner, load, precision
 from pipeline.sft.prepare import mean_pack, packed_examples
 from pipeline.sft.progress import Progress
 from pipeline.sft.selection import FormatRate, best_step, evaluations_of, format_rates
@@ -141,7 +141,7 @@ def _trainer(
         adam_beta2=settings.adam_beta2,
         warmup_steps=settings.warmup,
         weight_decay=settings.weight_decay,
-        bf16=on_gpu,
+        bf16=on_gpu and precision(config.model) == torch.bfloat16,
         gradient_checkpointing=config.model.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         eval_strategy="steps",
