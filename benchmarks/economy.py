@@ -33,7 +33,7 @@ from pipeline.run.store import RunFolder
 from pipeline.segmentation.partition.stage import PARTITION
 from pipeline.segmentation.score.stage import SCORE
 from pipeline.segmentation.split.stage import SPLIT
-from pipeline.stages.journey import Step, travel
+from pipeline.stages.run_traces import Step, travel
 from pipeline.stages.stage import Row
 from pipeline.text.pieces import block_texts, cut
 from tests.servers.stub_llm import StubLlm, Totals

@@ -13,7 +13,7 @@ from prefect import flow, task
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
-from flows.artifacts import show_result
+from flows.prefect_artifacts import show_result
 from flows.runners import task_runner
 from pipeline.config import BuildConfig
 from pipeline.files.sealed_json import write_sealed

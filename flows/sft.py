@@ -11,11 +11,11 @@ from pipeline.files.sealed_json import write_sealed
 from pipeline.run.store import RunFolder
 from pipeline.sft.card import write_card
 from pipeline.sft.config import SftConfig
-from pipeline.sft.learning import StageResult, stages_of
 from pipeline.sft.log import Log
-from pipeline.sft.ready import Prepared, prepared
+from pipeline.sft.prepare import Prepared, prepared
 from pipeline.sft.report import Report, make_report, table
-from pipeline.sft.stages import run_stage
+from pipeline.sft.stage_plan import StageResult, stages_of
+from pipeline.sft.train_stage import run_stage
 from pipeline.sft.upload import push
 
 

@@ -140,7 +140,7 @@ print(checkout(Path(pipeline.__file__).parents[1]), packages()[0].found)
 def test_the_bundled_model_is_unpacked_in_any_folder(installed: Installed) -> None:
     script = """
 from pathlib import Path
-from pipeline.llm.bundled import bundled_model
+from pipeline.llm.bundled_model import bundled_model
 folder = bundled_model(Path.home() / "models")
 print(*(path.name for path in folder.iterdir()))
 """

@@ -8,7 +8,7 @@ import pyarrow as pa
 from pipeline.config import BuildConfig
 from pipeline.llm.session import LlmSession
 from pipeline.run.outcomes import ShardResult
-from pipeline.stages.journey import Step, travel
+from pipeline.stages.run_traces import Step, travel
 from pipeline.stages.stage import Stage
 
 

@@ -8,7 +8,7 @@ import typer
 
 from pipeline.commands import options
 from pipeline.commands.console import messages, output
-from pipeline.commands.steps import shown_steps
+from pipeline.commands.step_progress import shown_steps
 from pipeline.config import LlmConfig
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import httpx2
 
-from pipeline.commands.guarded import guarded
+from pipeline.commands.prefect_process import guarded
 from pipeline.doctor.machine import prefect_url
 
 # The first start creates the database, which takes 10 to 30 s.

@@ -12,7 +12,7 @@ from rich.text import Text
 from pipeline.commands import options
 from pipeline.commands.build import usage_text
 from pipeline.commands.console import messages, output
-from pipeline.commands.steps import shown_steps
+from pipeline.commands.step_progress import shown_steps
 from pipeline.inspection import find_run
 from pipeline.run.outcomes import RejectReason
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pipeline.commands import options
 from pipeline.commands.console import messages, output
-from pipeline.commands.steps import shown_steps
+from pipeline.commands.step_progress import shown_steps
 
 if TYPE_CHECKING:
     from pipeline.report.selection import SelectionCounts

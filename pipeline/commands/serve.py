@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from pipeline.commands.console import messages
-from pipeline.commands.guarded import guarded
+from pipeline.commands.prefect_process import guarded
 
 if TYPE_CHECKING:
     from flows.deployments import Deployed

@@ -99,7 +99,7 @@ def sft(
 def _tell_estimate(settings: SftConfig, run: RunFolder, console: Console, *, as_json: bool) -> None:
     # Not above: they bring PyTorch, which takes seconds that no other command need wait.
     from pipeline.sft.estimate import estimate
-    from pipeline.sft.ready import prepared
+    from pipeline.sft.prepare import prepared
 
     made = estimate(settings, prepared(settings, run.root, console.print).learning)
     if as_json:

@@ -10,7 +10,7 @@ from platformdirs import user_cache_path
 
 from pipeline.config import BuildConfig, LlmConfig
 from pipeline.doctor.item import Item, broken, note, ok
-from pipeline.llm.bundled import CONTEXT_TOKENS, NAME, PACKAGE
+from pipeline.llm.bundled_model import CONTEXT_TOKENS, NAME, PACKAGE
 from pipeline.llm.serving import BUNDLED, model_name
 
 _SECONDS = 4.5

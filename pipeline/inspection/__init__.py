@@ -2,7 +2,7 @@
 
 from pipeline.inspection.failed_judge import FailedJudge, failed_judge, failed_table
 from pipeline.inspection.page import as_json, show, table
-from pipeline.inspection.story import NotThere, find_run, find_trace, only_block
+from pipeline.inspection.trace_history import NotThere, find_run, find_trace, only_block
 from pipeline.inspection.traces import TraceLine, TraceState, trace_lines
 
 __all__ = [

@@ -10,7 +10,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.inspection.story import Block, Sentence, Story
+from pipeline.inspection.trace_history import Block, Sentence, Story
 from pipeline.inspection.traces import TraceLine, TraceState
 from schemas.replies import Verdict
 

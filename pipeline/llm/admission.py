@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from pipeline.llm.waiter import Waiter
+from pipeline.llm.cross_thread_waiter import Waiter
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from pipeline.llm.choices import choice_shares, row_pattern, row_shares, row_text
+from pipeline.llm.choice_replies import choice_shares, row_pattern, row_shares, row_text
 from pipeline.llm.model import Choice, Choices, Constraint, JsonReply, Request, Text, Uncertainty, Usage
 from pipeline.llm.uncertainty import TOP, uncertainties
 

@@ -9,10 +9,10 @@ from typing import Self
 
 from pipeline.config import LlmConfig
 from pipeline.llm import chat_completions
-from pipeline.llm.api import CALL_ERRORS
 from pipeline.llm.cache import ReplyCache, Stored, request_key
 from pipeline.llm.endpoints import Endpoint, Endpoints, backoff
 from pipeline.llm.errors import Transient, Unsupported, classified
+from pipeline.llm.http_json import CALL_ERRORS
 from pipeline.llm.model import EndpointUnavailable, Reply, ReplyError, Request, Usage
 
 FROM_DISK = Usage(replies_from_disk=1)

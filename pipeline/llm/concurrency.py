@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
 
-from pipeline.llm.waiter import Waiter
+from pipeline.llm.cross_thread_waiter import Waiter
 
 
 class ConcurrencyLimit:

@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.llm.api import CALL_ERRORS, Api, StatusError
 from pipeline.llm.errors import Attempt, Transient, Unsupported, classified
+from pipeline.llm.http_json import CALL_ERRORS, Api, StatusError
 from pipeline.llm.model import ContextTooLong, EndpointRefused, EndpointUnavailable, RequestRefused
 from pipeline.llm.urls import shown_url, url_fault
 

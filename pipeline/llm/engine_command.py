@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.llm.bundled import NAME as BUNDLED_NAME
+from pipeline.llm.bundled_model import NAME as BUNDLED_NAME
 from pipeline.processes.commands import python_module
 
 SERVER = "vllm.entrypoints.openai.api_server"

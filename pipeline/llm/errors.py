@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 
 import aiohttp
 
-from pipeline.llm.api import StatusError
+from pipeline.llm.http_json import StatusError
 from pipeline.llm.model import ContextTooLong, EndpointRefused, RequestRefused
 
 TRANSIENT_STATUS = {408, 409, 425, 429}

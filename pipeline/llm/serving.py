@@ -11,8 +11,8 @@ from platformdirs import user_cache_path
 
 from pipeline.config import LlmConfig
 from pipeline.llm.admission import Admission
-from pipeline.llm.bundled import NAME as BUNDLED_NAME
-from pipeline.llm.bundled import bundled_model
+from pipeline.llm.bundled_model import NAME as BUNDLED_NAME
+from pipeline.llm.bundled_model import bundled_model
 from pipeline.llm.concurrency import ConcurrencyLimit
 from pipeline.llm.engine import Engine
 from pipeline.llm.kv_cache import kv_cache_tokens

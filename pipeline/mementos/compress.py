@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from pipeline.config import MementosConfig
+from pipeline.llm.context_window import fitting
 from pipeline.llm.model import Reply, Request, Text
 from pipeline.llm.session import LlmSession
-from pipeline.llm.window import fitting
 from pipeline.mementos.view import BlockView
 from schemas.openmementos import SPECIAL_TOKENS
 

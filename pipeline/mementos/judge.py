@@ -1,9 +1,9 @@
 """The judges: points for a memento, criterion by criterion, and what is missing."""
 
 from pipeline.config import MementosConfig
+from pipeline.llm.context_window import fitting
 from pipeline.llm.model import JsonReply, Request
 from pipeline.llm.session import LlmSession, together
-from pipeline.llm.window import fitting
 from pipeline.mementos.judgement import Judgement, combined
 from pipeline.mementos.view import BlockView
 from schemas.replies import Verdict

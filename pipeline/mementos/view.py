@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.config import MementosConfig
-from pipeline.llm.window import first_shown, shown_tokens
+from pipeline.llm.context_window import first_shown, shown_tokens
 from pipeline.text.pieces import offsets
 
 # What stands between the mementos of earlier blocks, where these are shown.

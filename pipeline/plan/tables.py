@@ -8,8 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.plan.estimate import PURPOSES, Basis, Plan
 from pipeline.plan.hardware import Fit
-from pipeline.plan.making import PURPOSES, Basis, Plan
 from pipeline.plan.prompt_sizes import Load
 from pipeline.run.outcomes import RejectReason
 

@@ -25,8 +25,8 @@ from pipeline.run.circuit_breaker import CircuitBreaker, lost_traces
 from pipeline.run.outcomes import Outcome, ShardResult
 from pipeline.run.repair import repair
 from pipeline.run.store import Manifest, RunFolder, StoreError, config_digest
-from pipeline.stages.journey import Step, travel
 from pipeline.stages.run_shard import allow_start, model_at_hand, request_stop, until_stopped
+from pipeline.stages.run_traces import Step, travel
 
 Progress = Callable[[str, int, int], None]
 

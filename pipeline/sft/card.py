@@ -8,7 +8,7 @@ from huggingface_hub import ModelCardData
 
 from pipeline.files.atomic import replacing, write_json
 from pipeline.sft.config import SftConfig
-from pipeline.sft.ready import Prepared
+from pipeline.sft.prepare import Prepared
 from pipeline.sft.report import Report, draw_losses, table
 
 

@@ -18,11 +18,11 @@ from pipeline.attention.kv_curve import held_tokens
 from pipeline.attention.visibility import visible_until
 from pipeline.sft.config import SftConfig
 from pipeline.sft.errors import SftError
-from pipeline.sft.learning import Learning, stages_of
 from pipeline.sft.model import load, precision, where
 from pipeline.sft.packing import packs
-from pipeline.sft.prepare import Examples
-from pipeline.sft.stages import number_of_steps
+from pipeline.sft.stage_plan import Learning, stages_of
+from pipeline.sft.tokenized_rows import Examples
+from pipeline.sft.train_stage import number_of_steps
 
 PEAK_FLOPS = 989e12  # of an H100 SXM in bfloat16, without sparsity (its data sheet)
 UTILIZATION = 0.4  # the share of it that training with FlexAttention is expected to reach

@@ -15,7 +15,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from pipeline.llm.bundled import bundled_model
+from pipeline.llm.bundled_model import bundled_model
 from pipeline.procedural.register_machine import WORDS
 from pipeline.sft.config import ModelConfig, ScratchConfig
 from pipeline.sft.errors import SftError

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.sft.config import SftConfig
-from pipeline.sft.learning import StageResult
-from pipeline.sft.ready import Prepared
+from pipeline.sft.prepare import Prepared
+from pipeline.sft.stage_plan import StageResult
 
 TITLES = {"full": "stage 1, every token kept", "memento": "stage 2, finished blocks dropped"}
 

@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 from pipeline.files.atomic import write_json
 from pipeline.sft.check import check
 from pipeline.sft.config import SftConfig
-from pipeline.sft.learning import Learning, Stage
+from pipeline.sft.stage_plan import Learning, Stage
 
 # A format rate this much below the best is as good: with so few problems it is chance.
 _SAME_FORMAT = 0.05

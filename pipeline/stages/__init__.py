@@ -18,6 +18,6 @@ handles one trace, with or without a model:
             return Done({"capitals": row["reasoning"].upper()})   # or Rejected(reason, detail)
         return shout
 
-`run_shard.py` reads and writes the shards, `journey.py` takes each trace along. A stage that asks a model
+`run_shard.py` reads and writes the shards, `run_traces.py` takes each trace along. A stage that asks a model
 awaits `session.ask(…)`; errors of the model become `Failed` (`llm/session.py`), and the next run tries again.
 """

@@ -21,8 +21,8 @@ from pipeline.run.circuit_breaker import CircuitBreaker
 from pipeline.run.outcomes import Outcome, ShardResult
 from pipeline.run.progress import ShardProgress
 from pipeline.run.store import Manifest, RunFolder, StoreError
-from pipeline.stages.journey import Step, travel
 from pipeline.stages.registry import config_digests, current_manifest, stage_before, stage_named
+from pipeline.stages.run_traces import Step, travel
 from pipeline.stages.stage import Stage
 
 T = TypeVar("T")

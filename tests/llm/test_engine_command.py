@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.llm import engine_command
-from pipeline.llm.bundled import NAME
+from pipeline.llm.bundled_model import NAME
 from pipeline.llm.engine_command import GPU_ARGUMENTS_OF_BUNDLED, server_command
 
 

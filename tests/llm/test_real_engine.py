@@ -13,7 +13,7 @@ import psutil
 import pytest
 from platformdirs import user_cache_path
 
-from pipeline.llm.bundled import CONTEXT_TOKENS, bundled_model
+from pipeline.llm.bundled_model import CONTEXT_TOKENS, bundled_model
 from pipeline.llm.model import ContextTooLong
 from tests.llm.questions import DIGIT, GRADES, Grades, ask, ask_and_count, question
 from tests.processes.test_end_with_parent import alive, until

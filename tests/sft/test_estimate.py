@@ -6,9 +6,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.sft.config import LoraConfig
 from pipeline.sft.estimate import estimate, memory, shape_of, training_operations
-from pipeline.sft.learning import stages_of
 from pipeline.sft.model import load
-from pipeline.sft.stages import _trainer, run_stage
+from pipeline.sft.stage_plan import stages_of
+from pipeline.sft.train_stage import _trainer, run_stage
 from tests.attention.models import CONFIGS, VOCABULARY, model_of
 from tests.sft.tiny import ready, tiny
 

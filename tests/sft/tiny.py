@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.sft.config import SftConfig
-from pipeline.sft.ready import Prepared, prepared
+from pipeline.sft.prepare import Prepared, prepared
 
 
 def tiny(**changes: Any) -> SftConfig:

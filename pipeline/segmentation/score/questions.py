@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from pipeline.llm.window import first_shown
+from pipeline.llm.context_window import first_shown
 from pipeline.text.pieces import cut, offsets
 
 QUOTED_CHARACTERS = 240

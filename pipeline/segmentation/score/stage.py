@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.config import BuildConfig, ScoreConfig
+from pipeline.llm.context_window import SHORTEST, fitting, shown_tokens
 from pipeline.llm.model import Choice, Choices, ContextTooLong, Reply, Request
 from pipeline.llm.session import LlmSession, together, what_replies_depend_on
 from pipeline.llm.templates import load_prompts
-from pipeline.llm.window import SHORTEST, fitting, shown_tokens
 from pipeline.run.outcomes import Done, Outcome
 from pipeline.segmentation.score.cues import Cues, score_boundaries
 from pipeline.segmentation.score.prefill import (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.llm.admission import Admission, ShardAdmission
 from pipeline.llm.model import ReplyError
 from pipeline.run.outcomes import Done, Outcome, Rejected, RejectReason
-from pipeline.stages.journey import Step, travel
+from pipeline.stages.run_traces import Step, travel
 from pipeline.stages.stage import Row, Stage, TraceWork
 
 ENDPOINT = "http://here/v1"

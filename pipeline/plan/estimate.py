@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipeline.config import BuildConfig
 from pipeline.ingest import ingest
-from pipeline.llm.bundled import CONTEXT_TOKENS
+from pipeline.llm.bundled_model import CONTEXT_TOKENS
 from pipeline.llm.serving import BUNDLED
 from pipeline.llm.templates import load_prompts
 from pipeline.plan.prompt_sizes import Load, PromptSizes

@@ -23,12 +23,12 @@ from pipeline.sft.check import Quality, check
 from pipeline.sft.collate import Collator
 from pipeline.sft.config import SftConfig, StageConfig
 from pipeline.sft.errors import SftError
-from pipeline.sft.learning import Learning, Stage, StageResult
 from pipeline.sft.lora import merged, with_adapters
 from pipeline.sft.model import Learner, load, precision
-from pipeline.sft.prepare import mean_pack, packed_examples
 from pipeline.sft.progress import Progress
 from pipeline.sft.selection import FormatRate, best_step, evaluations_of, format_rates
+from pipeline.sft.stage_plan import Learning, Stage, StageResult
+from pipeline.sft.tokenized_rows import mean_pack, packed_examples
 
 _STATE = "trainer_state.json"
 _DECAYING = 0.3  # share of the steps in which the learning rate falls

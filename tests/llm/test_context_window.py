@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.llm.context_window import first_shown, fitting, shown_tokens
 from pipeline.llm.model import ContextTooLong
-from pipeline.llm.window import first_shown, fitting, shown_tokens
 from pipeline.text.pieces import offsets
 
 sizes = st.lists(st.integers(1, 400), min_size=1, max_size=80)

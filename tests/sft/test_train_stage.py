@@ -17,11 +17,11 @@ from pipeline.attention.visibility import FORGET_NOTHING
 from pipeline.sft.collate import Collator
 from pipeline.sft.config import LoraConfig
 from pipeline.sft.errors import SftError
-from pipeline.sft.learning import StageResult, stages_of
 from pipeline.sft.lora import merged, with_adapters
-from pipeline.sft.prepare import packed_examples
-from pipeline.sft.stages import _trainer, load, run_stage
+from pipeline.sft.stage_plan import StageResult, stages_of
+from pipeline.sft.tokenized_rows import packed_examples
 from pipeline.sft.tokens import SPECIAL
+from pipeline.sft.train_stage import _trainer, load, run_stage
 from tests.attention.models import CONFIGS, VOCABULARY, model_of
 from tests.attention.test_visibility import TOKENS
 from tests.sft.tiny import ready, tiny
@@ -94,7 +94,7 @@ def test_dropping_nothing_gives_the_loss_of_plain_trl(tmp_path) -> None:
 PROGRAM = """
 import sys
 from pathlib import Path
-from tests.sft.test_stages import trained
+from tests.sft.test_train_stage import trained
 trained(Path(sys.argv[1]))
 """
 

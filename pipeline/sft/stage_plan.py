@@ -8,7 +8,7 @@ from pipeline.attention.visibility import FORGET_NOTHING, Forgetting
 from pipeline.sft.check import Quality
 from pipeline.sft.config import SftConfig, StageConfig
 from pipeline.sft.examples import Tokenizing
-from pipeline.sft.prepare import Examples
+from pipeline.sft.tokenized_rows import Examples
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.llm.choices import row_pattern, row_shares, row_text
+from pipeline.llm.choice_replies import row_pattern, row_shares, row_text
 from pipeline.llm.model import Choices, ReplyError
 from tests.llm.questions import ask, question
 from tests.servers.stub_llm import StubLlm

@@ -1,0 +1,160 @@
+"""Rows → token ids on disk → packs: what the trainer reads."""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+
+from pipeline.files.atomic import value_digest, writing
+from pipeline.files.sealed_json import read_sealed, write_sealed
+from pipeline.sft.collate import IGNORED
+from pipeline.sft.errors import SftError
+from pipeline.sft.examples import Tokenizing
+from pipeline.sft.packing import packs
+
+# Raise when the same rows would give other ids.
+VERSION = 1
+_ROWS_PER_PROCESS = 1_000
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows as token ids: `ids` and `prompt` of each; `counts` of rows cut or left out, by reason.
+
+    digest: of the rows and of all that their ids depend on.
+    """
+
+    table: datasets.Dataset
+    counts: Mapping[str, int]
+    digest: str
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each example."""
+        return [int(length) for length in self.table.with_format("arrow")["length"].to_pylist()]
+
+
+def prepare(
+    rows: datasets.Dataset,
+    identity: Sequence[str],
+    tokenizing: Tokenizing,
+    folder: Path,
+    tell: Callable[[str], None],
+) -> Examples:
+    """The rows as examples, kept below `folder` under their digest; what is there already is read.
+
+    identity: what tells these rows from any others, their name first. Nothing half-written is taken for
+    whole. Raises SftError where no row is left.
+    """
+    digest = value_digest(
+        {
+            "rows": list(identity),
+            "tokenizer": tokenizing.tokenizer.backend_tokenizer.to_str(),
+            "template": tokenizing.tokenizer.chat_template,
+            "end": tokenizing.tokenizer.eos_token_id,
+            "max_tokens": tokenizing.max_tokens,
+            "version": VERSION,
+        }
+    )[:16]
+    place = folder / digest
+    record = place / "counts.json"
+    if not record.exists():
+        tell(f"tokenizing {len(rows):,} rows")
+        unfinished = folder / f".{digest}.{os.getpid()}.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        with writing(unfinished):
+            unfinished.mkdir(parents=True)
+            table, counts = _tokenized(rows, tokenizing)
+            if not len(table):
+                reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
+                shutil.rmtree(unfinished)
+                raise SftError(f"data.dataset {identity[0]}: of {len(rows):,} rows none is left ({reasons})")
+            table.save_to_disk(unfinished / "examples")
+            write_sealed({"counts": counts}, unfinished / "counts.json")
+            shutil.rmtree(place, ignore_errors=True)
+            unfinished.rename(place)
+    return Examples(datasets.load_from_disk(place / "examples"), read_sealed(record)["counts"], digest)
+
+
+def _tokenized(rows: datasets.Dataset, tokenizing: Tokenizing) -> tuple[datasets.Dataset, dict[str, int]]:
+    def example(row: dict[str, Any]) -> dict[str, Any]:
+        counts = tokenizing.counts = Counter()
+        made = tokenizing.example(row["problem"], row["response"])
+        note = next(iter(counts), "")
+        if made is None:
+            return {"ids": np.empty(0, np.int32), "prompt": 0, "length": 0, "note": note}
+        return {"ids": made.ids, "prompt": made.prompt, "length": len(made.ids), "note": note}
+
+    processes = min(os.cpu_count() or 1, len(rows) // _ROWS_PER_PROCESS)
+    table = rows.map(
+        example,
+        remove_columns=rows.column_names,
+        features=datasets.Features(
+            {
+                "ids": datasets.List(datasets.Value("int32")),
+                "prompt": datasets.Value("int32"),
+                "length": datasets.Value("int32"),
+                "note": datasets.Value("string"),
+            }
+        ),
+        num_proc=processes if processes > 1 else None,
+        load_from_cache_file=False,
+    )
+    counts = Counter(note for note in table["note"] if note)
+    kept = [at for at, length in enumerate(table["length"]) if length]
+    return table.select(kept).remove_columns("note"), dict(counts)
+
+
+def packed_examples(
+    examples: Examples, max_tokens: int, *, seed: int | None, full_attention_share: float = 0.0
+) -> datasets.Dataset:
+    """Packs for the collator, put together when they are read.
+
+    seed: of the order; None keeps it. full_attention_share: of the packs that forget nothing, chosen by
+    their number.
+    """
+    lengths = examples.lengths
+    order = np.arange(len(lengths))
+    if seed is not None:
+        np.random.default_rng(seed).shuffle(order)
+    found = packs([lengths[at] for at in order], max_tokens)
+    numbers = [[int(order[at]) for at in pack] for pack in found]
+    chosen = (
+        np.random.default_rng(0 if seed is None else seed + 1).random(len(numbers)) >= full_attention_share
+    )
+    table = examples.table.with_format("numpy")
+
+    def together(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        made: dict[str, list[Any]] = {
+            "input_ids": [],
+            "labels": [],
+            "lengths": [],
+            "forgets": batch["forgets"],
+        }
+        for pack in batch["examples"]:
+            rows = [table[int(at)] for at in pack]
+            made["input_ids"].append(np.concatenate([row["ids"] for row in rows]))
+            made["labels"].append(np.concatenate([_labels(row) for row in rows]))
+            made["lengths"].append([len(row["ids"]) for row in rows])
+        return made
+
+    table_of_packs = datasets.Dataset.from_dict({"examples": numbers, "forgets": chosen.tolist()})
+    table_of_packs.set_transform(together)
+    return table_of_packs
+
+
+def _labels(row: Mapping[str, Any]) -> np.ndarray[Any, Any]:
+    labels = np.array(row["ids"], np.int64)
+    labels[: int(row["prompt"])] = IGNORED
+    return labels
+
+
+def mean_pack(packed: datasets.Dataset, lengths: Sequence[int]) -> float:
+    """Tokens of a pack, on average."""
+    return sum(lengths) / max(1, len(packed))
