@@ -1,6 +1,6 @@
-"""Responses of a batch of prompts, greedily, with a KV cache that gives up finished blocks."""
+"""Responses of a batch of prompts, with a KV cache that gives up finished blocks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,15 @@ class Response:
     is_ended: bool = False
 
 
+# From logits (rows, vocabulary) the next token of each row, (rows,).
+Choose = Callable[[torch.Tensor], torch.Tensor]
+
+
+def likeliest(logits: torch.Tensor) -> torch.Tensor:
+    """The likeliest token of each row."""
+    return logits.argmax(-1)
+
+
 @torch.no_grad()
 def generate(
     model: Any,
@@ -30,11 +39,12 @@ def generate(
     *,
     end: int,
     new_tokens: int,
+    choose: Choose = likeliest,
 ) -> list[Response]:
     """A response to each prompt, up to the token `end`, which is not part of it, or to `new_tokens` tokens.
 
-    model: attends by `attention_mask` (SDPA). The likeliest token is taken each time. A block is dropped once
-    the last token of its memento has been computed, which still sees it.
+    model: attends by `attention_mask` (SDPA). A block is dropped once the last token of its memento has been
+    computed, which still sees it.
     """
     texts = [list(prompt) for prompt in prompts]
     responses = [Response() for _ in prompts]
@@ -57,7 +67,7 @@ def generate(
             if positions[row, 0] >= 0 and response.ids:
                 response.held.append(count)
         last = (positions >= 0).sum(1).clamp(min=1) - 1
-        following = logits[torch.arange(len(texts)), last.to(logits.device)].argmax(-1).tolist()
+        following = choose(logits[torch.arange(len(texts)), last.to(logits.device)]).tolist()
         cache.evict(visible.to(model.device), torch.tensor([len(text) for text in texts]).to(model.device))
         changed = False
         positions = torch.full((len(texts), 1), -1)

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.attention.generate import Response, generate
+import torch
+
+from pipeline.attention.generate import Response, generate, likeliest
 from pipeline.attention.visibility import Forgetting
 from pipeline.records import ParseError, parse
 from pipeline.records.boxed import boxed_answers
@@ -42,7 +44,10 @@ def check(
     forgetting: Forgetting,
     config: CheckConfig,
 ) -> Quality:
-    """Responses to the rows' problems, greedily, with a cache that forgets as told."""
+    """Responses to the rows' problems, greedily, with a cache that forgets as told.
+
+    Where a model is sharded over several devices all of them call this together.
+    """
     well_formed = right = 0
     peaks: list[int] = []
     was_training = model.training
@@ -58,6 +63,7 @@ def check(
                 forgetting,
                 end=tokenizing.tokenizer.eos_token_id,
                 new_tokens=config.new_tokens,
+                choose=_agreed,
             )
             for row, response in zip(batch, responses, strict=True):
                 answer = _answer(response, tokenizing)
@@ -87,6 +93,14 @@ def _answer(response: Response, tokenizing: Tokenizing) -> str | None:
     except ParseError:
         return None
     return parsed.answer if parsed.blocks else None
+
+
+def _agreed(logits: torch.Tensor) -> torch.Tensor:
+    """The likeliest tokens, as the first of several devices finds them: all must compute the same next."""
+    tokens = likeliest(logits)
+    if torch.distributed.is_initialized():
+        torch.distributed.broadcast(tokens, src=0)
+    return tokens
 
 
 def _batches(rows: Sequence[dict[str, str]], size: int) -> Iterator[Sequence[dict[str, str]]]:

@@ -146,6 +146,19 @@ class CheckConfig(Section):
     batch: Annotated[int, Field(ge=1, description="Problems at once.")] = 16
 
 
+class DevicesConfig(Section):
+    """Several GPUs of this machine, one process each, started by `accelerate launch`."""
+
+    count: Annotated[int, Field(ge=2, description="How many.")]
+    accelerate: Annotated[
+        str,
+        Field(
+            description="Config file of accelerate: fsdp2.yaml or deepspeed-zero3.yaml, which come along, "
+            "or the path of another one."
+        ),
+    ] = "fsdp2.yaml"
+
+
 class SftConfig(Section):
     """Everything a training run depends on."""
 
@@ -156,6 +169,9 @@ class SftConfig(Section):
     full: Annotated[StageConfig | None, Field(description="Stage 1; null skips it.")] = StageConfig()
     memento: Annotated[StageConfig | None, Field(description="Stage 2; null skips it.")] = StageConfig()
     check: CheckConfig = CheckConfig()
+    devices: Annotated[
+        DevicesConfig | None, Field(description="null trains in one process, on one GPU or none.")
+    ] = None
     seed: int = 0
     push_to: Annotated[
         str | None, Field(description="Model on the Hub that the result goes to, organisation/name.")

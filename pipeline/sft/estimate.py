@@ -22,7 +22,7 @@ from pipeline.sft.model import load, precision, where
 from pipeline.sft.packing import packs
 from pipeline.sft.stage_plan import Learning, stages_of
 from pipeline.sft.tokenized_rows import Examples
-from pipeline.sft.train_stage import number_of_steps
+from pipeline.sft.trainer import number_of_steps
 
 PEAK_FLOPS = 989e12  # of an H100 SXM in bfloat16, without sparsity (its data sheet)
 UTILIZATION = 0.4  # the share of it that training with FlexAttention is expected to reach

@@ -10,8 +10,7 @@ from transformers import TrainerCallback
 
 from pipeline.files.atomic import write_json
 from pipeline.sft.check import check
-from pipeline.sft.config import SftConfig
-from pipeline.sft.stage_plan import Learning, Stage
+from pipeline.sft.stage_plan import Job
 
 # A format rate this much below the best is as good: with so few problems it is chance.
 _SAME_FORMAT = 0.05
@@ -21,23 +20,26 @@ _RATES = "format_rates.json"
 class FormatRate(TrainerCallback):
     """Generates at each evaluation, and keeps by step how many responses had the form."""
 
-    def __init__(
-        self, stage: Stage, config: SftConfig, learning: Learning, folder: Path, tell: Callable[[str], None]
-    ) -> None:
-        self._stage, self._config, self._learning, self._folder = stage, config, learning, folder
-        self._tell = tell
+    def __init__(self, job: Job, tell: Callable[[str], None]) -> None:
+        self._job, self._tell = job, tell
 
     def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **more: Any) -> None:
-        problems = self._learning.problems[: self._config.check.problems_between]
-        rates = format_rates(self._folder)
+        stage, learning, settings = self._job.stage, self._job.learning, self._job.config.check
+        problems = learning.problems[: settings.problems_between]
+        rates = format_rates(self._job.folder)
         loss = (more.get("metrics") or {}).get("eval_loss", math.nan)
-        told = f"{self._stage.title}: step {state.global_step:,}, held-out loss {loss:.4f}"
+        told = f"{stage.title}: step {state.global_step:,}, held-out loss {loss:.4f}"
         if problems:
             found = check(
-                model, self._learning.tokenizing, problems, self._stage.forgetting, self._config.check
+                model,
+                self._job.learning.tokenizing,
+                problems,
+                self._job.stage.forgetting,
+                self._job.config.check,
             )
             rates[str(state.global_step)] = found.format_rate
-            write_json(rates, self._folder / _RATES)
+            if state.is_world_process_zero:
+                write_json(rates, self._job.folder / _RATES)
             told += f", {found.format_rate:.0%} of {found.problems} well formed, {found.accuracy:.0%} right"
         self._tell(told)
 

@@ -47,6 +47,17 @@ class Stage:
     forgetting: Forgetting
 
 
+@dataclass(frozen=True)
+class Job:
+    """A stage to be trained in `folder`; start: folder of the model of the stage before, if there is one."""
+
+    stage: Stage
+    config: SftConfig
+    learning: Learning
+    folder: Path
+    start: Path | None
+
+
 def stages_of(config: SftConfig) -> list[Stage]:
     """The stages that a run has, in order."""
     forgetting = Forgetting(config.attention.keep_last_blocks, config.attention.mask_delimiters)

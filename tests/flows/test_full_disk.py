@@ -2,19 +2,27 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import ROOT
+from tests.flows.conftest import ROOT, PrefectServer
 from tests.flows.test_dataset import SAMPLE, build_command
 from tests.servers.stub_llm import StubLlm
+from tests.sft.tiny import tiny
 
 pytestmark = pytest.mark.slow
 
 # A file system of its own, seen by this process alone and gone with it.
 NAMESPACE = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
 SETTINGS = {"score__detector": "cues", "select__limit": 6, "traces_per_shard": 2}
+MODULE = [sys.executable, "-m", "pipeline"]
+SHORT_TRAINING = tiny(
+    model={"scratch": {"layers": 1, "width": 64, "heads": 2, "kv_heads": 1}},
+    full={"max_steps": 4, "batch": 4, "evaluations": 2},
+    memento=None,
+)
 BEGIN_FULL = """
 mount -t tmpfs -o size=$0 tmpfs "$1" && disk=$1 && shift || exit 99
 "$@" > "$disk.first" 2>&1; echo "exit code $?" >> "$disk.first"
@@ -50,14 +58,41 @@ def test_a_full_disk_is_told_in_a_line_and_the_run_goes_on_once_there_is_room(
 ) -> None:
     with StubLlm() as stub:
         command = build_command(stub.endpoint, (SAMPLE,), disk / "run", SETTINGS)
-        done = subprocess.run(
-            [*NAMESPACE, BEGIN_FULL, size, str(disk), *command],
-            env=prefect_server.environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
+        done = twice(command, prefect_server, disk, size)
+    assert done.returncode == 0, done.stderr
+    assert_told_in_a_line(disk)
+    totals = json.loads(done.stdout)
+    assert (totals["done"], totals["failed"]) == (6, 0)
+
+
+def test_a_disk_full_of_checkpoints_is_told_in_a_line_and_the_training_goes_on(
+    prefect_server, disk: Path, tmp_path: Path
+) -> None:
+    settings = SHORT_TRAINING.model_dump_json()
+    (tmp_path / "sft.yaml").write_text(settings)
+    command = [*MODULE, "sft", "-c", str(tmp_path / "sft.yaml"), "-r", str(disk / "run"), "--json"]
+    # The first of two checkpoints fits.
+    done = twice(command, prefect_server, disk, "1200k")
+    assert done.returncode == 0, done.stderr
+    assert_told_in_a_line(disk)
+    assert "going on from checkpoint-2" in done.stderr
+
+
+def twice(
+    command: list[str], prefect_server: PrefectServer, disk: Path, size: str
+) -> subprocess.CompletedProcess[str]:
+    """The second of two runs, with room; what the first has said is beside the disk."""
+    return subprocess.run(
+        [*NAMESPACE, BEGIN_FULL, size, str(disk), *command],
+        env=prefect_server.environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def assert_told_in_a_line(disk: Path) -> None:
     first = Path(f"{disk}.first").read_text()
     told = first[first.index("error: ") :].splitlines()
     assert told[0].startswith(f"error: {disk / 'run'}/")
@@ -65,9 +100,6 @@ def test_a_full_disk_is_told_in_a_line_and_the_run_goes_on_once_there_is_room(
     assert "free space" in told[1]
     assert told[2:] == ["exit code 1"]
     assert "Traceback" not in first
-    assert done.returncode == 0, done.stderr
-    totals = json.loads(done.stdout)
-    assert (totals["done"], totals["failed"]) == (6, 0)
 
 
 def test_a_run_folder_that_cannot_be_written_is_told_in_a_line(prefect_server, disk: Path) -> None:

@@ -7,8 +7,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline.sft.config import LoraConfig
 from pipeline.sft.estimate import estimate, memory, shape_of, training_operations
 from pipeline.sft.model import load
-from pipeline.sft.stage_plan import stages_of
-from pipeline.sft.train_stage import _trainer, run_stage
+from pipeline.sft.stage_plan import Job, stages_of
+from pipeline.sft.train_stage import run_stage
+from pipeline.sft.trainer import make_trainer
 from tests.attention.models import CONFIGS, VOCABULARY, model_of
 from tests.sft.tiny import ready, tiny
 
@@ -32,9 +33,8 @@ def test_parameters_and_state_are_those_of_a_real_run(tmp_path) -> None:
     prepared = ready(config, tmp_path)
     made = estimate(config, prepared.learning)
     (stage,) = stages_of(config)
-    trainer = _trainer(
-        stage, config, prepared.learning, tmp_path / "run", load(config.model, 0), lambda line: None
-    )
+    job = Job(stage, config, prepared.learning, tmp_path / "run", None)
+    trainer = make_trainer(job, load(config.model, 0), lambda line: None)
     trainer.train()
     assert made.stages[0].steps == trainer.state.global_step
     parameters = list(trainer.model.parameters())

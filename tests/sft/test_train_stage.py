@@ -18,10 +18,11 @@ from pipeline.sft.collate import Collator
 from pipeline.sft.config import LoraConfig
 from pipeline.sft.errors import SftError
 from pipeline.sft.lora import merged, with_adapters
-from pipeline.sft.stage_plan import StageResult, stages_of
+from pipeline.sft.stage_plan import Job, StageResult, stages_of
 from pipeline.sft.tokenized_rows import packed_examples
 from pipeline.sft.tokens import SPECIAL
-from pipeline.sft.train_stage import _trainer, load, run_stage
+from pipeline.sft.train_stage import load, run_stage
+from pipeline.sft.trainer import make_trainer
 from tests.attention.models import CONFIGS, VOCABULARY, model_of
 from tests.attention.test_visibility import TOKENS
 from tests.sft.tiny import ready, tiny
@@ -69,7 +70,8 @@ def test_dropping_nothing_gives_the_loss_of_plain_trl(tmp_path) -> None:
     learning = ready(config, tmp_path).learning
     tokenizer = learning.tokenizing.tokenizer
     (stage,) = stages_of(config)
-    ours = _trainer(stage, config, learning, tmp_path / "ours", load(config.model, 0), lambda line: None)
+    job = Job(stage, config, learning, tmp_path / "ours", None)
+    ours = make_trainer(job, load(config.model, 0), lambda line: None)
     rows = [dict(row) for row in learning.held_out.table]
     plain = Dataset.from_list(
         [

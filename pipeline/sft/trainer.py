@@ -1,0 +1,129 @@
+"""TRL's trainer, told of a stage's settings, of memento attention and of what to say while it works."""
+
+import math
+import os
+from collections.abc import Callable
+
+import torch
+from transformers import PrinterCallback
+from trl.trainer.sft_config import SFTConfig as TrlConfig
+from trl.trainer.sft_trainer import SFTTrainer
+
+from pipeline.attention.hook import take_visible_until
+from pipeline.attention.layers import UnsupportedModel
+from pipeline.attention.tiles import TILE
+from pipeline.sft.checkpoints import Slimming
+from pipeline.sft.collate import Collator
+from pipeline.sft.config import StageConfig
+from pipeline.sft.errors import SftError
+from pipeline.sft.lora import with_adapters
+from pipeline.sft.model import Learner, precision
+from pipeline.sft.progress import Progress
+from pipeline.sft.selection import FormatRate
+from pipeline.sft.stage_plan import Job
+from pipeline.sft.tokenized_rows import mean_pack, packed_examples
+
+_DECAYING = 0.3  # share of the steps in which the learning rate falls
+
+
+def make_trainer(job: Job, learner: Learner, tell: Callable[[str], None]) -> SFTTrainer:
+    """TRL's trainer of a stage; checkpoints and format rates go to the job's folder. Raises SftError."""
+    stage, config, learning, folder = job.stage, job.config, job.learning, job.folder
+    settings, model = stage.settings, learner.model
+    try:
+        take_visible_until(model)
+    except UnsupportedModel as error:
+        raise SftError(str(error)) from error
+    if config.model.lora:
+        model = with_adapters(model, learning.tokenizing.tokens, config.model.lora)
+    most = config.data.max_tokens
+    train = packed_examples(
+        learning.train,
+        most,
+        seed=config.seed if config.data.shuffle else None,
+        full_attention_share=settings.full_attention_share,
+    )
+    held_out = packed_examples(learning.held_out, most, seed=None)
+    on_gpu = torch.cuda.is_available()
+    steps = number_of_steps(settings, len(train))
+    arguments = TrlConfig(
+        output_dir=str(folder),
+        num_train_epochs=settings.epochs,
+        max_steps=settings.max_steps or -1,
+        per_device_train_batch_size=settings.packs_at_once,
+        per_device_eval_batch_size=settings.packs_at_once,
+        gradient_accumulation_steps=_accumulated(settings),
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule,
+        lr_scheduler_kwargs=_decay(settings, steps),
+        adam_beta2=settings.adam_beta2,
+        warmup_steps=settings.warmup,
+        weight_decay=settings.weight_decay,
+        bf16=on_gpu and precision(config.model) == torch.bfloat16,
+        gradient_checkpointing=config.model.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        eval_strategy="steps",
+        eval_steps=math.ceil(steps / settings.evaluations),
+        save_strategy="steps",
+        save_steps=math.ceil(steps / settings.evaluations),
+        logging_steps=max(1, steps // 200),
+        seed=config.seed,
+        data_seed=config.seed,
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=not on_gpu,
+        max_length=None,
+        packing=False,
+        padding_free=False,
+        remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        train_sampling_strategy="random" if config.data.shuffle else "sequential",
+    )
+    tokens_per_step = mean_pack(train, learning.train.lengths) * settings.batch
+    trainer = SFTTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=held_out,
+        processing_class=learning.tokenizing.tokenizer,
+        data_collator=Collator(
+            learning.tokenizing.tokens,
+            stage.forgetting,
+            learning.tokenizing.tokenizer.pad_token_id or 0,
+            TILE if on_gpu else 1,
+        ),
+        callbacks=[
+            Progress(stage.title, tokens_per_step, tell),
+            FormatRate(job, tell),
+            Slimming(folder),
+        ],
+    )
+    trainer.remove_callback(PrinterCallback)  # what it prints, `Progress` tells in words
+    return trainer
+
+
+def _decay(settings: StageConfig, steps: int) -> dict[str, int] | None:
+    if settings.schedule != "warmup_stable_decay":
+        return None
+    return {"num_decay_steps": math.ceil(_DECAYING * steps)}
+
+
+def number_of_steps(settings: StageConfig, packs: int) -> int:
+    """Optimizer steps of a stage."""
+    return settings.max_steps or math.ceil(math.ceil(packs / settings.batch) * settings.epochs)
+
+
+def _accumulated(settings: StageConfig) -> int:
+    """Batches that a device adds up in a step, so that all devices together make `batch` packs."""
+    at_once = settings.packs_at_once * _devices()
+    if settings.batch % at_once:
+        raise SftError(
+            f"batch {settings.batch} is no multiple of packs_at_once {settings.packs_at_once} × {_devices()} "
+            "devices: change one of them"
+        )
+    return settings.batch // at_once
+
+
+def _devices() -> int:
+    """Processes that train together, as their launcher tells each of them."""
+    return int(os.environ.get("WORLD_SIZE", "1"))

@@ -1,0 +1,97 @@
+"""Several processes train as one does, and what goes wrong in one of them is said."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.commands.config.config_args import load_config_from_file
+
+from pipeline.attention.hook import take_visible_until
+from pipeline.sft.errors import SftError
+from pipeline.sft.launch import accelerate_config
+from pipeline.sft.stage_plan import stages_of
+from pipeline.sft.train_stage import run_stage
+from tests.attention.models import CONFIGS, VOCABULARY, model_of
+from tests.sft.test_train_stage import trained
+from tests.sft.tiny import ready, tiny
+
+pytestmark = pytest.mark.slow
+# Of an epoch; then one is filled up, with one process not as with two.
+WHOLE_BATCHES = 11
+SHIPPED = ("fsdp2.yaml", "deepspeed-zero3.yaml")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_configs_that_come_along_are_read_by_accelerate(name: str) -> None:
+    config = load_config_from_file(str(accelerate_config(name)))
+    assert config.num_machines == 1
+    assert config.distributed_type in ("FSDP", "DEEPSPEED")
+
+
+def test_a_missing_config_names_those_that_come_along() -> None:
+    with pytest.raises(SftError, match=r"accelerate no\.yaml: .* deepspeed-zero3\.yaml, fsdp2\.yaml"):
+        accelerate_config("no.yaml")
+
+
+def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+    """On CPUs accelerate's launcher reads the config and starts the processes; they average gradients."""
+    alone = trained(tmp_path / "one")
+    lines: list[str] = []
+    config = tiny(devices={"count": 2})
+    learning = ready(config, tmp_path / "two").learning
+    start = None
+    for stage in stages_of(config):
+        result = run_stage(stage, config, learning, tmp_path / "two", start, lines.append)
+        start = result.folder
+        before = alone[stage.name]
+        if stage.name == "full":
+            for ours, theirs in zip(result.losses[:WHOLE_BATCHES], before.losses, strict=False):
+                assert ours == pytest.approx(theirs)
+        assert result.held_out_loss == pytest.approx(before.held_out_loss, rel=0.02)
+    assert len([line for line in lines if "held-out loss" in line]) == 4, "one of the processes speaks"
+
+
+def test_a_batch_that_devices_cannot_share_is_named(tmp_path: Path) -> None:
+    config = tiny(devices={"count": 2}, memento=None)
+    config = config.model_copy(update={"full": config.full.model_copy(update={"batch": 3})})
+    (stage,) = stages_of(config)
+    with pytest.raises(SftError, match="batch 3 is no multiple of packs_at_once 2 × 2 devices"):
+        run_stage(stage, config, ready(config, tmp_path).learning, tmp_path, None, lambda line: None)
+
+
+def sharded_logits(rank: int, folder: str) -> None:
+    """One of two processes that hold half a model each."""
+    from torch.distributed.fsdp import fully_shard
+
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    model, ids, visible = example()
+    mesh = torch.distributed.init_device_mesh("cpu", (2,))
+    for layer in model.model.layers:
+        fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    loss = model(input_ids=ids, visible_until=visible, labels=ids).loss
+    loss.backward()
+    gradient = model.get_input_embeddings().weight.grad.full_tensor()
+    if rank == 0:
+        Path(folder, "out").write_bytes(pickle.dumps((loss.detach(), gradient)))
+    torch.distributed.destroy_process_group()
+
+
+def example() -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
+    model = model_of(CONFIGS["olmo3"])
+    take_visible_until(model)
+    ids = torch.randint(0, VOCABULARY, (2, 24), generator=torch.Generator().manual_seed(0))
+    visible = torch.full((2, 24), 24)
+    visible[:, 4:9] = 12
+    return model, ids, visible
+
+
+def test_a_model_sharded_by_fsdp2_attends_as_the_whole_one(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(sharded_logits, (str(tmp_path),), nprocs=2)
+    loss, gradient = pickle.loads((tmp_path / "out").read_bytes())
+    model, ids, visible = example()
+    whole = model(input_ids=ids, visible_until=visible, labels=ids).loss
+    whole.backward()
+    torch.testing.assert_close(loss, whole.detach())
+    torch.testing.assert_close(gradient, model.get_input_embeddings().weight.grad, atol=1e-5, rtol=1e-4)
