@@ -49,14 +49,31 @@ class BlockCache(Cache):
             kept = (held != _NOBODY) & (visible_until.gather(1, held.clamp(min=0)) > following)
             if window is not None:
                 kept &= following - held < window
-            if bool(kept.all()):
-                continue
-            most = int(kept.sum(1).max())
-            order = torch.argsort(kept.to(torch.int8), dim=1, descending=True, stable=True)[:, :most]
-            self._positions[kind] = torch.where(kept, held, _NOBODY).gather(1, order)
-            for layer, its_kind in zip(self._own, self._types, strict=True):
-                if its_kind == kind:
-                    layer.take(order)
+            self._keep(kind, kept)
+
+    def forget_from(self, starts: torch.Tensor) -> None:
+        """Removes what stands at `starts` (rows,) and behind, so that it can be computed again."""
+        for kind, held in self._positions.items():
+            self._keep(kind, (held != _NOBODY) & (held < starts[:, None]))
+
+    def keep_rows(self, rows: torch.Tensor) -> None:
+        """Keeps the rows with these numbers (n,), in this order."""
+        for kind, held in self._positions.items():
+            self._positions[kind] = held[rows]
+        for layer in self._own:
+            layer.keep_rows(rows)
+
+    def _keep(self, kind: str, kept: torch.Tensor) -> None:
+        """Of the layers of a kind what `kept` (rows, held) says."""
+        if bool(kept.all()):
+            return
+        most = int(kept.sum(1).max())
+        order = torch.argsort(kept.to(torch.int8), dim=1, descending=True, stable=True)[:, :most]
+        held = torch.where(kept, self._positions[kind], _NOBODY)
+        self._positions[kind] = held.gather(1, order)
+        for layer, its_kind in zip(self._own, self._types, strict=True):
+            if its_kind == kind:
+                layer.take(order)
 
     def held(self) -> dict[str, torch.Tensor]:
         """By layer type how many tokens each row holds, (rows,)."""
@@ -71,6 +88,12 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         _, heads, _, size = self.keys.shape
         index = order[:, None, :, None].expand(-1, heads, -1, size)
         self.keys, self.values = self.keys.gather(2, index), self.values.gather(2, index)
+
+    def keep_rows(self, rows: torch.Tensor) -> None:
+        """Keeps the rows with these numbers, (n,)."""
+        assert self.keys is not None
+        assert self.values is not None
+        self.keys, self.values = self.keys[rows], self.values[rows]
 
 
 def _mask(

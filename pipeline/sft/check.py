@@ -95,9 +95,9 @@ def _answer(response: Response, tokenizing: Tokenizing) -> str | None:
     return parsed.answer if parsed.blocks else None
 
 
-def _agreed(logits: torch.Tensor) -> torch.Tensor:
+def _agreed(logits: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
     """The likeliest tokens, as the first of several devices finds them: all must compute the same next."""
-    tokens = likeliest(logits)
+    tokens = likeliest(logits, rows)
     if torch.distributed.is_initialized():
         torch.distributed.broadcast(tokens, src=0)
     return tokens
