@@ -24,7 +24,7 @@ define newline
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dataset test test-all resolve check bench ui clean
+.PHONY: help setup dataset loop test test-all resolve check bench ui clean
 
 help: ## Show what can be made.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1@\2/' | column -t -s @
@@ -33,6 +33,13 @@ setup: $(STAMP) ## Create .venv and install everything.
 
 dataset: setup ## Build the sample with the bundled model; RUN_DIR=… names another folder for the run.
 	$(BIN)/openmementos build --config flows/configs/sample.yaml $(if $(RUN_DIR),--run-dir $(RUN_DIR))
+
+loop: setup ## Train small models from nothing and evaluate them: 40 minutes on two cores.
+	$(BIN)/openmementos sft --config sft-register-machine.yaml
+	$(BIN)/openmementos evaluate --config evaluate-register-machine.yaml
+	$(BIN)/openmementos sft --config sft-register-machine.yaml --set name=register-machine-mixed \
+		--set data.register_machine.kind=mixed
+	$(BIN)/openmementos evaluate --config evaluate-dose-response.yaml
 
 test: setup ## Run the tests that have to pass, those with the real engine too.
 	$(BIN)/python -m pytest -m "not engine and not exhaustive" --numprocesses logical --dist loadfile

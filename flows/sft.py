@@ -7,15 +7,15 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from pipeline.files.log import Log
 from pipeline.files.sealed_json import write_sealed
 from pipeline.run.store import RunFolder
 from pipeline.sft.card import write_card
 from pipeline.sft.config import SftConfig
-from pipeline.sft.log import Log
 from pipeline.sft.prepare import Prepared, prepared
 from pipeline.sft.report import Report, make_report, table
 from pipeline.sft.stage_plan import StageResult, stages_of
-from pipeline.sft.train_stage import run_stage
+from pipeline.sft.train_stage import keep_untrained, run_stage
 from pipeline.sft.upload import push
 
 
@@ -34,6 +34,7 @@ def sft(sft: SftConfig, run_dir: Path) -> dict[str, Any]:
         log = Log(run.root)
         write_sealed(sft.model_dump(mode="json"), run.config_file)
         ready = read_and_tokenize(sft, run.root)
+        keep_untrained(sft, ready.learning, run.root)
         start: Path | None = None
         results: dict[str, StageResult] = {}
         for stage in stages_of(sft):

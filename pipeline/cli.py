@@ -7,6 +7,7 @@ from pipeline.commands.compare import compare
 from pipeline.commands.console import with_plain_errors
 from pipeline.commands.deploy import deploy
 from pipeline.commands.doctor import doctor
+from pipeline.commands.evaluate import evaluate
 from pipeline.commands.inspect_run import inspect
 from pipeline.commands.plan import plan
 from pipeline.commands.publish import publish
@@ -24,7 +25,21 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="rich",
 )
-for command in (build, select, plan, doctor, inspect, compare, recheck, publish, sft, deploy, serve, ui):
+for command in (
+    build,
+    select,
+    plan,
+    doctor,
+    inspect,
+    compare,
+    recheck,
+    publish,
+    sft,
+    evaluate,
+    deploy,
+    serve,
+    ui,
+):
     app.command()(with_plain_errors(command))
 
 

@@ -56,9 +56,16 @@ def read_config(path: Path, model: type[Config], overrides: Sequence[str] = ()) 
             f"{path}: its checksum does not fit: take the line out where you have changed the file yourself, "
             "else name the YAML file that the run was built with"
         )
+    return with_overrides(values, str(path), model, overrides)
+
+
+def with_overrides(
+    values: dict[str, Any], where: str, model: type[Config], overrides: Sequence[str]
+) -> Config:
+    """The config with these values and overrides `section.key=value`. Raises ConfigError."""
     for override in overrides:
         _override(values, override)
-    return validated(values, str(path), model, overridden=[o.partition("=")[0] for o in overrides])
+    return validated(values, where, model, overridden=[o.partition("=")[0] for o in overrides])
 
 
 def validated(

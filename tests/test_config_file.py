@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.config import BuildConfig
 from pipeline.config_file import ConfigError, known_keys, load_config, read_config
+from pipeline.evaluate.config import EvaluateConfig
 from pipeline.files.atomic import write_json
 from pipeline.sft.config import SftConfig
 
@@ -19,7 +20,8 @@ def config(tmp_path):
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_configs_that_come_along_are_valid(path):
-    assert read_config(path, SftConfig if path.name.startswith("sft-") else BuildConfig).name
+    models = {"sft": SftConfig, "evaluate": EvaluateConfig}
+    assert read_config(path, models.get(path.name.partition("-")[0], BuildConfig)).name
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(config):

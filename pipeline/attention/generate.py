@@ -1,6 +1,6 @@
 """Responses of a batch of prompts, with a KV cache that gives up finished blocks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,13 +44,13 @@ def generate(
     tokens: BlockTokens,
     forgetting: Forgetting,
     *,
-    end: int,
+    ends: Collection[int],
     new_tokens: int,
     choose: Choose = likeliest,
     block_limit: int | None = None,
     restart: bool = False,
 ) -> list[Response]:
-    """A response to each prompt, up to the token `end`, which is not part of it, or to `new_tokens` tokens.
+    """A response to each prompt, up to a token of `ends`, which is not part of it, or to `new_tokens` tokens.
 
     model: attends by `attention_mask` (SDPA). A block is dropped once the last token of its memento has been
     computed, which still sees it. block_limit: tokens after which a block that has not ended is ended.
@@ -80,7 +80,7 @@ def generate(
             cache.evict(visible.to(model.device), lengths.to(model.device))
         following = choose(logits, [text.number for text in texts]).tolist()
         changed = [
-            text.take(token, tokens, end, block_limit) for text, token in zip(texts, following, strict=True)
+            text.take(token, tokens, ends, block_limit) for text, token in zip(texts, following, strict=True)
         ]
         going_on = [at for at, text in enumerate(texts) if not text.response.is_ended]
         if not going_on:
@@ -103,12 +103,12 @@ class _Text:
         self.response = Response()
         self._open: int | None = None
 
-    def take(self, token: int, tokens: BlockTokens, end: int, block_limit: int | None) -> bool:
+    def take(self, token: int, tokens: BlockTokens, ends: Collection[int], block_limit: int | None) -> bool:
         """Adds a token, or the one that is forced; whether a memento may have ended."""
         if self._open is not None and token != tokens.block_end and self._open == block_limit:
             token = tokens.block_end
             self.response.forced_ends += 1
-        if token == end:
+        if token in ends:
             self.response.is_ended = True
             return False
         if token == tokens.block_start:

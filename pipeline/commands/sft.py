@@ -1,12 +1,7 @@
 """`openmementos sft`: both stages of training, with what happens told line by line."""
 
 import json
-import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,9 +11,8 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from pipeline.commands import options
-from pipeline.commands.build import settle_prefect
 from pipeline.commands.console import messages, output
-from pipeline.commands.prefect_server import prefect_for_a_run
+from pipeline.commands.flow_run import flow_run, quiet_libraries
 from pipeline.config_file import read_config
 from pipeline.packaged_files import find_config
 from pipeline.run.store import RunFolder
@@ -27,7 +21,6 @@ from pipeline.sft.config import SftConfig
 if TYPE_CHECKING:
     from pipeline.sft.estimate import Estimate
 
-_SECONDS_BETWEEN_LOOKS = 0.5
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Tell steps, memory and hours from the tokenized rows; train nothing."),
@@ -66,27 +59,14 @@ def sft(
         console.print(told)
     settings = read_config(found, SftConfig, overrides or [])
     run = options.made_run_folder(settings, run_dir)
-    # Their bars would fall between the lines that are told here; read when the libraries are imported.
-    for library in ("HF_DATASETS_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_PROGRESS_BARS"):
-        os.environ.setdefault(library, "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    quiet_libraries()
     if dry_run:
         _tell_estimate(settings, run, console, as_json=as_json)
         return
-    settle_prefect(verbose)
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, signal.default_int_handler)
-    try:
-        with prefect_for_a_run(), _shown_log(run, console):
-            from transformers.utils.logging import disable_progress_bar
+    with flow_run(run, console, verbose=verbose):
+        from flows.sft import sft as flow
 
-            from flows.sft import sft as flow
-
-            disable_progress_bar()  # type: ignore[no-untyped-call]
-            report = flow(sft=settings, run_dir=run.root)
-    except KeyboardInterrupt:
-        console.print(f"stopped; what is done is kept in {run.root}, run the same command to go on")
-        raise typer.Exit(130) from None
+        report = flow(sft=settings, run_dir=run.root)
     if as_json:
         json.dump(report, sys.stdout, indent=2)
         print()
@@ -143,28 +123,3 @@ def _estimate_as_json(made: "Estimate") -> dict[str, Any]:
             for stage in made.stages
         ],
     }
-
-
-@contextmanager
-def _shown_log(run: RunFolder, console: Console) -> Iterator[None]:
-    """Prints what the run says while the body works."""
-    path = run.root / "log.txt"
-    path.write_text("", encoding="utf-8")
-    ended = threading.Event()
-
-    def follow() -> None:
-        with path.open(encoding="utf-8") as file:
-            while True:
-                last_look = ended.wait(_SECONDS_BETWEEN_LOOKS)
-                for line in file:
-                    console.print(line.rstrip("\n"))
-                if last_look:
-                    return
-
-    watcher = threading.Thread(target=follow, name="log", daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watcher.join()

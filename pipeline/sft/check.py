@@ -61,7 +61,7 @@ def check(
                 [tokenizing.prompt_ids(row["problem"]) for row in batch],
                 tokenizing.tokens,
                 forgetting,
-                end=tokenizing.tokenizer.eos_token_id,
+                ends=[tokenizing.tokenizer.eos_token_id],
                 new_tokens=config.new_tokens,
                 choose=_agreed,
             )

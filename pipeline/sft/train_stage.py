@@ -65,6 +65,13 @@ def run_stage(
     return _read(folder, record)
 
 
+def keep_untrained(config: SftConfig, learning: Learning, run: Path) -> None:
+    """Writes RUN/untrained/model, what a training from random weights begins with, to be compared with."""
+    folder = run / "untrained" / "model"
+    if config.model.scratch and not folder.exists():
+        _save(load(config.model, config.seed).model, learning.tokenizing.tokenizer, folder)
+
+
 def train(job: Job, tell: Callable[[str], None]) -> None:
     """All steps of a stage, from its last whole checkpoint on; every one of several devices runs this."""
     trainer = make_trainer(job, load(job.config.model, job.config.seed, job.start), tell)

@@ -1,11 +1,14 @@
 """Generation in batches is what one text at a time under the training mask gives."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 
 from pipeline.attention.generate import generate
 from pipeline.attention.hook import take_visible_until
 from pipeline.attention.kv_curve import held_tokens
+from pipeline.attention.sampling import Sampler
 from pipeline.attention.visibility import Forgetting, visible_until
 from tests.attention.models import CONFIGS, VOCABULARY, model_of
 from tests.attention.test_cache import TEXTS
@@ -42,7 +45,7 @@ def talkative(name: str):  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize("forgetting", [Forgetting(), Forgetting(1, False), Forgetting(-1)], ids=str)
 def test_a_batch_gives_what_each_prompt_gives_alone(name: str, forgetting: Forgetting) -> None:
     model = talkative(name)
-    together = generate(model, TEXTS, TOKENS, forgetting, end=END, new_tokens=NEW)
+    together = generate(model, TEXTS, TOKENS, forgetting, ends=[END], new_tokens=NEW)
     written = [token for response in together for token in response.ids]
     assert any(token in TOKENS for token in written)
     for prompt, response in zip(TEXTS, together, strict=True):
@@ -54,9 +57,71 @@ def test_a_batch_gives_what_each_prompt_gives_alone(name: str, forgetting: Forge
 def test_what_is_held_is_the_curve_of_the_text() -> None:
     model = talkative("llama")
     for prompt, response in zip(
-        TEXTS, generate(model, TEXTS, TOKENS, Forgetting(), end=END, new_tokens=NEW), strict=True
+        TEXTS, generate(model, TEXTS, TOKENS, Forgetting(), ends=[END], new_tokens=NEW), strict=True
     ):
         curve = held_tokens(visible_until([*prompt, *response.ids], TOKENS)).tolist()
         held = curve[len(prompt) :]
         assert response.held == held[: len(response.held)]
         assert len(response.held) >= len(response.ids) - 1
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3"])
+def test_restart_leaves_nothing_of_a_block_but_its_mementos_words(name: str) -> None:
+    """Each token is what a forward over the text without its finished blocks gives, positions kept."""
+    model = talkative(name)
+    prompts = [[7, 8, 9], [7, 9], [11, 12, 13, 14]]
+    responses = generate(model, prompts, TOKENS, Forgetting(), ends=[END], new_tokens=NEW, restart=True)
+    assert any(response.recomputed for response in responses)
+    for prompt, response in zip(prompts, responses, strict=True):
+        text = list(prompt)
+        while len(text) < len(prompt) + NEW:
+            kept = (visible_until(text, TOKENS, to_come=1) > len(text)).nonzero()[0]
+            ids, positions = torch.tensor([text])[:, kept], torch.from_numpy(kept)[None]
+            with torch.no_grad():
+                token = int(model(input_ids=ids, position_ids=positions).logits[0, -1].argmax())
+            if token == END:
+                break
+            text.append(token)
+        assert response.ids == text[len(prompt) :]
+
+
+def test_a_block_that_never_ends_is_ended_at_the_limit() -> None:
+    written = iter([TOKENS.block_start, *[5] * 30])
+
+    def never_ending(logits: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        return torch.tensor([next(written)])
+
+    model = model_of(CONFIGS["llama"])
+    (response,) = generate(
+        model, [[7, 8]], TOKENS, Forgetting(), ends=[END], new_tokens=20, choose=never_ending, block_limit=6
+    )
+    assert response.ids[:8] == [TOKENS.block_start, *[5] * 6, TOKENS.block_end]
+    assert response.forced_ends == 1
+
+
+def test_a_row_draws_the_same_tokens_whatever_stands_beside_it() -> None:
+    model = talkative("qwen3")
+    seeds = [11, 12, 13]
+
+    def drawn(rows: list[int]) -> list[list[int]]:
+        sampler = Sampler(1.0, 0.9, [seeds[row] for row in rows])
+        prompts = [TEXTS[row] for row in rows]
+        return [
+            response.ids
+            for response in generate(
+                model, prompts, TOKENS, Forgetting(), ends=[END], new_tokens=NEW, choose=sampler
+            )
+        ]
+
+    together = drawn([0, 1, 2])
+    assert together == [drawn([row])[0] for row in range(3)]
+    assert together[0] != drawn([1])[0]
+
+
+def test_top_p_draws_only_from_the_likeliest() -> None:
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).expand(500, 4)
+    drawn = Sampler(1.0, 0.75, range(500))(logits, range(500))
+    assert set(drawn.tolist()) == {0, 1}
+    assert 0.5 < float((drawn == 0).float().mean()) < 0.75, "shares stay 5 to 3"
+    cold = Sampler(0.01, 1.0, range(500))(logits, range(500))
+    assert set(cold.tolist()) == {0}

@@ -1,0 +1,119 @@
+"""`openmementos evaluate`: models asked the problems of benchmarks, with and without finished blocks."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markdown import Markdown
+
+from pipeline.commands import options
+from pipeline.commands.console import messages, output
+from pipeline.commands.flow_run import flow_run, quiet_libraries
+from pipeline.config_file import read_config, with_overrides
+from pipeline.evaluate.config import EvaluateConfig
+from pipeline.packaged_files import find_config
+
+Models = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[MODEL]...",
+        help="Folder, Hub model or http://…/v1#NAME; LABEL=MODEL calls it so in tables.",
+        show_default=False,
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="YAML file that describes the evaluation, or one that comes along."),
+]
+
+
+def evaluate(
+    models: Models = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            "--tasks",
+            "-t",
+            help="Names, separated by commas: math500, gym:NAME, FILE…; a wrong one lists all.",
+        ),
+    ] = None,
+    modes: Annotated[
+        str | None,
+        typer.Option("--modes", help="Of vanilla, memento, restart, separated by commas; default: all."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", min=1, help="Most problems of a task.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", "-k", min=1, help="Responses to each problem.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", min=0, help="0, the default, is greedy.")
+    ] = None,
+    new_tokens: Annotated[
+        int | None, typer.Option("--new-tokens", min=1, help="Most tokens of a response.")
+    ] = None,
+    config: Config = None,
+    run_dir: options.RunDir = None,
+    overrides: options.Set = None,
+    as_json: options.Json = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show Prefect's own log, and tracebacks, too.")
+    ] = False,
+) -> None:
+    """Ask models benchmark problems: accuracy, form and KV cache, with finished blocks and without.
+
+    vanilla keeps every token, memento drops a block once its memento is written, restart also computes the
+    memento again without its block. What an earlier run in the same folder has written is not written again;
+    other models, tasks and modes may be added. The folder has results.md, results.json, figures and
+    generations.parquet. Exit code 0: done; 1: it could not be done.
+
+    Examples:
+
+      openmementos evaluate data/runs/register-machine-hidden/memento/model --tasks register-machine:6x6
+
+      openmementos evaluate me/model Qwen/Qwen3-8B -t aime25,math500 --modes vanilla -k 8 --temperature 0.6
+
+      openmementos evaluate http://127.0.0.1:8000/v1 --tasks gpqa-diamond --modes vanilla --set batch=64
+
+      openmementos evaluate "before=models/a" "after=models/b" -t my-problems.jsonl --limit 50
+    """
+    console = messages()
+    settings = _settings(
+        config,
+        {
+            "models": models,
+            "tasks": tasks and tasks.split(","),
+            "modes": modes and modes.split(","),
+            "limit": limit,
+            "sampling.samples": samples,
+            "sampling.temperature": temperature,
+            "sampling.new_tokens": new_tokens,
+        },
+        overrides or [],
+    )
+    run = options.made_run_folder(settings, run_dir)
+    quiet_libraries()
+    with flow_run(run, console, verbose=verbose):
+        from flows.evaluate import evaluate as flow
+
+        report = flow(evaluation=settings, run_dir=run.root)
+    if as_json:
+        json.dump(report, sys.stdout, indent=2)
+        print()
+        return
+    output().print(Markdown((run.root / "results.md").read_text("utf-8")))
+    output().print(f"folder: {run.root}")
+
+
+def _settings(config: Path | None, given: dict[str, Any], overrides: list[str]) -> EvaluateConfig:
+    """The config of a file, options over it, --set over both. Raises ConfigError."""
+    told = [f"{key}={json.dumps(value)}" for key, value in given.items() if value not in (None, [])]
+    if config is None:
+        return with_overrides({}, "options", EvaluateConfig, [*told, *overrides])
+    found, line = find_config(config)
+    if line:
+        messages().print(line)
+    return read_config(found, EvaluateConfig, [*told, *overrides])

@@ -1,0 +1,47 @@
+"""One validated, frozen description of an evaluation: who is asked what, and how."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.config import Section
+from pipeline.evaluate.modes import Mode
+
+
+class SamplingConfig(Section):
+    """How responses are written."""
+
+    temperature: Annotated[float, Field(ge=0, description="0 takes the likeliest token each time.")] = 0.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    samples: Annotated[int, Field(ge=1, description="Responses to each problem.")] = 1
+    new_tokens: Annotated[int, Field(ge=1, description="Most tokens of a response.")] = 32_768
+    block_limit: Annotated[
+        int | None,
+        Field(ge=1, description="Tokens after which a block that has not ended is ended; null for none."),
+    ] = None
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Self:
+        if self.samples > 1 and not self.temperature:
+            raise ValueError("samples are all the same at temperature 0: raise it, or ask for one sample")
+        return self
+
+
+class EvaluateConfig(Section):
+    """Everything an evaluation depends on."""
+
+    name: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the evaluation.")
+    ] = "evaluation"
+    models: Annotated[
+        tuple[str, ...],
+        Field(min_length=1, description="Folders, Hub models or http://…/v1#NAME, each perhaps LABEL=…"),
+    ]
+    tasks: Annotated[
+        tuple[str, ...], Field(min_length=1, description="Names of tasks, or JSONL or Parquet files.")
+    ]
+    modes: Annotated[tuple[Mode, ...], Field(min_length=1)] = tuple(Mode)
+    limit: Annotated[int | None, Field(ge=1, description="Most problems of a task; null for all.")] = None
+    sampling: SamplingConfig = SamplingConfig()
+    batch: Annotated[int, Field(ge=1, description="Responses that are written at once.")] = 8

@@ -1,0 +1,81 @@
+"""An evaluation from its config to its report: every model, task and mode in turn, none of it twice."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.evaluate.answering import Writer, answer
+from pipeline.evaluate.config import EvaluateConfig
+from pipeline.evaluate.generations import SCHEMA, Part
+from pipeline.evaluate.judging import judges
+from pipeline.evaluate.local_model import LocalModel
+from pipeline.evaluate.modes import Mode
+from pipeline.evaluate.problems import Problem
+from pipeline.evaluate.report import write_report
+from pipeline.evaluate.tasks import problems_of
+from pipeline.files.atomic import value_digest
+
+# Raise when the same settings would give other responses or other judgements.
+VERSION = 1
+Tell = Callable[[str], None]
+
+
+def evaluate(config: EvaluateConfig, run: Path, tell: Tell) -> dict[str, Any]:
+    """The report's numbers, its files in `run`. What an earlier call has written there is not written again.
+
+    Raises EvaluateError before the first response where a model, a task or a judge cannot be used.
+    """
+    tasks = read_tasks(config)
+    tables: list[pa.Table] = []
+    for told in config.models:
+        tables += answer_all(told, config, tasks, run, tell)
+    return write_report(config, pa.concat_tables([SCHEMA.empty_table(), *tables]), run)
+
+
+def read_tasks(config: EvaluateConfig) -> dict[str, list[Problem]]:
+    """The problems of each task. Raises EvaluateError."""
+    return {task: problems_of(task, config.limit) for task in config.tasks}
+
+
+def answer_all(
+    told: str, config: EvaluateConfig, tasks: dict[str, list[Problem]], run: Path, tell: Tell
+) -> Sequence[pa.Table]:
+    """One model's responses to all tasks in all modes. told: as the config names the model."""
+    label, path = label_of(told)
+    model = _writer(path)
+    for mode in config.modes:
+        model.check_mode(mode)
+    tables: list[pa.Table] = []
+    kinds = {problem.kind for problems in tasks.values() for problem in problems}
+    with judges(kinds) as judging:
+        for task, problems in tasks.items():
+            for mode in config.modes:
+                part = Part(run, _digest(model, label, task, mode, config))
+                tables.append(answer(part, label, model, task, problems, mode, config, judging, tell))
+    return tables
+
+
+def label_of(told: str) -> tuple[str, str]:
+    """How a model is called in tables, and where it is: LABEL=PLACE, or the last folders of a place."""
+    label, separator, path = told.partition("=")
+    if separator and label and "/" not in label:
+        return label, path
+    # A model's folder is often called `model`, below one that says which.
+    parts = [part for part in told.rstrip("/").split("/") if part]
+    return "/".join(parts[-2:]), told
+
+
+def _writer(path: str) -> Any:
+    if path.startswith(("http://", "https://")):
+        from pipeline.evaluate.endpoint import EndpointModel
+
+        return EndpointModel(path)
+    return LocalModel(path)
+
+
+def _digest(model: Writer, label: str, task: str, mode: Mode, config: EvaluateConfig) -> str:
+    return value_digest(
+        [VERSION, model.digest, label, task, str(mode), config.sampling.model_dump(mode="json")]
+    )

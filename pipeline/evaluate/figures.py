@@ -1,0 +1,104 @@
+"""Figures of an evaluation as SVG: what the cache held, accuracy against it, votes, and the dose-response."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.evaluate.summary import Summary
+from pipeline.report.colours import COLOURS, INK, LIGHT
+
+
+def draw_sawtooth(curves: Mapping[str, Sequence[int]], prompt_tokens: int, path: Path) -> None:
+    """Tokens in the cache while one problem is answered; curves: by mode, one number for each token."""
+    with _axes(path) as axes:
+        for colour, (mode, held) in zip(COLOURS, curves.items(), strict=False):
+            axes.plot(
+                range(prompt_tokens, prompt_tokens + len(held)), held, label=mode, color=colour, linewidth=1.2
+            )
+        axes.set_xlabel("position in the text, tokens")
+        axes.set_ylabel("tokens in the KV cache")
+        axes.set_ylim(bottom=0)
+        axes.legend(frameon=False)
+
+
+def draw_accuracy(summaries: Sequence[Summary], path: Path) -> None:
+    """Accuracy of each model in each mode against the most tokens that its cache held."""
+    with _axes(path) as axes:
+        modes = list(dict.fromkeys(each.mode for each in summaries))
+        models = list(dict.fromkeys(each.model for each in summaries))
+        for each in summaries:
+            axes.errorbar(
+                each.peak_tokens,
+                100 * each.accuracy,
+                yerr=100 * each.accuracy_error,
+                color=COLOURS[models.index(each.model) % len(COLOURS)],
+                marker="os^D"[modes.index(each.mode) % 4],
+                capsize=2,
+                label=f"{each.model}, {each.mode}",
+                linestyle="none",
+            )
+        axes.set_xlabel("peak of the KV cache, tokens (mean)")
+        axes.set_ylabel("right, %")
+        axes.set_xlim(left=0)
+        axes.set_ylim(-3, 103)
+        axes.legend(frameon=False, fontsize=7)
+
+
+def draw_majority(summaries: Sequence[Summary], path: Path) -> None:
+    """maj@k over k, of each model in each mode."""
+    with _axes(path) as axes:
+        for colour, each in zip(COLOURS * 3, summaries, strict=False):
+            axes.plot(
+                list(each.majority_at),
+                [100 * value for value in each.majority_at.values()],
+                "o-",
+                color=colour,
+                label=f"{each.model}, {each.mode}",
+            )
+        axes.set_xscale("log", base=2)
+        axes.set_xlabel("k, responses that vote")
+        axes.set_ylabel("majority is right, %")
+        axes.legend(frameon=False, fontsize=7)
+
+
+def draw_dose_response(by_part: Mapping[str, Mapping[int, tuple[int, int]]], path: Path) -> None:
+    """Accuracy over mementos that leave out a register; by_part: (right, responses) by number of them."""
+    with _axes(path) as axes:
+        for colour, (name, doses) in zip(COLOURS * 3, by_part.items(), strict=False):
+            xs = sorted(doses)
+            shares = [doses[x][0] / doses[x][1] for x in xs]
+            errors = [(share * (1 - share) / doses[x][1]) ** 0.5 for x, share in zip(xs, shares, strict=True)]
+            axes.errorbar(
+                xs,
+                [100 * share for share in shares],
+                yerr=[100 * error for error in errors],
+                marker="o",
+                color=colour,
+                capsize=2,
+                label=name,
+            )
+        axes.set_xlabel("mementos that leave out a register")
+        axes.set_ylabel("right, %")
+        axes.set_ylim(-3, 103)
+        axes.legend(frameon=False, fontsize=7)
+
+
+@contextmanager
+def _axes(path: Path) -> Iterator[Any]:
+    # Not above: it takes a second to import, which no other command need wait for.
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    # The same data gives the same file.
+    with rc_context({"svg.hashsalt": "openmementos", "font.size": 9}):
+        figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.subplots()
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(colors=INK)
+        axes.grid(color=LIGHT, linewidth=0.5)
+        yield axes
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Date": None})

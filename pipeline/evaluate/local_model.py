@@ -1,0 +1,111 @@
+"""A model of Transformers as it is evaluated: problems in, responses out, with what its cache held."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from pipeline.attention.generate import Response, generate, likeliest
+from pipeline.attention.layers import UnsupportedModel, layer_types
+from pipeline.attention.sampling import Sampler
+from pipeline.attention.visibility import BlockTokens
+from pipeline.evaluate.config import SamplingConfig
+from pipeline.evaluate.errors import EvaluateError
+from pipeline.evaluate.modes import Mode
+from pipeline.files.atomic import value_digest
+from pipeline.sft.errors import SftError
+from pipeline.sft.examples import Tokenizing
+from pipeline.sft.tokens import SPECIAL, block_tokens
+
+# Of a tokenizer without the special tokens: no token has these ids, so no block ever begins.
+_NO_BLOCKS = BlockTokens(-1, -2, -3, -4)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A response as text with its special tokens, its prompt's size in tokens, and how it was written."""
+
+    text: str
+    prompt_tokens: int
+    response: Response
+
+
+class LocalModel:
+    """A causal language model in a folder or on the Hub. Raises EvaluateError where it cannot be used."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        if Path(path).is_absolute() and not Path(path).is_dir():
+            raise EvaluateError(f"models {path}: no such folder")
+        on_gpu = torch.cuda.is_available()
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(path)
+            self.model: Any = AutoModelForCausalLM.from_pretrained(
+                path,
+                # As it was saved on a GPU; CPUs are slow in bfloat16.
+                dtype="auto" if on_gpu else torch.float32,
+                attn_implementation="sdpa",
+                device_map="cuda" if on_gpu else None,
+            )
+            self.model.train(mode=False)
+            layer_types(self.model.config)
+        except (OSError, ValueError, UnsupportedModel) as error:
+            first = str(error).strip().partition("\n")[0]
+            raise EvaluateError(f"models {path}: cannot be used ({first})") from None
+        self.has_blocks = all(token in tokenizer.get_vocab() for token in SPECIAL)
+        try:
+            tokens = block_tokens(tokenizer) if self.has_blocks else _NO_BLOCKS
+            self.tokenizing = Tokenizing(tokenizer, tokens, max_tokens=0)
+        except SftError as error:
+            raise EvaluateError(f"models {path}: {error}") from None
+        self._ends = _ends(self.model, tokenizer)
+
+    @property
+    def digest(self) -> str:
+        """Of the model's files, by name, size and time of change; of a Hub model its commit."""
+        folder = Path(self.path)
+        if not folder.is_dir():
+            return value_digest([self.path, getattr(self.model.config, "_commit_hash", None)])
+        files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".json"))
+        return value_digest([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
+
+    def check_mode(self, mode: Mode) -> None:
+        """Raises EvaluateError where the model cannot be asked in this mode."""
+        if mode is not Mode.VANILLA and not self.has_blocks:
+            raise EvaluateError(
+                f"models {self.path}: its tokenizer has no {SPECIAL[0]}, so it writes no blocks that mode "
+                f"{mode} could drop; ask it with --modes vanilla"
+            )
+
+    def write(
+        self, prompts: Sequence[str], seeds: Sequence[int], mode: Mode, sampling: SamplingConfig
+    ) -> list[Written]:
+        """A response to each prompt, all at once. seeds: of each, by which its tokens are drawn."""
+        asked = [self.tokenizing.prompt_ids(prompt) for prompt in prompts]
+        choose = Sampler(sampling.temperature, sampling.top_p, seeds) if sampling.temperature else likeliest
+        responses = generate(
+            self.model,
+            asked,
+            self.tokenizing.tokens,
+            mode.forgetting,
+            ends=self._ends,
+            new_tokens=sampling.new_tokens,
+            choose=choose,
+            block_limit=sampling.block_limit,
+            restart=mode is Mode.RESTART,
+        )
+        decode = self.tokenizing.tokenizer.decode
+        return [
+            Written(decode(response.ids, skip_special_tokens=False), len(ids), response)
+            for ids, response in zip(asked, responses, strict=True)
+        ]
+
+
+def _ends(model: Any, tokenizer: Any) -> list[int]:
+    """The tokens that end a response: those of the generation config, and the tokenizer's own."""
+    told = getattr(model.generation_config, "eos_token_id", None)
+    ends = [] if told is None else told if isinstance(told, list) else [told]
+    return sorted({*ends, tokenizer.eos_token_id})

@@ -1,0 +1,23 @@
+"""The problems of a task: what a model is asked, and what a right answer is."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+# math: equal as mathematics; choice: the letter; code: passes its tests; words: the same words; gym: as the
+# generator of the problem scores it, where only full points count.
+AnswerKind = Literal["math", "choice", "code", "words", "gym"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem as a model is asked it. id: unique in its task; group: what accuracy is also told by.
+
+    details: what its kind of answer needs besides: tests of code, a generator's entry.
+    """
+
+    id: str
+    prompt: str
+    expected: str
+    kind: AnswerKind
+    group: str = ""
+    details: Any = None

@@ -1,0 +1,122 @@
+"""What an evaluation leaves: all generations, the numbers, the tables, the figures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.evaluate.config import EvaluateConfig
+from pipeline.evaluate.figures import draw_accuracy, draw_dose_response, draw_majority, draw_sawtooth
+from pipeline.evaluate.register_machine import Carried, carried, left_out
+from pipeline.evaluate.summary import Summary, summaries
+from pipeline.evaluate.tables import carried_table, results_table
+from pipeline.evaluate.tasks import REGISTER_MACHINE
+from pipeline.files.atomic import replacing, write_json, write_table
+
+_ABOUT = (
+    "Right: pass@1 with its standard error over problems. Well formed: the response ended, and its parts are "
+    "those of the format. Peak and area of the KV cache are counted in tokens, prompt included, at each "
+    "token that was computed. vanilla keeps every token; memento drops finished blocks; restart drops them "
+    "and computes their mementos again without them."
+)
+
+
+def write_report(config: EvaluateConfig, table: pa.Table, folder: Path) -> dict[str, Any]:
+    """Writes generations.parquet, results.json, results.md and figures/ of all responses; the numbers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_table(table, folder / "generations.parquet")
+    found = summaries(table)
+    text = f"{results_table(found)}\n{_ABOUT}\n"
+    rows = _computed_rows(table)
+    behind = {key: [one for row in its for one in carried(row["response"])] for key, its in rows.items()}
+    if any(behind.values()):
+        text += f"\nRegisters at a block's first line:\n\n{carried_table(behind)}\n"
+    figures = _figures(found, table, rows, folder / "figures")
+    with replacing(folder / "results.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    report = {
+        "name": config.name,
+        "settings": config.model_dump(mode="json"),
+        "results": [each.as_json() for each in found],
+        "carried_over": [_carried_json(*key, its) for key, its in behind.items() if its],
+        "figures": figures,
+        "folder": str(folder),
+    }
+    write_json(report, folder / "results.json")
+    return report
+
+
+def _computed_rows(table: pa.Table) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Responses to register machines, by model and mode."""
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in table.select(["model", "mode", "task", "response", "fault"]).to_pylist():
+        if row["task"].startswith(REGISTER_MACHINE):
+            rows.setdefault((row["model"], row["mode"]), []).append(row)
+    return rows
+
+
+def _figures(
+    found: Sequence[Summary],
+    table: pa.Table,
+    rows: dict[tuple[str, str], list[dict[str, Any]]],
+    folder: Path,
+) -> list[str]:
+    written = []
+    for number, task in enumerate(dict.fromkeys(each.task for each in found)):
+        its = [each for each in found if each.task == task]
+        draw_accuracy(its, folder / f"accuracy-{number}.svg")
+        written.append(f"accuracy-{number}.svg")
+        if any(len(each.majority_at) > 1 for each in its):
+            draw_majority(its, folder / f"majority-{number}.svg")
+            written.append(f"majority-{number}.svg")
+        curves, prompt = _curves(table, task)
+        if curves:
+            draw_sawtooth(curves, prompt, folder / f"sawtooth-{number}.svg")
+            written.append(f"sawtooth-{number}.svg")
+    doses = {f"{model}, {mode}": _doses(its) for (model, mode), its in rows.items()}
+    # A model whose mementos all leave out equally many shows no response to the dose.
+    if varied := {name: its for name, its in doses.items() if len(its) > 1}:
+        draw_dose_response(varied, folder / "dose-response.svg")
+        written.append("dose-response.svg")
+    return written
+
+
+def _curves(table: pa.Table, task: str) -> tuple[dict[str, list[int]], int]:
+    """By mode what the last model's cache held while it answered the first problem, and the prompt's size."""
+    rows = [
+        row
+        for row in table.select(
+            ["task", "model", "mode", "problem", "sample", "held", "prompt_tokens"]
+        ).to_pylist()
+        if row["task"] == task and row["held"]
+    ]
+    if not rows:
+        return {}, 0
+    model, problem = rows[-1]["model"], rows[0]["problem"]
+    its = [row for row in rows if (row["model"], row["problem"], row["sample"]) == (model, problem, 0)]
+    curves = {f"{model}, {row['mode']}": row["held"] for row in its}
+    return curves, its[0]["prompt_tokens"] if its else 0
+
+
+def _doses(rows: Sequence[dict[str, Any]]) -> dict[int, tuple[int, int]]:
+    doses: dict[int, tuple[int, int]] = {}
+    for row in rows:
+        if (dose := left_out(row["response"])) is not None:
+            right, responses = doses.get(dose, (0, 0))
+            doses[dose] = (right + (not row["fault"]), responses + 1)
+    return doses
+
+
+def _carried_json(model: str, mode: str, found: Sequence[Carried]) -> dict[str, Any]:
+    return {
+        "model": model,
+        "mode": mode,
+        **{
+            name: {"right": sum(each.is_right for each in its), "of": len(its)}
+            for name, its in (
+                ("named", [each for each in found if each.stated]),
+                ("not_named", [each for each in found if not each.stated]),
+            )
+        },
+    }

@@ -1,0 +1,112 @@
+"""What came of each model in each mode on each task, from its responses."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.evaluate.accuracy import majority_at, mean_and_error, pass_at
+from pipeline.evaluate.responses import NOT_ENDED
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Of all responses of one model in one mode to one task.
+
+    accuracy: pass@1, with its standard error over problems; pass_at, majority_at: by k; peak_tokens,
+    area_tokens, tokens: means over responses; tokens_per_second: of all that was written; form_faults,
+    faults: why responses had not the form, or were not right, and how many.
+    """
+
+    model: str
+    task: str
+    mode: str
+    problems: int
+    responses: int
+    accuracy: float
+    accuracy_error: float
+    pass_at: dict[int, float]
+    majority_at: dict[int, float]
+    format_rate: float
+    truncated_rate: float
+    form_faults: dict[str, int]
+    faults: dict[str, int]
+    peak_tokens: float
+    area_tokens: float
+    tokens: float
+    tokens_per_second: float
+    groups: dict[str, float] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain data; what is not a number is None."""
+        return {
+            name: None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in asdict(self).items()
+        }
+
+
+def summaries(table: pa.Table) -> list[Summary]:
+    """One for each model, task and mode of the responses, in their order."""
+    rows = table.drop_columns(["held", "response", "prompt"]).to_pylist()
+    by_part: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        by_part.setdefault((row["model"], row["task"], row["mode"]), []).append(row)
+    return [_summary(*key, its) for key, its in by_part.items()]
+
+
+def _summary(model: str, task: str, mode: str, rows: Sequence[dict[str, Any]]) -> Summary:
+    by_problem: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_problem.setdefault(row["problem"], []).append(row)
+    right = {problem: sum(not row["fault"] for row in its) for problem, its in by_problem.items()}
+    shares = {problem: right[problem] / len(its) for problem, its in by_problem.items()}
+    accuracy, error = mean_and_error(list(shares.values()))
+    most = min(map(len, by_problem.values()))
+    groups: dict[str, list[float]] = {}
+    for problem, its in by_problem.items():
+        groups.setdefault(its[0]["group"], []).append(shares[problem])
+    count, seconds = len(rows), sum(row["seconds"] for row in rows)
+    return Summary(
+        model=model,
+        task=task,
+        mode=mode,
+        problems=len(by_problem),
+        responses=count,
+        accuracy=accuracy,
+        accuracy_error=error,
+        pass_at={
+            k: _mean(pass_at(k, len(its), right[problem]) for problem, its in by_problem.items())
+            for k in _powers(most)
+        },
+        majority_at={k: _mean(_majority(k, its) for its in by_problem.values()) for k in _powers(most)},
+        format_rate=sum(not row["form_fault"] for row in rows) / count,
+        truncated_rate=sum(row["form_fault"] == NOT_ENDED for row in rows) / count,
+        form_faults=_counted(row["form_fault"] for row in rows),
+        faults=_counted(row["fault"] for row in rows),
+        peak_tokens=_mean(row["peak_tokens"] for row in rows),
+        area_tokens=_mean(row["area_tokens"] for row in rows),
+        tokens=_mean(row["tokens"] for row in rows),
+        tokens_per_second=sum(row["tokens"] for row in rows) / seconds if seconds else math.nan,
+        groups={name: _mean(its) for name, its in sorted(groups.items())} if len(groups) > 1 else {},
+    )
+
+
+def _powers(most: int) -> list[int]:
+    """1, 2, 4, … up to and with `most`."""
+    return sorted({2**n for n in range(most.bit_length()) if 2**n <= most} | {most})
+
+
+def _majority(k: int, rows: Sequence[dict[str, Any]]) -> float:
+    return majority_at(k, [row["said"] for row in rows], [not row["fault"] for row in rows])
+
+
+def _counted(faults: Iterator[str]) -> dict[str, int]:
+    return dict(Counter(fault for fault in faults if fault).most_common())
+
+
+def _mean(values: Any) -> float:
+    found = list(values)
+    return float(sum(found) / len(found))
