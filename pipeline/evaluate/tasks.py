@@ -61,7 +61,7 @@ def _gym(name: str, count: int) -> list[Problem]:
         import reasoning_gym
     except ImportError:
         raise EvaluateError(
-            f"tasks {GYM}:{name} needs reasoning-gym: pip install 'openmementos[evaluate]'"
+            f"tasks {GYM}:{name} needs reasoning-gym: pip install 'openmementos[gym]' (with a C compiler)"
         ) from None
     try:
         made = reasoning_gym.create_dataset(name, size=count, seed=_SEED)

@@ -50,6 +50,7 @@ def test_words_are_compared_word_by_word() -> None:
 
 
 def test_computed_problems_are_judged_by_what_made_them() -> None:
+    pytest.importorskip("reasoning_gym", reason="needs a C compiler to be installed")
     (asked,) = problems_of("gym:chain_sum", 1)
     assert judgement(asked, f"\\boxed{{{asked.expected}}}").is_right
     assert judgement(asked, f"\\boxed{{{int(asked.expected) + 1}}}").fault == WRONG

@@ -26,7 +26,6 @@ def test_register_machines_are_new_ones_and_the_same_each_time() -> None:
         ("register-machine:2x99", "give 1 to 9 runs and 1 to 18 steps"),
         ("aime99", "not known; there are aime24"),
         ("none.jsonl", "no such file"),
-        ("gym:no_such_task", "no_such_task"),
     ],
 )
 def test_what_is_not_there_is_named(task: str, message: str) -> None:
