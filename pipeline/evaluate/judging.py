@@ -1,7 +1,7 @@
 """Whether answers are right, each kind in its own way."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Judgement:
 
 
 @contextmanager
-def judges(kinds: Iterable[AnswerKind]) -> Iterator["Judges"]:
+def judges(kinds: Collection[AnswerKind]) -> Iterator["Judges"]:
     """Judges for these kinds of answers. Raises EvaluateError where one cannot work here."""
     if "math" in kinds:
         _check_math_verify()
@@ -41,24 +41,27 @@ def judges(kinds: Iterable[AnswerKind]) -> Iterator["Judges"]:
             check_sandbox()
         except SandboxError as error:
             raise EvaluateError(str(error)) from error
+    if not {"math", "code", "gym"} & {*kinds}:
+        yield Judges(None)
+        return
     # Not threads: math-verify ends what takes too long by signals, which only a main thread gets.
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         yield Judges(pool)
 
 
 class Judges:
-    """Judges answers, several at once."""
+    """Judges answers; with a pool, several at once, for those that take long or need a process."""
 
-    def __init__(self, pool: Executor) -> None:
+    def __init__(self, pool: Executor | None) -> None:
         self._pool = pool
 
     def judge(self, asked: Iterable[tuple[Problem, str | None]]) -> list[Judgement]:
         """A judgement for each problem and the answer given to it; None where none was given."""
-        waiting = [
-            None if answer is None else self._pool.submit(judgement, problem, answer)
-            for problem, answer in asked
-        ]
-        return [Judgement(None, NO_ANSWER) if each is None else each.result() for each in waiting]
+        asked = list(asked)
+        given = [(problem, answer) for problem, answer in asked if answer is not None]
+        work = self._pool.map if self._pool else map
+        found = iter(list(work(judgement, *zip(*given, strict=True))) if given else [])
+        return [Judgement(None, NO_ANSWER) if answer is None else next(found) for _, answer in asked]
 
 
 def judgement(problem: Problem, answer: str) -> Judgement:

@@ -1,0 +1,163 @@
+"""An evaluation of a small model: what it leaves, with nothing written twice, and nothing lost by a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from pipeline.attention.kv_curve import held_tokens
+from pipeline.attention.visibility import visible_until
+from pipeline.evaluate.config import EvaluateConfig
+from pipeline.evaluate.errors import EvaluateError
+from pipeline.evaluate.evaluation import evaluate, label_of
+from pipeline.evaluate.modes import Mode
+from pipeline.procedural.register_machine import WORDS
+from pipeline.sft.config import ModelConfig
+from pipeline.sft.examples import Tokenizing
+from pipeline.sft.model import load, word_tokenizer
+from pipeline.sft.tokens import block_tokens
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+TASK = "register-machine:2x2"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights that write little but the tokens of the format."""
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = word_tokenizer(WORDS)
+    scratch = {"layers": 2, "width": 32, "heads": 2, "kv_heads": 1}
+    made = load(ModelConfig.model_validate({"scratch": scratch}), seed=4).model
+    favoured = [*block_tokens(tokenizer), tokenizer.convert_tokens_to_ids("<|assistant|>")]
+    with torch.no_grad():
+        # Rows with a direction in common follow one another.
+        made.get_input_embeddings().weight[favoured] += 0.4
+    made.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def config(model: Path, **changes) -> EvaluateConfig:  # type: ignore[no-untyped-def]
+    told = {
+        "models": [f"tiny={model}"],
+        "tasks": [TASK],
+        "limit": 6,
+        "sampling": {"temperature": 1.0, "samples": 2, "new_tokens": 60},
+        "batch": 4,
+    }
+    return EvaluateConfig.model_validate(told | changes)
+
+
+def rows_of(run: Path) -> list[dict]:  # type: ignore[type-arg]
+    rows = pq.read_table(run / "generations.parquet").to_pylist()
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def test_what_was_held_is_what_the_text_says_in_every_mode(model: Path, tmp_path: Path) -> None:
+    report = evaluate(config(model), tmp_path, lambda line: None)
+    rows = rows_of(tmp_path)
+    assert len(rows) == 6 * 2 * 3
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokens = block_tokens(tokenizer)
+    tokenizing = Tokenizing(tokenizer, tokens, 0)
+    dropped = 0
+    for row in rows:
+        written = tokenizer.encode(row["response"], add_special_tokens=False)
+        ids = [*tokenizing.prompt_ids(row["prompt"]), *written]
+        curve = held_tokens(visible_until(ids, tokens, Mode(row["mode"]).forgetting)).tolist()
+        assert row["held"] == curve[row["prompt_tokens"] :][: len(row["held"])]
+        assert row["peak_tokens"] == max(row["held"])
+        assert row["area_tokens"] == sum(row["held"])
+        dropped += row["held"] != sorted(row["held"])
+    assert dropped > 5, "blocks were finished"
+    assert json.loads((tmp_path / "results.json").read_text()) == json.loads(json.dumps(report))
+    text = (tmp_path / "results.md").read_text()
+    assert all(f"| tiny | {mode} |" in text for mode in ("vanilla", "memento", "restart"))
+    for name in report["figures"]:
+        assert (tmp_path / "figures" / name).read_text().startswith("<?xml")
+
+
+def test_nothing_is_written_twice_and_more_is_added(model: Path, tmp_path: Path) -> None:
+    evaluate(config(model, limit=3, modes=["memento"]), tmp_path, lambda line: None)
+    before = rows_of(tmp_path)
+    lines: list[str] = []
+    evaluate(config(model), tmp_path, lines.append)
+    assert "tiny, register-machine:2x2, memento: 6 of 12 responses were there" in lines
+    after = rows_of(tmp_path)
+    assert [row for row in after if row in before] == before
+    again: list[str] = []
+    evaluate(config(model), tmp_path, again.append)
+    assert rows_of(tmp_path) == after
+    assert not [line for line in again if "tokens/s" in line]
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from tests.evaluate.test_evaluation import config
+from pipeline.evaluate.evaluation import evaluate
+evaluate(config(Path(sys.argv[1]), batch=1), Path(sys.argv[2]), lambda line: None)
+"""
+
+
+def test_a_killed_evaluation_goes_on_to_the_same_file(model: Path, tmp_path: Path) -> None:
+    evaluate(config(model, batch=1), tmp_path / "whole", lambda line: None)
+    killed = tmp_path / "killed"
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(model), str(killed)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    deadline = time.monotonic() + 120
+    while len(list(killed.glob("generations/*/*.parquet"))) < 5:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / "generations.parquet").exists()
+    evaluate(config(model, batch=1), killed, lambda line: None)
+    assert rows_of(killed) == rows_of(tmp_path / "whole")
+
+
+def test_batches_do_not_change_what_is_written(model: Path, tmp_path: Path) -> None:
+    evaluate(config(model), tmp_path / "four", lambda line: None)
+    evaluate(config(model, batch=1), tmp_path / "one", lambda line: None)
+    assert rows_of(tmp_path / "four") == rows_of(tmp_path / "one")
+
+
+def test_a_model_that_cannot_be_asked_is_named(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(EvaluateError, match="models /nowhere: no such folder"):
+        evaluate(config(Path("/nowhere")), tmp_path, lambda line: None)
+    plain = tmp_path / "plain"
+    tokenizer = word_tokenizer(WORDS)
+    load(ModelConfig.model_validate({"scratch": {}}), seed=0).model.save_pretrained(plain)
+    tokenizer.save_pretrained(plain)
+    text = (plain / "tokenizer.json").read_text().replace("<|block_start|>", "<|other|>")
+    (plain / "tokenizer.json").write_text(text)
+    settings = (plain / "tokenizer_config.json").read_text().replace("<|block_start|>", "<|other|>")
+    (plain / "tokenizer_config.json").write_text(settings)
+    with pytest.raises(EvaluateError, match=r"has no <\|block_start\|>.* ask it with --modes vanilla"):
+        evaluate(config(plain), tmp_path, lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("told", "label", "path"),
+    [
+        ("stage 2=a/b/model", "stage 2", "a/b/model"),
+        ("data/runs/x/memento/model", "memento/model", "data/runs/x/memento/model"),
+        ("Qwen/Qwen3-8B", "Qwen/Qwen3-8B", "Qwen/Qwen3-8B"),
+        ("http://h:8000/v1?a=b", "h:8000/v1?a=b", "http://h:8000/v1?a=b"),
+    ],
+)
+def test_a_label_is_told_or_the_end_of_the_place(told: str, label: str, path: str) -> None:
+    assert label_of(told) == (label, path)
