@@ -3,15 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from pipeline.evaluate.config import EvaluateConfig
-from pipeline.evaluate.evaluation import answer_all, label_of, read_tasks
-from pipeline.evaluate.generations import SCHEMA
-from pipeline.evaluate.report import write_report
+from pipeline.evaluate.evaluation import evaluate_model, label_of, read_tasks
+from pipeline.evaluate.report import ModelResults, write_report
 from pipeline.files.log import Log
 from pipeline.files.sealed_json import write_sealed
 from pipeline.run.store import RunFolder
@@ -32,11 +30,11 @@ def evaluate(evaluation: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
         write_sealed(evaluation.model_dump(mode="json"), run.config_file)
         # Before the first model is loaded: a task that cannot be read ends the run at once.
         read_tasks(evaluation)
-        tables = []
-        for model in evaluation.models:
-            asked = ask_model.with_options(task_run_name=label_of(model)[0])
-            tables.append(asked(model, evaluation, run.root))
-        report = write_report(evaluation, pa.concat_tables([SCHEMA.empty_table(), *tables]), run.root)
+        models = [
+            ask_model.with_options(task_run_name=label_of(model)[0])(model, evaluation, run.root)
+            for model in evaluation.models
+        ]
+        report = write_report(evaluation, models, run.root)
         key = "".join(c if c.isalnum() else "-" for c in evaluation.name.lower())
         create_markdown_artifact((run.root / "results.md").read_text("utf-8"), key=f"{key}-evaluation")
         Log(run.root).tell("done")
@@ -44,7 +42,6 @@ def evaluate(evaluation: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
 
 
 @task(persist_result=False, cache_policy=NO_CACHE)
-def ask_model(model: str, evaluation: EvaluateConfig, run_dir: Path) -> pa.Table:
-    """All responses of a model, those that were there before, too."""
-    tasks = read_tasks(evaluation)
-    return pa.concat_tables(answer_all(model, evaluation, tasks, run_dir, Log(run_dir).tell))
+def ask_model(model: str, evaluation: EvaluateConfig, run_dir: Path) -> ModelResults:
+    """All responses of a model, those that were there before, too, and its probe."""
+    return evaluate_model(model, evaluation, run_dir, Log(run_dir).tell)

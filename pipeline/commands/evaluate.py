@@ -55,6 +55,10 @@ def evaluate(
     new_tokens: Annotated[
         int | None, typer.Option("--new-tokens", min=1, help="Most tokens of a response.")
     ] = None,
+    probe: Annotated[
+        str | None,
+        typer.Option("--probe", help="Data set whose blocks get a code that is read from mementos' entries."),
+    ] = None,
     config: Config = None,
     run_dir: options.RunDir = None,
     overrides: options.Set = None,
@@ -76,6 +80,8 @@ def evaluate(
 
       openmementos evaluate me/model Qwen/Qwen3-8B -t aime25,math500 --modes vanilla -k 8 --temperature 0.6
 
+      openmementos evaluate models/a --probe data/runs/my-mementos
+
       openmementos evaluate http://127.0.0.1:8000/v1 --tasks gpqa-diamond --modes vanilla --set batch=64
 
       openmementos evaluate "before=models/a" "after=models/b" -t my-problems.jsonl --limit 50
@@ -91,6 +97,7 @@ def evaluate(
             "sampling.samples": samples,
             "sampling.temperature": temperature,
             "sampling.new_tokens": new_tokens,
+            "probe.dataset": probe,
         },
         overrides or [],
     )

@@ -5,8 +5,8 @@
 `judging` says which are right: mathematics, letters, words, and programs (`code_judging`, `code_answers`,
 `code_harness`), which run in a `sandbox` only (`bwrap`, `syscalls`). `answering` does what is missing and
 keeps it (`generations`). `accuracy` and `summary` count; `tables`, `figures` and `report` show;
-`register_machine` looks at what is carried past a block. `probe` (`probe_texts`) reads from a memento's keys
-and values what its words do not say.
+`register_machine` looks at what is carried past a block. `probe` (`probe_texts`, `probing`) reads from a
+memento's keys and values what its words do not say.
 
 The flow is `flows/evaluate.py`, the command `pipeline/commands/evaluate.py`.
 """

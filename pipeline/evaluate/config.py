@@ -28,6 +28,16 @@ class SamplingConfig(Section):
         return self
 
 
+class ProbeSection(Section):
+    """A code put into blocks, and read from the keys and values of mementos (arXiv 2604.09852, 6.2)."""
+
+    dataset: Annotated[str, Field(description="Published or run folder, or Hub data set, with the texts.")]
+    texts: Annotated[int, Field(ge=1, description="Rows that codes are put into.")] = 20
+    sequences: Annotated[int, Field(ge=20, description="Texts with a code each.")] = 2000
+    max_tokens: Annotated[int, Field(ge=16, description="Most tokens of a text's first two blocks.")] = 4096
+    seed: int = 0
+
+
 class EvaluateConfig(Section):
     """Everything an evaluation depends on."""
 
@@ -38,10 +48,15 @@ class EvaluateConfig(Section):
         tuple[str, ...],
         Field(min_length=1, description="Folders, Hub models or http://…/v1#NAME, each perhaps LABEL=…"),
     ]
-    tasks: Annotated[
-        tuple[str, ...], Field(min_length=1, description="Names of tasks, or JSONL or Parquet files.")
-    ]
+    tasks: Annotated[tuple[str, ...], Field(description="Names of tasks, or JSONL or Parquet files.")] = ()
+    probe: ProbeSection | None = None
     modes: Annotated[tuple[Mode, ...], Field(min_length=1)] = tuple(Mode)
     limit: Annotated[int | None, Field(ge=1, description="Most problems of a task; null for all.")] = None
     sampling: SamplingConfig = SamplingConfig()
     batch: Annotated[int, Field(ge=1, description="Responses that are written at once.")] = 8
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> Self:
+        if not self.tasks and not self.probe:
+            raise ValueError("nothing to evaluate: name tasks (--tasks), or a data set to probe (--probe)")
+        return self

@@ -1,6 +1,6 @@
 """An evaluation from its config to its report: every model, task and mode in turn, none of it twice."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from pipeline.evaluate.generations import SCHEMA, Part
 from pipeline.evaluate.judging import judges
 from pipeline.evaluate.local_model import LocalModel
 from pipeline.evaluate.modes import Mode
+from pipeline.evaluate.probe import ProbeResult
+from pipeline.evaluate.probing import probe_model
 from pipeline.evaluate.problems import Problem
-from pipeline.evaluate.report import write_report
+from pipeline.evaluate.report import ModelResults, write_report
 from pipeline.evaluate.tasks import problems_of
 from pipeline.files.atomic import value_digest
 
@@ -27,11 +29,8 @@ def evaluate(config: EvaluateConfig, run: Path, tell: Tell) -> dict[str, Any]:
 
     Raises EvaluateError before the first response where a model, a task or a judge cannot be used.
     """
-    tasks = read_tasks(config)
-    tables: list[pa.Table] = []
-    for told in config.models:
-        tables += answer_all(told, config, tasks, run, tell)
-    return write_report(config, pa.concat_tables([SCHEMA.empty_table(), *tables]), run)
+    read_tasks(config)
+    return write_report(config, [evaluate_model(told, config, run, tell) for told in config.models], run)
 
 
 def read_tasks(config: EvaluateConfig) -> dict[str, list[Problem]]:
@@ -39,14 +38,13 @@ def read_tasks(config: EvaluateConfig) -> dict[str, list[Problem]]:
     return {task: problems_of(task, config.limit) for task in config.tasks}
 
 
-def answer_all(
-    told: str, config: EvaluateConfig, tasks: dict[str, list[Problem]], run: Path, tell: Tell
-) -> Sequence[pa.Table]:
-    """One model's responses to all tasks in all modes. told: as the config names the model."""
+def evaluate_model(told: str, config: EvaluateConfig, run: Path, tell: Tell) -> ModelResults:
+    """One model's responses to all tasks in all modes, and its probe. told: as the config names the model."""
     label, path = label_of(told)
     model = _writer(path)
     for mode in config.modes:
         model.check_mode(mode)
+    tasks = read_tasks(config)
     tables: list[pa.Table] = []
     kinds = {problem.kind for problems in tasks.values() for problem in problems}
     with judges(kinds) as judging:
@@ -54,7 +52,10 @@ def answer_all(
             for mode in config.modes:
                 part = Part(run, _digest(model, label, task, mode, config))
                 tables.append(answer(part, label, model, task, problems, mode, config, judging, tell))
-    return tables
+    probed: list[ProbeResult] = []
+    if config.probe and isinstance(model, LocalModel) and model.has_blocks:
+        probed = probe_model(model, config.probe, run, tell)
+    return ModelResults(label, pa.concat_tables([SCHEMA.empty_table(), *tables]), probed)
 
 
 def label_of(told: str) -> tuple[str, str]:

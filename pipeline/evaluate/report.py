@@ -1,6 +1,7 @@
 """What an evaluation leaves: all generations, the numbers, the tables, the figures."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import pyarrow as pa
 
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.evaluate.figures import draw_accuracy, draw_dose_response, draw_majority, draw_sawtooth
+from pipeline.evaluate.probe import CHANCE, ProbeResult
+from pipeline.evaluate.probing import probes_table
 from pipeline.evaluate.register_machine import Carried, carried, left_out
 from pipeline.evaluate.summary import Summary, summaries
 from pipeline.evaluate.tables import carried_table, results_table
@@ -22,16 +25,29 @@ _ABOUT = (
 )
 
 
-def write_report(config: EvaluateConfig, table: pa.Table, folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ModelResults:
+    """One model's responses (generations.SCHEMA) to all tasks, and its probe, if there was one."""
+
+    label: str
+    table: pa.Table
+    probed: Sequence[ProbeResult]
+
+
+def write_report(config: EvaluateConfig, models: Sequence[ModelResults], folder: Path) -> dict[str, Any]:
     """Writes generations.parquet, results.json, results.md and figures/ of all responses; the numbers."""
     folder.mkdir(parents=True, exist_ok=True)
+    table = pa.concat_tables([each.table for each in models])
     write_table(table, folder / "generations.parquet")
     found = summaries(table)
-    text = f"{results_table(found)}\n{_ABOUT}\n"
+    text = f"{results_table(found)}\n{_ABOUT}\n" if found else ""
     rows = _computed_rows(table)
     behind = {key: [one for row in its for one in carried(row["response"])] for key, its in rows.items()}
     if any(behind.values()):
         text += f"\nRegisters at a block's first line:\n\n{carried_table(behind)}\n"
+    probes = {each.label: each.probed for each in models if each.probed}
+    if probes:
+        text += f"\nDigits of a code read from mementos, chance {CHANCE:.0%}:\n\n{probes_table(probes)}\n"
     figures = _figures(found, table, rows, folder / "figures")
     with replacing(folder / "results.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -40,6 +56,7 @@ def write_report(config: EvaluateConfig, table: pa.Table, folder: Path) -> dict[
         "settings": config.model_dump(mode="json"),
         "results": [each.as_json() for each in found],
         "carried_over": [_carried_json(*key, its) for key, its in behind.items() if its],
+        "probes": {label: [asdict(each) for each in its] for label, its in probes.items()},
         "figures": figures,
         "folder": str(folder),
     }
