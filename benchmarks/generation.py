@@ -27,7 +27,7 @@ PROMPT = 128
 def main() -> None:
     on_gpu = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokens", type=int, default=12_288 if on_gpu else 768, help="of each response")
+    parser.add_argument("--tokens", type=int, default=12_288 if on_gpu else 768, help="of a response")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, *([128, 256] if on_gpu else [])])
     arguments = parser.parse_args()
     model = _model(on_gpu)

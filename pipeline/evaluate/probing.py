@@ -58,4 +58,5 @@ def probes_table(by_model: dict[str, Sequence[ProbeResult]]) -> str:
 def _reads(tokenizing: Tokenizing, text: str) -> bool:
     """Whether the tokenizer knows all of a text, which one of a procedural task's words does not."""
     tokenizer = tokenizing.tokenizer
-    return tokenizer.unk_token_id is None or tokenizer.unk_token_id not in tokenizer.encode(text)
+    read: str = tokenizer.decode(tokenizer.encode(text, add_special_tokens=False))
+    return read.split() == text.split()
