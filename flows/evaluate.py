@@ -8,7 +8,12 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from pipeline.evaluate.config import EvaluateConfig
-from pipeline.evaluate.evaluation import evaluate_model, label_of, read_tasks
+from pipeline.evaluate.evaluation import (
+    evaluate_model,
+    label_of,
+    measure_dataset,
+    read_tasks,
+)
 from pipeline.evaluate.report import ModelResults, write_report
 from pipeline.files.log import Log
 from pipeline.files.sealed_json import write_sealed
@@ -34,7 +39,7 @@ def evaluate(evaluation: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
             ask_model.with_options(task_run_name=label_of(model)[0])(model, evaluation, run.root)
             for model in evaluation.models
         ]
-        report = write_report(evaluation, models, run.root)
+        report = write_report(evaluation, models, measure_dataset(evaluation), run.root)
         key = "".join(c if c.isalnum() else "-" for c in evaluation.name.lower())
         create_markdown_artifact((run.root / "results.md").read_text("utf-8"), key=f"{key}-evaluation")
         Log(run.root).tell("done")

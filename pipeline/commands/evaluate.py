@@ -55,6 +55,14 @@ def evaluate(
     new_tokens: Annotated[
         int | None, typer.Option("--new-tokens", min=1, help="Most tokens of a response.")
     ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            help="Data set whose mementos are judged: what each trace takes of a KV cache, and whether a "
+            "MODEL reaches its answer from them.",
+        ),
+    ] = None,
     probe: Annotated[
         str | None,
         typer.Option("--probe", help="Data set whose blocks get a code that is read from mementos' entries."),
@@ -80,6 +88,10 @@ def evaluate(
 
       openmementos evaluate me/model Qwen/Qwen3-8B -t aime25,math500 --modes vanilla -k 8 --temperature 0.6
 
+      openmementos evaluate --dataset data/runs/my-mementos
+
+      openmementos evaluate http://gpu1:8000/v1 --dataset data/runs/my-mementos --limit 500
+
       openmementos evaluate models/a --probe data/runs/my-mementos
 
       openmementos evaluate http://127.0.0.1:8000/v1 --tasks gpqa-diamond --modes vanilla --set batch=64
@@ -97,6 +109,7 @@ def evaluate(
             "sampling.samples": samples,
             "sampling.temperature": temperature,
             "sampling.new_tokens": new_tokens,
+            "dataset.path": dataset,
             "probe.dataset": probe,
         },
         overrides or [],

@@ -46,8 +46,11 @@ def answer(
 ) -> pa.Table:
     """All responses, those that were there before, too, in the order of the problems."""
     wanted = [(problem, sample) for problem in problems for sample in range(config.sampling.samples)]
-    done = part.done()
-    missing = [(problem, sample) for problem, sample in wanted if (problem.id, sample) not in done]
+    done = set(part.done())
+    # A problem that is asked in other words is another one.
+    missing = [
+        (problem, sample) for problem, sample in wanted if (problem.id, sample, problem.prompt) not in done
+    ]
     name = f"{label}, {task}, {mode}"
     if done:
         tell(f"{name}: {len(wanted) - len(missing):,} of {len(wanted):,} responses were there")
@@ -60,15 +63,9 @@ def answer(
         rows = _rows(batch, seeds, written, seconds, judges)
         part.add([{"model": label, "task": task, "mode": str(mode), **row} for row in rows])
         progress.add(rows, seconds)
-    order = {(problem.id, sample): at for at, (problem, sample) in enumerate(wanted)}
-    table = part.read()
-    places = [
-        order.get(key, -1)
-        for key in zip(table["problem"].to_pylist(), table["sample"].to_pylist(), strict=True)
-    ]
+    there = {key: at for at, key in enumerate(part.done())}
     # Responses to problems that are not asked this time stay where they are.
-    chosen = sorted((place, at) for at, place in enumerate(places) if place >= 0)
-    return table.take([at for _, at in chosen])
+    return part.read().take([there[problem.id, sample, problem.prompt] for problem, sample in wanted])
 
 
 def _seed(seed: int, task: str, problem: str, sample: int) -> int:

@@ -1,18 +1,8 @@
-"""Declared benchmarks: where their problems lie, how they are asked, what kind of answer they want."""
+"""Declared benchmarks: where their problems lie, and what kind of answer they want."""
 
 from dataclasses import dataclass
 
 from pipeline.evaluate.problems import AnswerKind
-
-BOXED = "Please reason step by step, and put your final answer within \\boxed{{}}.\n\n{problem}"
-LETTER = (
-    "Answer the question. Reason step by step, and put the letter of the right option within \\boxed{{}}.\n\n"
-    "{problem}\n\n{options}"
-)
-PROGRAM = (
-    "Write a Python program that solves the problem. Reason step by step, and end with the whole program in "
-    "one ```python block.\n\n{problem}\n\n{form}"
-)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """One validated, frozen description of an evaluation: who is asked what, and how."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -38,6 +38,19 @@ class ProbeSection(Section):
     seed: int = 0
 
 
+class DatasetSection(Section):
+    """A data set whose mementos are judged by what they are for."""
+
+    path: Annotated[str, Field(description="Published or run folder, or Hub data set.")]
+    vocabulary: Annotated[
+        Literal["cl100k_base", "o200k_base"], Field(description="Tokens that the cache is counted in.")
+    ] = "cl100k_base"
+    first_blocks: Annotated[
+        float,
+        Field(gt=0, le=1, description="Share of the mementos that a model sees, from the first."),
+    ] = 1.0
+
+
 class EvaluateConfig(Section):
     """Everything an evaluation depends on."""
 
@@ -46,9 +59,10 @@ class EvaluateConfig(Section):
     ] = "evaluation"
     models: Annotated[
         tuple[str, ...],
-        Field(min_length=1, description="Folders, Hub models or http://…/v1#NAME, each perhaps LABEL=…"),
-    ]
+        Field(description="Folders, Hub models or http://…/v1#NAME, each perhaps LABEL=…"),
+    ] = ()
     tasks: Annotated[tuple[str, ...], Field(description="Names of tasks, or JSONL or Parquet files.")] = ()
+    dataset: DatasetSection | None = None
     probe: ProbeSection | None = None
     modes: Annotated[tuple[Mode, ...], Field(min_length=1)] = tuple(Mode)
     limit: Annotated[int | None, Field(ge=1, description="Most problems of a task; null for all.")] = None
@@ -57,6 +71,8 @@ class EvaluateConfig(Section):
 
     @model_validator(mode="after")
     def _something_to_do(self) -> Self:
-        if not self.tasks and not self.probe:
-            raise ValueError("nothing to evaluate: name tasks (--tasks), or a data set to probe (--probe)")
+        if not self.tasks and not self.probe and not self.dataset:
+            raise ValueError("nothing to evaluate: name --tasks, or a data set with --dataset or --probe")
+        if not self.models and not self.dataset:
+            raise ValueError("name a model")
         return self

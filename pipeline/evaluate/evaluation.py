@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from pipeline.evaluate.answering import Writer, answer
 from pipeline.evaluate.config import EvaluateConfig
+from pipeline.evaluate.dataset_kv import kv_of_traces
 from pipeline.evaluate.generations import SCHEMA, Part
 from pipeline.evaluate.judging import judges
 from pipeline.evaluate.local_model import LocalModel
@@ -15,9 +16,12 @@ from pipeline.evaluate.modes import Mode
 from pipeline.evaluate.probe import ProbeResult
 from pipeline.evaluate.probing import probe_model
 from pipeline.evaluate.problems import Problem
+from pipeline.evaluate.published import read_traces
 from pipeline.evaluate.report import ModelResults, write_report
+from pipeline.evaluate.sufficiency import sufficiency_problems
 from pipeline.evaluate.tasks import problems_of
 from pipeline.files.atomic import value_digest
+from pipeline.text.tokens import token_counter
 
 # Raise when the same settings would give other responses or other judgements.
 VERSION = 1
@@ -30,7 +34,8 @@ def evaluate(config: EvaluateConfig, run: Path, tell: Tell) -> dict[str, Any]:
     Raises EvaluateError before the first response where a model, a task or a judge cannot be used.
     """
     read_tasks(config)
-    return write_report(config, [evaluate_model(told, config, run, tell) for told in config.models], run)
+    models = [evaluate_model(told, config, run, tell) for told in config.models]
+    return write_report(config, models, measure_dataset(config), run)
 
 
 def read_tasks(config: EvaluateConfig) -> dict[str, list[Problem]]:
@@ -38,20 +43,31 @@ def read_tasks(config: EvaluateConfig) -> dict[str, list[Problem]]:
     return {task: problems_of(task, config.limit) for task in config.tasks}
 
 
+def measure_dataset(config: EvaluateConfig) -> pa.Table | None:
+    """The KV cache that each trace of the config's data set would take, if it names one."""
+    if config.dataset is None:
+        return None
+    traces = read_traces(config.dataset.path, config.limit)
+    return kv_of_traces(traces, token_counter(config.dataset.vocabulary))
+
+
 def evaluate_model(told: str, config: EvaluateConfig, run: Path, tell: Tell) -> ModelResults:
     """One model's responses to all tasks in all modes, and its probe. told: as the config names the model."""
     label, path = label_of(told)
     model = _writer(path)
-    for mode in config.modes:
+    for mode in config.modes if config.tasks else ():
         model.check_mode(mode)
-    tasks = read_tasks(config)
+    asked = [(task, mode, its) for task, its in read_tasks(config).items() for mode in config.modes]
+    if config.dataset:
+        # What is shown differs, not what is kept.
+        conditions = sufficiency_problems(config.dataset, config.limit).problems
+        asked += [(task, Mode.VANILLA, its) for task, its in conditions.items()]
     tables: list[pa.Table] = []
-    kinds = {problem.kind for problems in tasks.values() for problem in problems}
+    kinds = {problem.kind for _, _, problems in asked for problem in problems}
     with judges(kinds) as judging:
-        for task, problems in tasks.items():
-            for mode in config.modes:
-                part = Part(run, _digest(model, label, task, mode, config))
-                tables.append(answer(part, label, model, task, problems, mode, config, judging, tell))
+        for task, mode, problems in asked:
+            part = Part(run, _digest(model, label, task, mode, config))
+            tables.append(answer(part, label, model, task, problems, mode, config, judging, tell))
     probed: list[ProbeResult] = []
     if config.probe and isinstance(model, LocalModel) and model.has_blocks:
         probed = probe_model(model, config.probe, run, tell)

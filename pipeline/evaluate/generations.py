@@ -53,13 +53,10 @@ class Part:
     folder: Path
     digest: str
 
-    def done(self) -> set[tuple[str, int]]:
-        """Problem and sample of each response that is there."""
-        return {
-            (row["problem"], row["sample"])
-            for path in self._files()
-            for row in pq.read_table(path, columns=["problem", "sample"]).to_pylist()
-        }
+    def done(self) -> list[tuple[str, int, str]]:
+        """Problem, sample and prompt of each response that is there, in the order of `read`."""
+        columns = self.read().select(["problem", "sample", "prompt"])
+        return [(row["problem"], row["sample"], row["prompt"]) for row in columns.to_pylist()]
 
     def add(self, rows: Sequence[dict[str, Any]]) -> None:
         """Keeps the responses of a batch, whole or not at all."""
@@ -69,7 +66,7 @@ class Part:
         )
 
     def read(self) -> pa.Table:
-        """All that is there, by problem and sample."""
+        """All that is there, in the order in which it was added."""
         tables = [pq.read_table(path, schema=SCHEMA) for path in self._files()]
         return pa.concat_tables([SCHEMA.empty_table(), *tables])
 

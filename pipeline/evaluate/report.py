@@ -1,17 +1,22 @@
 """What an evaluation leaves: all generations, the numbers, the tables, the figures."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.evaluate.config import EvaluateConfig
+from pipeline.evaluate.dataset_kv import kv_table
 from pipeline.evaluate.figures import draw_accuracy, draw_dose_response, draw_majority, draw_sawtooth
+from pipeline.evaluate.generations import SCHEMA
 from pipeline.evaluate.probe import CHANCE, ProbeResult
 from pipeline.evaluate.probing import probes_table
 from pipeline.evaluate.register_machine import Carried, carried, left_out
+from pipeline.evaluate.sufficiency import CONDITIONS, by_trace, sufficiency_table
 from pipeline.evaluate.summary import Summary, summaries
 from pipeline.evaluate.tables import carried_table, results_table
 from pipeline.evaluate.tasks import REGISTER_MACHINE
@@ -34,13 +39,28 @@ class ModelResults:
     probed: Sequence[ProbeResult]
 
 
-def write_report(config: EvaluateConfig, models: Sequence[ModelResults], folder: Path) -> dict[str, Any]:
-    """Writes generations.parquet, results.json, results.md and figures/ of all responses; the numbers."""
+def write_report(
+    config: EvaluateConfig, models: Sequence[ModelResults], kv: pa.Table | None, folder: Path
+) -> dict[str, Any]:
+    """Writes generations.parquet, results.json, results.md and figures/ of all responses; the numbers.
+
+    kv: what traces of a data set take (dataset_kv.SCHEMA), if one was measured; it becomes kv.parquet. What
+    each model reaches with their mementos becomes sufficiency/LABEL.parquet.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    table = pa.concat_tables([each.table for each in models])
+    table = pa.concat_tables([SCHEMA.empty_table(), *(each.table for each in models)])
     write_table(table, folder / "generations.parquet")
     found = summaries(table)
     text = f"{results_table(found)}\n{_ABOUT}\n" if found else ""
+    if kv is not None:
+        write_table(kv, folder / "kv.parquet")
+        text += f"\nKV cache of the reasoning, one trace in the mean:\n\n{kv_table(kv)}\n"
+    for each in models if config.dataset else ():
+        enough = by_trace(each.table.filter(pc.is_in(each.table["task"], pa.array(CONDITIONS))))
+        path = folder / "sufficiency" / f"{_file_name(each.label)}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        write_table(enough, path)
+        text += f"\nThe traces' answers, reached by {each.label}:\n\n{sufficiency_table(enough)}\n"
     rows = _computed_rows(table)
     behind = {key: [one for row in its for one in carried(row["response"])] for key, its in rows.items()}
     if any(behind.values()):
@@ -62,6 +82,10 @@ def write_report(config: EvaluateConfig, models: Sequence[ModelResults], folder:
     }
     write_json(report, folder / "results.json")
     return report
+
+
+def _file_name(label: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip("-.") or "model"
 
 
 def _computed_rows(table: pa.Table) -> dict[tuple[str, str], list[dict[str, Any]]]:

@@ -10,9 +10,10 @@ import datasets
 import httpx2
 from huggingface_hub.errors import HfHubHTTPError
 
-from pipeline.evaluate.benchmarks import BENCHMARKS, BOXED, LETTER, PROGRAM, Benchmark
+from pipeline.evaluate.benchmarks import BENCHMARKS, Benchmark
 from pipeline.evaluate.errors import EvaluateError
 from pipeline.evaluate.problems import Problem
+from pipeline.llm.templates import load_template
 from pipeline.procedural.register_machine import INSTRUCTIONS, trace
 
 REGISTER_MACHINE = "register-machine"
@@ -67,10 +68,14 @@ def _gym(name: str, count: int) -> list[Problem]:
         made = reasoning_gym.create_dataset(name, size=count, seed=_SEED)
     except ValueError as error:
         raise EvaluateError(f"tasks {GYM}:{name}: {error}") from None
-    asked = "Reason step by step, and put your final answer within \\boxed{{}}.\n\n{}"
+    asked = load_template("evaluate_math")
     return [
         Problem(
-            str(at), asked.format(entry["question"]), str(entry["answer"]), "gym", details=(name, dict(entry))
+            str(at),
+            asked.render(problem=entry["question"]),
+            str(entry["answer"]),
+            "gym",
+            details=(name, dict(entry)),
         )
         for at, entry in enumerate(made)
     ]
@@ -114,16 +119,13 @@ def _problem(at: int, row: Mapping[str, Any], benchmark: Benchmark) -> Problem:
         options = [str(row[benchmark.answer]), *(str(row[name]) for name in _OPTIONS)]
         # Each problem has its own order, the same in every evaluation.
         order = random.Random(identity).sample(range(4), 4)
-        shown = "\n".join(f"{'ABCD'[place]}) {options[each]}" for place, each in enumerate(order))
-        prompt = LETTER.format(problem=text, options=shown)
+        shown = [("ABCD"[place], options[each]) for place, each in enumerate(order)]
+        prompt = load_template("evaluate_choice").render(problem=text, options=shown)
         return Problem(identity, prompt, "ABCD"[order.index(0)], "choice", group)
     if benchmark.kind == "code":
         starter = str(row.get("starter_code") or "")
-        form = (
-            f"Complete this code:\n```python\n{starter}\n```"
-            if starter
-            else "The program reads from standard input and writes to standard output."
-        )
+        prompt = load_template("evaluate_code").render(problem=text, starter=starter)
         details = {name: row.get(name) for name in ("public_test_cases", "private_test_cases", "metadata")}
-        return Problem(identity, PROGRAM.format(problem=text, form=form), "", "code", group, details)
-    return Problem(identity, BOXED.format(problem=text), str(row[benchmark.answer]), "math", group)
+        return Problem(identity, prompt, "", "code", group, details)
+    prompt = load_template("evaluate_math").render(problem=text)
+    return Problem(identity, prompt, str(row[benchmark.answer]), "math", group)

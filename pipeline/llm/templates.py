@@ -74,12 +74,15 @@ class Prompts:
 
 def load_prompts() -> Prompts:
     """The prompts that come with the project. Raises ValueError naming the file where one is malformed."""
-    folder = resources.files("prompts")
     names = ("system", "trace", "score", "score_window", "compress", "judge", "refine")
-    files = {name: folder.joinpath(f"{name}.md") for name in names}
-    templates = {name: _read(name, file.read_text(encoding="utf-8")) for name, file in files.items()}
+    templates = {name: load_template(name) for name in names}
     questions = {name: templates[name] for name in names[2:]}
     return Prompts(templates["system"], templates["trace"], questions)
+
+
+def load_template(name: str) -> Template:
+    """The prompt of this name. Raises ValueError naming its file where it is malformed."""
+    return _read(name, resources.files("prompts").joinpath(f"{name}.md").read_text(encoding="utf-8"))
 
 
 def _read(name: str, text: str) -> Template:
