@@ -327,6 +327,16 @@ class PublishConfig(Section):
             "points or more, and no finding of the checks but notes."
         ),
     ] = False
+    sufficiency: Annotated[
+        str | None,
+        Field(
+            description="File of `openmementos evaluate MODEL --dataset RUN`, which says whose mementos are "
+            "enough for the answer; it becomes the column `sufficient` of `audit`."
+        ),
+    ] = None
+    only_sufficient: Annotated[
+        bool, Field(description="Whether only traces are published of which that file says so.")
+    ] = False
     row_group_bytes: Annotated[
         # Content-defined chunks survive an insertion only inside large row groups: 82 % of the bytes at 8 MB,
         # 32 % at 2 MB, 6 % at 100 KB.
@@ -338,6 +348,10 @@ class PublishConfig(Section):
     def _something_is_left_to_train_on(self) -> Self:
         if self.validation + self.test >= 1:
             raise ValueError(f"validation {self.validation} and test {self.test} leave nothing to train on")
+        if self.only_sufficient and self.sufficiency is None:
+            raise ValueError(
+                "only_sufficient needs sufficiency, the file of `openmementos evaluate MODEL --dataset RUN`"
+            )
         return self
 
 

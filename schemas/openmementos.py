@@ -84,6 +84,8 @@ AUDIT = pa.schema(
         ("boundary_reasons", pa.list_(pa.string())),
         ("objective", pa.float64()),
         ("mementos", pa.list_(AUDIT_MEMENTO)),
+        # Whether a model reached the answer from the mementos; null where none was asked.
+        ("sufficient", pa.bool_()),
         ("model", pa.string()),
         ("judge_model", pa.string()),
         # "name@version" of each prompt that was used.

@@ -3,7 +3,7 @@
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,13 @@ from pipeline.publish.rows import CONFIGURATIONS, Configuration, Made
 from pipeline.publish.shards import write_files
 from pipeline.publish.splits import only, split_shares
 from pipeline.records.quality import QUALITY_KEYS
+from pipeline.records.sufficiency import read_sufficiency
 from pipeline.report.stats import dataset_statistics, funnel
 from pipeline.run.store import RunFolder, StoreError
 
 LOG = logging.getLogger(__name__)
 # Raise when the same records would give other files.
-VERSION = 8
+VERSION = 9
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def publish(
     Raises StoreError where a shard has no records.
     """
     writer, judge = map(_model_name, models)
-    made = Made(writer, judge, tuple(prompts))
+    made = Made(writer, judge, tuple(prompts), _sufficient(config))
     inputs = _inputs(run, shards, config, made)
     record = _record_or_none(run)
     damages: list[DamageError] = []
@@ -83,7 +84,7 @@ def publish(
         "inputs": inputs,
         "shards": list(shards),
         "config": config.model_dump(mode="json"),
-        "made": asdict(made),
+        "made": made.as_json(),
         "rows": rows,
         "files": files,
     }
@@ -119,11 +120,19 @@ def whole_files(run: RunFolder, tell: Callable[[str], None]) -> dict[str, str]:
 def _write_again(run: RunFolder, record: dict[str, Any]) -> None:
     config, made = BuildConfig.model_validate(record["config"]), record["made"]
     models = (made["model"], made["judge_model"])
-    if _inputs(run, record["shards"], config, Made(*models, tuple(made["prompts"]))) != record["inputs"]:
+    if (
+        _inputs(run, record["shards"], config, Made(*models, tuple(made["prompts"]), _sufficient(config)))
+        != record["inputs"]
+    ):
         raise StoreError(
             f"{run.publish}: gone, and the run has changed since; run the build to its end first"
         )
     publish(run, record["shards"], config, prompts=made["prompts"], models=models)
+
+
+def _sufficient(config: BuildConfig) -> Mapping[str, bool]:
+    path = config.publish.sufficiency
+    return {} if path is None else read_sufficiency(path)
 
 
 def record_path(run: RunFolder) -> Path:
@@ -148,10 +157,10 @@ def _inputs(run: RunFolder, shards: Sequence[int], config: BuildConfig, made: Ma
             "funnel": [asdict(row) for row in funnel(run, shards)],
             "source": [config.source.name, *config.source.paths],
             "publish": config.publish.model_dump(
-                mode="json", exclude={"to", "private", "tag", *QUALITY_KEYS}
+                mode="json", exclude={"to", "private", "tag", "sufficiency", *QUALITY_KEYS}
             ),
             "settings": card_settings(config),
-            "made": asdict(made),
+            "made": made.as_json(),
         }
     )
 

@@ -1,8 +1,8 @@
 """From records to the rows of the three published configurations."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,26 @@ from typing import Any
 import pyarrow as pa
 
 import schemas.openmementos
+from pipeline.files.atomic import value_digest
 from pipeline.text.pieces import cut
 
 
 @dataclass(frozen=True)
 class Made:
-    """What made the data: the two models, and "name@version" of each prompt that was used."""
+    """What made the data: the two models, and "name@version" of each prompt that was used.
+
+    sufficient: by SHA-256 of a response whether its mementos are enough, of those that were asked about.
+    """
 
     model: str
     judge_model: str
     prompts: tuple[str, ...]
+    sufficient: Mapping[str, bool] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain data; of what is sufficient only a digest, if anything is known."""
+        told = {"model": self.model, "judge_model": self.judge_model, "prompts": list(self.prompts)}
+        return told | ({"sufficient": value_digest(dict(self.sufficient))} if self.sufficient else {})
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,7 @@ def audit_rows(records: pa.Table, made: Made) -> pa.Table:
         "reasoning_tokens",
         "memento_tokens",
         "mementos",
+        "sufficient",
         "model",
         "judge_model",
         "prompts",
@@ -67,7 +78,8 @@ def audit_rows(records: pa.Table, made: Made) -> pa.Table:
     parts = [
         {
             "origin": _without_folders(row["origin"]),
-            "response_sha256": hashlib.sha256(row["response"].encode()).hexdigest(),
+            "response_sha256": (digest := hashlib.sha256(row["response"].encode()).hexdigest()),
+            "sufficient": made.sufficient.get(digest),
             "reasoning_tokens": sum(row["sentence_tokens"]),
             "memento_tokens": sum(memento["tokens"] for memento in row["mementos"]),
             "mementos": [

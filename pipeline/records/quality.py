@@ -9,7 +9,7 @@ from pipeline.records.checks import passes
 from pipeline.run.outcomes import Rejected, RejectReason
 
 # Of the section publish; the others say how a folder is written, and not what is in it.
-QUALITY_KEYS = ("min_score", "only_passed")
+QUALITY_KEYS = ("min_score", "only_passed", "only_sufficient")
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,16 @@
 """The stage that makes a trace with its mementos a row that can be published, or rejects it."""
 
+import hashlib
 from collections import Counter
+from collections.abc import Mapping
 
 import schemas.tables
+from pipeline.config import BuildConfig
+from pipeline.files.atomic import value_digest
 from pipeline.records.assemble import assemble
 from pipeline.records.quality import Quality, wanted_quality
 from pipeline.records.record_checks import Record, check_record, check_response
+from pipeline.records.sufficiency import read_sufficiency
 from pipeline.run.outcomes import Done, Outcome, Rejected, RejectReason
 from pipeline.stages.stage import Row, Stage, TraceWork
 
@@ -24,28 +29,44 @@ RECORDS = Stage(
         "mementos",
     ),
     adds=schemas.tables.RECORDS,
-    begin=lambda build, _: _assembling(wanted_quality(build)),
-    config=lambda build: wanted_quality(build).as_config(),
+    begin=lambda build, _: _assembling(wanted_quality(build), _wanted_verdicts(build)),
+    config=lambda build: {**wanted_quality(build).as_config(), **_sufficiency_as_config(build)},
     version=2,
 )
 
 
-def _assembling(quality: Quality) -> TraceWork:
+def _wanted_verdicts(build: BuildConfig) -> Mapping[str, bool] | None:
+    """By a response's digest whether its mementos are enough; None where that makes no difference."""
+    publish = build.publish
+    if publish.sufficiency is None or not publish.only_sufficient:
+        return None
+    return read_sufficiency(publish.sufficiency)
+
+
+def _sufficiency_as_config(build: BuildConfig) -> dict[str, str]:
+    """What results depend on; empty where nothing is left out."""
+    verdicts = _wanted_verdicts(build)
+    return {} if verdicts is None else {"sufficient": value_digest(dict(verdicts))}
+
+
+def _assembling(quality: Quality, verdicts: Mapping[str, bool] | None) -> TraceWork:
     """Adds `response` to a row whose parts pass all checks; another is CHECK_FAILED.
 
-    A sound row whose mementos are not as good as wanted is LOW_SCORE or NOT_PASSED. The detail of a
-    CHECK_FAILED row begins with the name of the check. Counters: "blocks", "block_tokens" and
+    A sound row whose mementos are not as good as wanted is LOW_SCORE, NOT_PASSED or NOT_SUFFICIENT. The
+    detail of a CHECK_FAILED row begins with the name of the check. Counters: "blocks", "block_tokens" and
     "memento_tokens" of the records that are kept; "check.<name>" counts their mementos that do not pass that
     check, and the records that are not kept because of it.
     """
 
     async def assembled(_: int, row: Row, counters: Counter[str]) -> Outcome:
-        return _assemble(row, quality, counters)
+        return _assemble(row, quality, verdicts, counters)
 
     return assembled
 
 
-def _assemble(row: Row, quality: Quality, counters: Counter[str]) -> Outcome:
+def _assemble(
+    row: Row, quality: Quality, verdicts: Mapping[str, bool] | None, counters: Counter[str]
+) -> Outcome:
     record = Record(
         problem=row["problem"],
         reasoning=row["reasoning"],
@@ -65,6 +86,9 @@ def _assemble(row: Row, quality: Quality, counters: Counter[str]) -> Outcome:
         return Rejected(RejectReason.CHECK_FAILED, f"{first.check}: {first.detail}")
     if (left_out := quality.why_not(row["mementos"])) is not None:
         return left_out
+    if verdicts is not None and not (verdict := verdicts.get(hashlib.sha256(response.encode()).hexdigest())):
+        told = "not asked about" if verdict is None else "the model did not reach the answer from them"
+        return Rejected(RejectReason.NOT_SUFFICIENT, told)
     for memento in row["mementos"]:
         kept_round = memento["rounds"][memento["best_round"]]
         counters.update(f"check.{name}" for name in sorted(set(kept_round["checks"])))

@@ -41,6 +41,7 @@ class RejectReason(StrEnum):
     CHECK_FAILED = "check_failed"
     LOW_SCORE = "low_score"
     NOT_PASSED = "not_passed"
+    NOT_SUFFICIENT = "not_sufficient"
 
     @property
     def text(self) -> str:
@@ -76,10 +77,11 @@ _WORDS = {
     RejectReason.CHECK_FAILED: "a record that fails a check",
     RejectReason.LOW_SCORE: "a memento with fewer points than publish.min_score",
     RejectReason.NOT_PASSED: "a memento that did not pass its judge (publish.only_passed)",
+    RejectReason.NOT_SUFFICIENT: "mementos not known to be enough for the answer (publish.only_sufficient)",
 }
 
-# A sound trace that a build leaves out for the points or checks of its mementos: finished, not published.
-QUALITY_REASONS = frozenset({RejectReason.LOW_SCORE, RejectReason.NOT_PASSED})
+# A sound trace that a build leaves out for its mementos: finished, not published.
+QUALITY_REASONS = frozenset({RejectReason.LOW_SCORE, RejectReason.NOT_PASSED, RejectReason.NOT_SUFFICIENT})
 
 
 @dataclass(frozen=True)

@@ -102,9 +102,10 @@ def test_points_that_no_judge_can_give_are_refused(score: int) -> None:
 
 
 def test_the_reasons_have_words_that_name_the_keys() -> None:
-    assert {RejectReason.LOW_SCORE, RejectReason.NOT_PASSED} == QUALITY_REASONS
+    assert {RejectReason.LOW_SCORE, RejectReason.NOT_PASSED, RejectReason.NOT_SUFFICIENT} == QUALITY_REASONS
     assert "publish.min_score" in RejectReason.LOW_SCORE.text
     assert "publish.only_passed" in RejectReason.NOT_PASSED.text
+    assert "publish.only_sufficient" in RejectReason.NOT_SUFFICIENT.text
 
 
 FINDINGS = [Finding(check.name, check.severity, "…") for check in MEMENTO_CHECKS]
