@@ -9,10 +9,10 @@ from prefect.cache_policies import NO_CACHE
 
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.evaluate.evaluation import (
+    check,
     evaluate_model,
     label_of,
     measure_dataset,
-    read_tasks,
 )
 from pipeline.evaluate.report import ModelResults, write_report
 from pipeline.files.log import Log
@@ -33,8 +33,7 @@ def evaluate(evaluation: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
     run = RunFolder(run_dir)
     with run.lock():
         write_sealed(evaluation.model_dump(mode="json"), run.config_file)
-        # Before the first model is loaded: a task that cannot be read ends the run at once.
-        read_tasks(evaluation)
+        check(evaluation)
         models = [
             ask_model.with_options(task_run_name=label_of(model)[0])(model, evaluation, run.root)
             for model in evaluation.models

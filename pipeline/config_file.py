@@ -115,6 +115,8 @@ def _messages(
             yield f"{where}: unknown key '{key}'{hint}"
         elif mistake["type"] == "missing":
             yield f"{where}: key '{key}' is missing"
+        elif not key:
+            yield f"{where}: {mistake['msg'].removeprefix('Value error, ')}"
         else:
             yield f"{where}: {key}: {mistake['msg']}{_found(key, mistake['input'])}"
 

@@ -116,6 +116,11 @@ def evaluate(
     )
     run = options.made_run_folder(settings, run_dir)
     quiet_libraries()
+    # Not above: it brings PyTorch, which takes seconds that no other command need wait.
+    from pipeline.evaluate.evaluation import check
+
+    # Before Prefect is started.
+    check(settings)
     with flow_run(run, console, verbose=verbose):
         from flows.evaluate import evaluate as flow
 

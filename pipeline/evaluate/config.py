@@ -64,7 +64,7 @@ class EvaluateConfig(Section):
     tasks: Annotated[tuple[str, ...], Field(description="Names of tasks, or JSONL or Parquet files.")] = ()
     dataset: DatasetSection | None = None
     probe: ProbeSection | None = None
-    modes: Annotated[tuple[Mode, ...], Field(min_length=1)] = tuple(Mode)
+    modes: tuple[Mode, ...] = tuple(Mode)
     limit: Annotated[int | None, Field(ge=1, description="Most problems of a task; null for all.")] = None
     sampling: SamplingConfig = SamplingConfig()
     batch: Annotated[int, Field(ge=1, description="Responses that are written at once.")] = 8
@@ -75,4 +75,6 @@ class EvaluateConfig(Section):
             raise ValueError("nothing to evaluate: name --tasks, or a data set with --dataset or --probe")
         if not self.models and not self.dataset:
             raise ValueError("name a model")
+        if self.tasks and not self.modes:
+            raise ValueError("name a mode: vanilla, memento, restart")
         return self

@@ -11,7 +11,7 @@ from pipeline.evaluate.config import EvaluateConfig
 from pipeline.evaluate.dataset_kv import kv_of_traces
 from pipeline.evaluate.generations import SCHEMA, Part
 from pipeline.evaluate.judging import judges
-from pipeline.evaluate.local_model import LocalModel
+from pipeline.evaluate.local_model import LocalModel, check_place
 from pipeline.evaluate.modes import Mode
 from pipeline.evaluate.probe import ProbeResult
 from pipeline.evaluate.probing import probe_model
@@ -33,9 +33,18 @@ def evaluate(config: EvaluateConfig, run: Path, tell: Tell) -> dict[str, Any]:
 
     Raises EvaluateError before the first response where a model, a task or a judge cannot be used.
     """
-    read_tasks(config)
+    check(config)
     models = [evaluate_model(told, config, run, tell) for told in config.models]
     return write_report(config, models, measure_dataset(config), run)
+
+
+def check(config: EvaluateConfig) -> None:
+    """Raises EvaluateError for what can be told before a model is loaded: of tasks, data set and folders."""
+    read_tasks(config)
+    if config.dataset:
+        next(read_traces(config.dataset.path, 1), None)
+    for told in config.models:
+        check_place(label_of(told)[1])
 
 
 def read_tasks(config: EvaluateConfig) -> dict[str, list[Problem]]:

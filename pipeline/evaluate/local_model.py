@@ -38,8 +38,7 @@ class LocalModel:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        if Path(path).is_absolute() and not Path(path).is_dir():
-            raise EvaluateError(f"models {path}: no such folder")
+        check_place(path)
         on_gpu = torch.cuda.is_available()
         try:
             tokenizer = AutoTokenizer.from_pretrained(path)
@@ -102,6 +101,13 @@ class LocalModel:
             Written(decode(response.ids, skip_special_tokens=False), len(ids), response)
             for ids, response in zip(asked, responses, strict=True)
         ]
+
+
+def check_place(path: str) -> None:
+    """Raises EvaluateError where a path is that of a folder which is not there."""
+    is_folder = path.startswith(("/", "./", "../")) or path.count("/") > 1
+    if is_folder and "://" not in path and not Path(path).is_dir():
+        raise EvaluateError(f"models {path}: no such folder")
 
 
 def _ends(model: Any, tokenizer: Any) -> list[int]:
