@@ -63,6 +63,7 @@ def with_overrides(
     values: dict[str, Any], where: str, model: type[Config], overrides: Sequence[str]
 ) -> Config:
     """The config with these values and overrides `section.key=value`. Raises ConfigError."""
+    values = _unshared(values)
     for override in overrides:
         _override(values, override)
     return validated(values, where, model, overridden=[o.partition("=")[0] for o in overrides])
@@ -79,6 +80,13 @@ def validated(
         return model.model_validate(values)
     except ValidationError as error:
         raise ConfigError("\n".join(_messages(where, error, model, overridden))) from None
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which what YAML wrote once and named twice (&name, *name) is there twice: one may be changed."""
+    if isinstance(value, dict):
+        return {key: _unshared(each) for key, each in value.items()}
+    return [_unshared(each) for each in value] if isinstance(value, list) else value
 
 
 def _override(values: dict[str, Any], override: str) -> None:

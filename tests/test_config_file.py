@@ -151,3 +151,12 @@ def test_a_config_that_a_run_keeps_reads_back_as_it_was(tmp_path):
     kept = tmp_path / "config.json"
     write_json(build.model_dump(mode="json"), kept)
     assert load_config(kept) == build
+
+
+def test_an_override_changes_only_what_it_names_of_what_yaml_wrote_once(tmp_path):
+    path = tmp_path / "sft.yaml"
+    path.write_text(
+        "name: n\ndata: {dataset: d}\nmodel: {path: m}\nfull: &stage {batch: 4}\nmemento: *stage\n"
+    )
+    config = read_config(path, SftConfig, ["memento.batch=8"])
+    assert (config.full.batch, config.memento.batch) == (4, 8)

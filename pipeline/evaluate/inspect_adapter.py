@@ -1,0 +1,104 @@
+"""Inspect AI's way to a model here: `inspect eval TASK --model openmementos/FOLDER -M mode=memento`.
+
+Found by Inspect through the package's entry point. Its benchmarks so run with finished blocks really dropped;
+the peak of the KV cache is in each output's metadata. Inspect asks for other versions than vLLM does: install
+`openmementos[inspect]` into an environment of its own.
+"""
+
+from typing import Any
+
+import anyio
+from inspect_ai.model import (
+    ChatCompletionChoice,
+    ChatMessage,
+    ChatMessageAssistant,
+    GenerateConfig,
+    ModelAPI,
+    ModelOutput,
+    ModelUsage,
+    modelapi,
+)
+from inspect_ai.tool import ToolChoice, ToolInfo
+
+from pipeline.evaluate.config import SamplingConfig
+from pipeline.evaluate.local_model import LocalModel, Written
+from pipeline.evaluate.modes import Mode
+from pipeline.evaluate.responses import parts_of
+
+
+@modelapi(name="openmementos")  # type: ignore[untyped-decorator]
+def openmementos() -> type[ModelAPI]:
+    """The model API's class, as Inspect looks for it."""
+    return MementoModel
+
+
+class MementoModel(ModelAPI):  # type: ignore[misc]
+    """A model of Transformers in a folder or on the Hub, which answers in one mode.
+
+    mode: vanilla, memento or restart; block_limit: tokens after which a block is ended. Raises EvaluateError
+    where the model cannot be used.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        config: GenerateConfig | None = None,
+        mode: str = Mode.MEMENTO,
+        block_limit: int | None = None,
+    ) -> None:
+        super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
+        self._model = LocalModel(model_name)
+        self._mode = Mode(mode)
+        self._model.check_mode(self._mode)
+        self._block_limit = block_limit
+
+    def max_connections(self) -> int:
+        """One: a response has the model for itself."""
+        return 1
+
+    async def generate(
+        self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
+    ) -> ModelOutput:
+        """The answer behind the thinking; the whole response is in the metadata."""
+        if tools:
+            raise ValueError("memento models are asked without tools")
+        prompt = "\n\n".join(message.text for message in input)
+        sampling = SamplingConfig(
+            temperature=config.temperature or 0.0,
+            top_p=1.0 if config.top_p is None else config.top_p,
+            new_tokens=config.max_tokens or SamplingConfig().new_tokens,
+            block_limit=self._block_limit,
+        )
+        written = await anyio.to_thread.run_sync(self._written, prompt, config.seed or 0, sampling)
+        return self._output(written)
+
+    def _written(self, prompt: str, seed: int, sampling: SamplingConfig) -> Written:
+        (written,) = self._model.write([prompt], [seed], self._mode, sampling)
+        return written
+
+    def _output(self, written: Written) -> ModelOutput:
+        response = written.response
+        answer = parts_of(written.text, is_ended=response.is_ended).answer
+        tokens = len(response.ids)
+        metadata: dict[str, Any] = {
+            "response": written.text,
+            "peak_tokens": max(response.held, default=0),
+            "area_tokens": sum(response.held),
+        }
+        return ModelOutput(
+            model=self.model_name,
+            choices=[
+                ChatCompletionChoice(
+                    message=ChatMessageAssistant(content=answer or "", source="generate"),
+                    stop_reason="stop" if response.is_ended else "max_tokens",
+                )
+            ],
+            usage=ModelUsage(
+                input_tokens=written.prompt_tokens,
+                output_tokens=tokens,
+                total_tokens=written.prompt_tokens + tokens,
+            ),
+            metadata=metadata,
+        )
