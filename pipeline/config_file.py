@@ -83,7 +83,7 @@ def validated(
 
 
 def _unshared(value: Any) -> Any:
-    """A copy in which what YAML wrote once and named twice (&name, *name) is there twice: one may be changed."""
+    """A copy in which what YAML named twice (&name, *name) is there twice: one of them may be changed."""
     if isinstance(value, dict):
         return {key: _unshared(each) for key, each in value.items()}
     return [_unshared(each) for each in value] if isinstance(value, list) else value
