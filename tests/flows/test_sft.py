@@ -57,6 +57,7 @@ def test_a_model_a_card_and_a_report_come_out_and_go_to_the_hub(sft, tmp_path) -
     model = Path(report["model"])
     card = (model / "README.md").read_text()
     assert report["data"]["revision"] in card
+    assert (tmp_path / "run" / "untrained" / "model" / "config.json").is_file()
     assert f"{report['stages']['memento']['format_rate']:.1%} of 2" in card
     wanted = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"}
     assert wanted | {"generation_config.json", "figures/losses.png"} <= set(uploaded)
