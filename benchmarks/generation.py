@@ -48,7 +48,7 @@ def _told(speed: float) -> str:
 
 
 def _measured(model: Any, mode: Mode, rows: int, text: Sequence[int]) -> tuple[float, int]:
-    """Tokens per second of all sequences together, 0 where they do not fit; tokens held by one at the most."""
+    """Tokens per second of all sequences together, 0 where they do not fit; the most that one holds."""
     steps = iter(text)
 
     def given(logits: torch.Tensor, numbers: Sequence[int]) -> torch.Tensor:

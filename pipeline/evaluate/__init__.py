@@ -8,7 +8,7 @@ keeps it (`generations`). `accuracy` and `summary` count; `tables`, `figures` an
 `register_machine` looks at what is carried past a block. `probe` (`probe_texts`, `probing`) reads from a
 memento's keys and values what its words do not say.
 
-Of a data set, `published` reads the traces, `dataset_kv` counts what they take of a KV cache and `sufficiency`
+Of a data set, `published` reads the traces, `dataset_kv` counts what they take of a KV cache, `sufficiency`
 asks whether mementos are enough. `inspect_adapter` is Inspect AI's way to a model here.
 
 The flow is `flows/evaluate.py`, the command `pipeline/commands/evaluate.py`.

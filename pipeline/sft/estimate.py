@@ -134,7 +134,7 @@ def shape_of(model: Any) -> Shape:
 
 def _empty_model(config: SftConfig) -> Any:
     if config.model.scratch:
-        return load(config.model, config.seed).model
+        return load(config.model, config.seed)
     try:
         read = AutoConfig.from_pretrained(where(config.model), revision=config.model.revision)
     except (OSError, ValueError) as error:

@@ -1,7 +1,6 @@
 """The model that learns, with its tokenizer: read, or made from nothing for procedural data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +31,6 @@ _TEMPLATE = (
 )
 
 
-@dataclass(frozen=True)
-class Learner:
-    """A model and its tokenizer. new_tokens: of the special ones, those that it had not before."""
-
-    model: Any
-    tokenizer: Any
-    new_tokens: tuple[str, ...]
-
-
 def where(config: ModelConfig) -> str:
     """The folder or Hub name of a model that is not made from nothing."""
     if config.path == BUNDLED:
@@ -61,7 +51,7 @@ def load_tokenizer(config: ModelConfig) -> tuple[Any, tuple[str, ...]]:
     return tokenizer, tuple(add_block_tokens(tokenizer))
 
 
-def load(config: ModelConfig, seed: int, start: Path | None = None) -> Learner:
+def load(config: ModelConfig, seed: int, start: Path | None = None) -> Any:
     """The model with rows for the special tokens, in training precision, attending as this machine can.
 
     start: folder of an earlier stage's model, which is read instead. Raises SftError.
@@ -70,8 +60,7 @@ def load(config: ModelConfig, seed: int, start: Path | None = None) -> Learner:
     attention = "flex_attention" if torch.cuda.is_available() else "sdpa"
     dtype = precision(config)
     if config.scratch and start is None:
-        model = _from_nothing(config.scratch, tokenizer, seed, attention, dtype)
-        return Learner(model, tokenizer, ())
+        return _from_nothing(config.scratch, tokenizer, seed, attention, dtype)
     quantization = {}
     if config.lora and config.lora.four_bit:
         quantization = {"quantization_config": _four_bits(dtype)}
@@ -87,7 +76,7 @@ def load(config: ModelConfig, seed: int, start: Path | None = None) -> Learner:
         raise SftError(f"{start or config.path}: cannot be read as a model ({_first_line(error)})") from None
     if start is None:
         prepare_embeddings(model, tokenizer, new, seed)
-    return Learner(model, tokenizer, new)
+    return model
 
 
 def precision(config: ModelConfig) -> torch.dtype:

@@ -69,7 +69,7 @@ def keep_untrained(config: SftConfig, learning: Learning, run: Path) -> None:
     """Writes RUN/untrained/model, what a training from random weights begins with, to be compared with."""
     folder = run / "untrained" / "model"
     if config.model.scratch and not folder.exists():
-        _save(load(config.model, config.seed).model, learning.tokenizing.tokenizer, folder)
+        _save(load(config.model, config.seed), learning.tokenizing.tokenizer, folder)
 
 
 def train(job: Job, tell: Callable[[str], None]) -> None:
@@ -109,8 +109,8 @@ def _check_settings(stage: Stage, config: SftConfig, learning: Learning, folder:
 def _at_checkpoint(checkpoint: Path, start: Path | None, learning: Learning, config: SftConfig) -> Any:
     """The model as a checkpoint has it."""
     if not config.model.lora:
-        return load(config.model, config.seed, checkpoint).model
-    model = load(config.model, config.seed, start).model
+        return load(config.model, config.seed, checkpoint)
+    model = load(config.model, config.seed, start)
     adapted = with_adapters(model, learning.tokenizing.tokens, config.model.lora)
     set_peft_model_state_dict(adapted, load_peft_weights(str(checkpoint)))
     return adapted

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from transformers import PrinterCallback
@@ -17,7 +18,7 @@ from pipeline.sft.collate import Collator
 from pipeline.sft.config import StageConfig
 from pipeline.sft.errors import SftError
 from pipeline.sft.lora import with_adapters
-from pipeline.sft.model import Learner, precision
+from pipeline.sft.model import precision
 from pipeline.sft.progress import Progress
 from pipeline.sft.selection import FormatRate
 from pipeline.sft.stage_plan import Job
@@ -26,10 +27,10 @@ from pipeline.sft.tokenized_rows import mean_pack, packed_examples
 _DECAYING = 0.3  # share of the steps in which the learning rate falls
 
 
-def make_trainer(job: Job, learner: Learner, tell: Callable[[str], None]) -> SFTTrainer:
-    """TRL's trainer of a stage; checkpoints and format rates go to the job's folder. Raises SftError."""
+def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> SFTTrainer:
+    """TRL's trainer of a model (from `load`); checkpoints go to the job's folder. Raises SftError."""
     stage, config, learning, folder = job.stage, job.config, job.learning, job.folder
-    settings, model = stage.settings, learner.model
+    settings = stage.settings
     try:
         take_visible_until(model)
     except UnsupportedModel as error:

@@ -36,7 +36,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     tokenizer = word_tokenizer(WORDS)
     scratch = {"layers": 2, "width": 32, "heads": 2, "kv_heads": 1}
-    made = load(ModelConfig.model_validate({"scratch": scratch}), seed=4).model
+    made = load(ModelConfig.model_validate({"scratch": scratch}), seed=4)
     favoured = [*block_tokens(tokenizer), tokenizer.convert_tokens_to_ids("<|assistant|>")]
     with torch.no_grad():
         # Rows with a direction in common follow one another.
@@ -140,7 +140,7 @@ def test_a_model_that_cannot_be_asked_is_named(model: Path, tmp_path: Path) -> N
         evaluate(config(Path("/nowhere")), tmp_path, lambda line: None)
     plain = tmp_path / "plain"
     tokenizer = word_tokenizer(WORDS)
-    load(ModelConfig.model_validate({"scratch": {}}), seed=0).model.save_pretrained(plain)
+    load(ModelConfig.model_validate({"scratch": {}}), seed=0).save_pretrained(plain)
     tokenizer.save_pretrained(plain)
     text = (plain / "tokenizer.json").read_text().replace("<|block_start|>", "<|other|>")
     (plain / "tokenizer.json").write_text(text)

@@ -20,7 +20,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     word_tokenizer(WORDS).save_pretrained(folder)
     scratch = {"layers": 1, "width": 16, "heads": 2, "kv_heads": 1}
-    load(ModelConfig.model_validate({"scratch": scratch}), seed=0).model.save_pretrained(folder)
+    load(ModelConfig.model_validate({"scratch": scratch}), seed=0).save_pretrained(folder)
     return folder
 
 

@@ -59,7 +59,7 @@ def test_adapters_need_less_and_forgetting_computes_less(tmp_path) -> None:
     with_lora = config.model_copy(
         update={"model": config.model.model_copy(update={"lora": LoraConfig(rank=1)})}
     )
-    shape = shape_of(load(config.model, 0).model)
+    shape = shape_of(load(config.model, 0))
     assert memory(with_lora, shape, 0, 1) < memory(config, shape, 0, 1)
 
 

@@ -87,7 +87,7 @@ def test_dropping_nothing_gives_the_loss_of_plain_trl(tmp_path) -> None:
         bf16=False, disable_tqdm=True, max_length=None, completion_only_loss=True,
     )  # fmt: skip
     theirs = SFTTrainer(
-        model=load(config.model, 0).model, args=arguments, train_dataset=plain, eval_dataset=plain,
+        model=load(config.model, 0), args=arguments, train_dataset=plain, eval_dataset=plain,
         processing_class=tokenizer,
     )  # fmt: skip
     assert ours.evaluate()["eval_loss"] == pytest.approx(theirs.evaluate()["eval_loss"], rel=1e-4)
