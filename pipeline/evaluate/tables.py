@@ -62,7 +62,8 @@ def _faults(summaries: Sequence[Summary]) -> list[str]:
     for each in summaries:
         more = [f"pass@{k} {value:.1%}" for k, value in each.pass_at.items() if k > 1]
         more += [f"maj@{k} {value:.1%}" for k, value in each.majority_at.items() if k > 1]
-        more += [f"{count:,} {fault}" for fault, count in each.form_faults.items()]
+        # As code: what was expected is often a token that Markdown would take for HTML.
+        more += [f"{count:,} `{fault}`" for fault, count in each.form_faults.items()]
         if more:
             lines.append(f"- {each.model}, {each.mode}: {', '.join(more)}")
     return [*lines, ""] if lines else []
