@@ -2,8 +2,10 @@
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -71,6 +73,7 @@ def write_card(facts: CardFacts, folder: Path) -> Path:
         tokens=schemas.openmementos,
         statistics=facts.statistics,
         caches=_caches(facts.statistics),
+        sufficiency=_sufficiency(facts.files),
         splits=split_shares(facts.config.publish),
         summaries=[*facts.statistics.by_domain, facts.statistics.overall],
         max_rounds=facts.config.mementos.max_rounds,
@@ -87,6 +90,34 @@ def write_card(facts: CardFacts, folder: Path) -> Path:
     path = folder / "README.md"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+class SufficiencyRow(NamedTuple):
+    """Of a domain's traces those that a model was asked about, and those whose answer it reached."""
+
+    domain: str
+    asked: int
+    reached: int
+
+
+def _sufficiency(files: Mapping[str, Mapping[str, Sequence[Path]]]) -> list[SufficiencyRow]:
+    """By domain, as the column `sufficient` of the written files says; empty where nobody was asked."""
+    asked: Counter[str] = Counter()
+    reached: Counter[str] = Counter()
+    for split, paths in files["audit"].items():
+        # The rows of the configurations are in the same order.
+        domains = (_column(path, "domain") for path in files["default"][split])
+        verdicts = (_column(path, "sufficient") for path in paths)
+        for domain, verdict in zip(chain.from_iterable(domains), chain.from_iterable(verdicts), strict=True):
+            if verdict is not None:
+                asked[domain or ""] += 1
+                reached[domain or ""] += verdict
+    return [SufficiencyRow(domain, asked[domain], reached[domain]) for domain in sorted(asked)]
+
+
+def _column(path: Path, name: str) -> list[Any]:
+    values: list[Any] = pq.read_table(path, columns=[name])[name].to_pylist()
+    return values
 
 
 def _front_matter(facts: CardFacts) -> str:

@@ -39,6 +39,7 @@ def test_the_column_says_what_was_found_and_the_filter_keeps_what_is_enough(tmp_
     path = verdicts(tmp_path / "model.parquet", dict(zip(digests, [True, False, None], strict=False)))
     built(run, 1, sufficiency=path)
     assert [row["sufficient"] for row in audit(run)] == [True, False, None, None]
+    assert "| math | 2 | 1 (50.0%) |" in (run.publish / "README.md").read_text(encoding="utf-8")
     built(run, 1, sufficiency=path, only_sufficient=True)
     assert [row["response_sha256"] for row in audit(run)] == digests[:1]
     left_out = run.read_rejected("records", 0).to_pylist()
@@ -50,6 +51,7 @@ def test_the_column_says_what_was_found_and_the_filter_keeps_what_is_enough(tmp_
     assert len(audit(run)) == 4
     built(run, 1)
     assert audit(run) == before
+    assert "was asked for the trace's answer" not in (run.publish / "README.md").read_text(encoding="utf-8")
 
 
 def test_digests_are_those_of_the_responses(tmp_path: Path) -> None:
