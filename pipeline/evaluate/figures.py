@@ -79,6 +79,7 @@ def draw_dose_response(by_part: Mapping[str, Mapping[int, tuple[int, int]]], pat
                 capsize=2,
                 label=name,
             )
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("mementos that leave out a register")
         axes.set_ylabel("right, %")
         axes.set_ylim(-3, 103)
