@@ -99,10 +99,12 @@ def options(limits: Limits, passed: Passed) -> list[str]:
     else:
         walls += ["--unshare-all", "--unshare-user", "--disable-userns"]
         walls += ["--uid", str(NOBODY), "--gid", str(NOBODY)]
-    walls += [*_readable(), "--proc", "/proc", "--dev", "/dev"]
-    walls += ["--perms", "0444", "--file", str(passed.source), PROGRAM]
+    walls += ["--proc", "/proc", "--dev", "/dev"]
     for place in ("/tmp", "/dev/shm"):
         walls += ["--perms", "1777", "--size", str(limits.file_bytes), "--tmpfs", place]
+    # After /tmp, which would else hide a Python that lies below it.
+    walls += _readable()
+    walls += ["--perms", "0444", "--file", str(passed.source), PROGRAM]
     walls += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--hostname", "sandbox"]
     for name, value in ENVIRONMENT.items():
         walls += ["--setenv", name, value]
