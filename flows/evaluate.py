@@ -13,6 +13,7 @@ from pipeline.evaluate.evaluation import (
     evaluate_model,
     label_of,
     measure_dataset,
+    refuse_other_folder,
 )
 from pipeline.evaluate.report import ModelResults, write_report
 from pipeline.files.log import Log
@@ -32,6 +33,7 @@ def evaluate(evaluation: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
     """
     run = RunFolder(run_dir)
     with run.lock():
+        refuse_other_folder(run)
         write_sealed(evaluation.model_dump(mode="json"), run.config_file)
         check(evaluation)
         models = [

@@ -117,9 +117,10 @@ def evaluate(
     run = options.made_run_folder(settings, run_dir)
     quiet_libraries()
     # Not above: it brings PyTorch, which takes seconds that no other command need wait.
-    from pipeline.evaluate.evaluation import check
+    from pipeline.evaluate.evaluation import check, refuse_other_folder
 
-    # Before Prefect is started.
+    # Before Prefect is started, and the log of another run emptied.
+    refuse_other_folder(run)
     check(settings)
     with flow_run(run, console, verbose=verbose):
         from flows.evaluate import evaluate as flow

@@ -21,11 +21,20 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Writer(Protocol):
-    """Who writes responses: a model here, or one behind an endpoint."""
+    """Who writes responses: a model here, or one behind an endpoint.
+
+    sees_cache: whether it tells what its KV cache held.
+    """
+
+    @property
+    def sees_cache(self) -> bool: ...
 
     @property
     def digest(self) -> str:
         """Of all that its responses depend on."""
+
+    def modes(self, wanted: Sequence[Mode]) -> tuple[list[Mode], str]:
+        """Of these modes those that it can be asked in, and why not in the others."""
 
     def write(
         self, prompts: Sequence[str], seeds: Sequence[int], mode: Mode, sampling: SamplingConfig
@@ -47,10 +56,7 @@ def answer(
     """All responses, those that were there before, too, in the order of the problems."""
     wanted = [(problem, sample) for problem in problems for sample in range(config.sampling.samples)]
     done = set(part.done())
-    # A problem that is asked in other words is another one.
-    missing = [
-        (problem, sample) for problem, sample in wanted if (problem.id, sample, problem.prompt) not in done
-    ]
+    missing = [(problem, sample) for problem, sample in wanted if (problem.digest, sample) not in done]
     name = f"{label}, {task}, {mode}"
     if done:
         tell(f"{name}: {len(wanted) - len(missing):,} of {len(wanted):,} responses were there")
@@ -60,12 +66,12 @@ def answer(
         began = time.monotonic()
         written = writer.write([problem.prompt for problem, _ in batch], seeds, mode, config.sampling)
         seconds = time.monotonic() - began
-        rows = _rows(batch, seeds, written, seconds, judges)
+        rows = _rows(batch, seeds, written, seconds, judges, sees_cache=writer.sees_cache)
         part.add([{"model": label, "task": task, "mode": str(mode), **row} for row in rows])
         progress.add(rows, seconds)
     there = {key: at for at, key in enumerate(part.done())}
     # Responses to problems that are not asked this time stay where they are.
-    return part.read().take([there[problem.id, sample, problem.prompt] for problem, sample in wanted])
+    return part.read().take([there[problem.digest, sample] for problem, sample in wanted])
 
 
 def _seed(seed: int, task: str, problem: str, sample: int) -> int:
@@ -79,6 +85,8 @@ def _rows(
     written: Sequence[Written],
     seconds: float,
     judges: Judges,
+    *,
+    sees_cache: bool,
 ) -> list[dict[str, Any]]:
     parts = [parts_of(each.text, is_ended=each.response.is_ended) for each in written]
     judged = judges.judge([(problem, part.answer) for (problem, _), part in zip(batch, parts, strict=True)])
@@ -91,6 +99,8 @@ def _rows(
         rows.append(
             {
                 "problem": problem.id,
+                "problem_digest": problem.digest,
+                "kind": problem.kind,
                 "sample": sample,
                 "seed": seed,
                 "group": problem.group,
@@ -104,8 +114,9 @@ def _rows(
                 "is_ended": response.is_ended,
                 "prompt_tokens": each.prompt_tokens,
                 "tokens": len(response.ids),
-                "peak_tokens": max(response.held, default=0),
-                "area_tokens": sum(response.held),
+                # A response that ends at once has held its prompt.
+                "peak_tokens": max(response.held, default=each.prompt_tokens) if sees_cache else None,
+                "area_tokens": sum(response.held) if sees_cache else None,
                 "held": response.held,
                 "forced_ends": response.forced_ends,
                 "recomputed_tokens": response.recomputed,

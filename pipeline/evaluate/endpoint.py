@@ -18,14 +18,17 @@ from schemas.openmementos import THINK_END, THINK_START
 _RETRIES = 8
 _SECONDS = 3_600.0
 _KEY = "OPENAI_API_KEY"
+# Of a prompt in its densest writing, to a token; and tokens of a chat template around it.
+_BYTES, _TEMPLATE = 2, 64
 
 
 class EndpointModel:
     """URL#NAME, or URL alone where it serves one model. Raises EvaluateError where it does not answer.
 
-    Mode vanilla asks for the model as it is served. Mode memento asks the same, of a server that drops blocks
-    itself: whether it does is not seen from here.
+    Whether a server drops blocks is not seen from here: it is asked as it is served, in one mode.
     """
+
+    sees_cache = False
 
     def __init__(self, place: str) -> None:
         self._url, _, name = place.partition("#")
@@ -46,19 +49,19 @@ class EndpointModel:
         # Others refuse a field that they do not know; vLLM leaves the tokens of the format out without it.
         is_vllm = served[self._name].owned_by == "vllm"
         self._extra = {"skip_special_tokens": False} if is_vllm else {}
+        # vLLM refuses a request whose prompt and max_tokens are more.
+        self._window: int | None = getattr(served[self._name], "max_model_len", None)
 
     @property
     def digest(self) -> str:
         """Of the endpoint's address and the model's name."""
         return value_digest([self._url, self._name])
 
-    def check_mode(self, mode: Mode) -> None:
-        """Raises EvaluateError where no endpoint can be asked in this mode."""
-        if mode is Mode.RESTART:
-            raise EvaluateError(
-                f"models {self._url}: mode {mode} needs the model's cache, which an endpoint does not show; "
-                "name the model's folder, or --modes vanilla"
-            )
+    def modes(self, wanted: Sequence[Mode]) -> tuple[list[Mode], str]:
+        """The first of these modes but restart, and why not the others."""
+        found = [Mode(mode) for mode in wanted if mode is not Mode.RESTART][:1]
+        why = "an endpoint is asked once, as it is served: what it does with its cache is not seen from here"
+        return found, why if len(found) < len(wanted) else ""
 
     def write(
         self, prompts: Sequence[str], seeds: Sequence[int], mode: Mode, sampling: SamplingConfig
@@ -80,7 +83,7 @@ class EndpointModel:
                 return await asyncio.gather(*asked)
             except OpenAIError as error:
                 raise EvaluateError(
-                    f"models {self._url}: {error}; what is answered is kept, run the same command to go on"
+                    f"models {self._url}: {error}; the batches before this one are kept"
                 ) from None
 
     async def _one(self, client: AsyncOpenAI, prompt: str, seed: int, sampling: SamplingConfig) -> Written:
@@ -89,7 +92,7 @@ class EndpointModel:
             messages=[{"role": "user", "content": prompt}],
             temperature=sampling.temperature,
             top_p=sampling.top_p,
-            max_tokens=sampling.new_tokens,
+            max_tokens=self._most_tokens(prompt, sampling),
             seed=seed % 2**31,
             extra_body=self._extra,
         )
@@ -98,6 +101,12 @@ class EndpointModel:
             ids=[0] * (usage.completion_tokens if usage else 0), is_ended=choice.finish_reason == "stop"
         )
         return Written(_text(choice.message), usage.prompt_tokens if usage else 0, response)
+
+    def _most_tokens(self, prompt: str, sampling: SamplingConfig) -> int:
+        """As many as wanted, or as the window surely leaves."""
+        if self._window is None:
+            return sampling.new_tokens
+        return max(1, min(sampling.new_tokens, self._window - len(prompt.encode()) // _BYTES - _TEMPLATE))
 
 
 def _text(message: Any) -> str:

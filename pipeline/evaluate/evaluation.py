@@ -9,8 +9,9 @@ import pyarrow as pa
 from pipeline.evaluate.answering import Writer, answer
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.evaluate.dataset_kv import kv_of_traces
+from pipeline.evaluate.errors import EvaluateError
 from pipeline.evaluate.generations import SCHEMA, Part
-from pipeline.evaluate.judging import judges
+from pipeline.evaluate.judging import check_judges, judges
 from pipeline.evaluate.local_model import LocalModel, check_place
 from pipeline.evaluate.modes import Mode
 from pipeline.evaluate.probe import ProbeResult
@@ -21,6 +22,8 @@ from pipeline.evaluate.report import ModelResults, write_report
 from pipeline.evaluate.sufficiency import sufficiency_problems
 from pipeline.evaluate.tasks import problems_of
 from pipeline.files.atomic import value_digest
+from pipeline.files.sealed_json import read_sealed
+from pipeline.run.store import RunFolder
 from pipeline.text.tokens import token_counter
 
 # Raise when the same settings would give other responses or other judgements.
@@ -40,11 +43,24 @@ def evaluate(config: EvaluateConfig, run: Path, tell: Tell) -> dict[str, Any]:
 
 def check(config: EvaluateConfig) -> None:
     """Raises EvaluateError for what can be told before a model is loaded: of tasks, data set and folders."""
-    read_tasks(config)
     if config.dataset:
         next(read_traces(config.dataset.path, 1), None)
+    labels = [label_of(told)[0] for told in config.models]
+    if twice := sorted({label for label in labels if labels.count(label) > 1}):
+        raise EvaluateError(
+            f"models: {', '.join(twice)} would stand for several of them; name each: LABEL={config.models[0]}"
+        )
     for told in config.models:
         check_place(label_of(told)[1])
+    check_judges({problem.kind for problems in read_tasks(config).values() for problem in problems})
+
+
+def refuse_other_folder(run: RunFolder) -> None:
+    """Raises EvaluateError where the folder is that of a build or a training."""
+    if run.config_file.exists() and "tasks" not in read_sealed(run.config_file, always=False):
+        raise EvaluateError(
+            f"{run.root}: is the folder of a build or a training; name another with --run-dir"
+        )
 
 
 def read_tasks(config: EvaluateConfig) -> dict[str, list[Problem]]:
@@ -63,14 +79,23 @@ def measure_dataset(config: EvaluateConfig) -> pa.Table | None:
 def evaluate_model(told: str, config: EvaluateConfig, run: Path, tell: Tell) -> ModelResults:
     """One model's responses to all tasks in all modes, and its probe. told: as the config names the model."""
     label, path = label_of(told)
-    model = _writer(path)
-    for mode in config.modes if config.tasks else ():
-        model.check_mode(mode)
-    asked = [(task, mode, its) for task, its in read_tasks(config).items() for mode in config.modes]
+    model = _writer(path, tell)
+    modes, why_not = model.modes(config.modes)
+    if why_not:
+        tell(f"{label}: {why_not}")
+    if config.tasks and not modes:
+        raise EvaluateError(f"models {path}: {why_not}; name another with --modes")
+    if config.probe and not (isinstance(model, LocalModel) and model.has_blocks):
+        raise EvaluateError(
+            f"models {path}: a probe needs a model here that writes mementos; leave --probe out"
+        )
+    asked = [(task, mode, its) for task, its in read_tasks(config).items() for mode in modes]
+    left_out: dict[str, int] = {}
     if config.dataset:
         # What is shown differs, not what is kept.
-        conditions = sufficiency_problems(config.dataset, config.limit).problems
-        asked += [(task, Mode.VANILLA, its) for task, its in conditions.items()]
+        about = sufficiency_problems(config.dataset, config.limit)
+        asked += [(task, Mode.VANILLA, its) for task, its in about.problems.items()]
+        left_out = about.left_out
     tables: list[pa.Table] = []
     kinds = {problem.kind for _, _, problems in asked for problem in problems}
     with judges(kinds) as judging:
@@ -78,9 +103,9 @@ def evaluate_model(told: str, config: EvaluateConfig, run: Path, tell: Tell) -> 
             part = Part(run, _digest(model, label, task, mode, config))
             tables.append(answer(part, label, model, task, problems, mode, config, judging, tell))
     probed: list[ProbeResult] = []
-    if config.probe and isinstance(model, LocalModel) and model.has_blocks:
+    if config.probe:
         probed = probe_model(model, config.probe, run, tell)
-    return ModelResults(label, pa.concat_tables([SCHEMA.empty_table(), *tables]), probed)
+    return ModelResults(label, pa.concat_tables([SCHEMA.empty_table(), *tables]), probed, left_out)
 
 
 def label_of(told: str) -> tuple[str, str]:
@@ -93,15 +118,15 @@ def label_of(told: str) -> tuple[str, str]:
     return "/".join(parts[-2:]), told
 
 
-def _writer(path: str) -> Any:
+def _writer(path: str, tell: Tell) -> Any:
     if path.startswith(("http://", "https://")):
         from pipeline.evaluate.endpoint import EndpointModel
 
         return EndpointModel(path)
-    return LocalModel(path)
+    return LocalModel(path, tell)
 
 
 def _digest(model: Writer, label: str, task: str, mode: Mode, config: EvaluateConfig) -> str:
-    return value_digest(
-        [VERSION, model.digest, label, task, str(mode), config.sampling.model_dump(mode="json")]
-    )
+    # Each sample has a seed of its own: more of them leave the others as they are.
+    sampling = config.sampling.model_dump(mode="json", exclude={"samples"})
+    return value_digest([VERSION, model.digest, label, task, str(mode), sampling])

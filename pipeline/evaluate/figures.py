@@ -1,5 +1,6 @@
 """Figures of an evaluation as SVG: what the cache held, accuracy against it, votes, and the dose-response."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,8 @@ def draw_accuracy(summaries: Sequence[Summary], path: Path) -> None:
         modes = list(dict.fromkeys(each.mode for each in summaries))
         models = list(dict.fromkeys(each.model for each in summaries))
         for each in summaries:
+            if math.isnan(each.peak_tokens):
+                continue
             axes.errorbar(
                 each.peak_tokens,
                 100 * each.accuracy,

@@ -16,6 +16,8 @@ SCHEMA = pa.schema(
         ("task", pa.string()),
         ("mode", pa.string()),
         ("problem", pa.string()),
+        ("problem_digest", pa.string()),
+        ("kind", pa.string()),
         ("sample", pa.int32()),
         ("seed", pa.int64()),
         ("group", pa.string()),
@@ -31,7 +33,8 @@ SCHEMA = pa.schema(
         ("is_ended", pa.bool_()),
         ("prompt_tokens", pa.int32()),
         ("tokens", pa.int32()),
-        # Of the KV cache, in tokens: the most, and the sum over all tokens that were written.
+        # Of the KV cache, in tokens: the most, and the sum over all tokens that were written; null of an
+        # endpoint, whose cache is not seen.
         ("peak_tokens", pa.int32()),
         ("area_tokens", pa.int64()),
         ("held", pa.list_(pa.int32())),
@@ -53,10 +56,11 @@ class Part:
     folder: Path
     digest: str
 
-    def done(self) -> list[tuple[str, int, str]]:
-        """Problem, sample and prompt of each response that is there, in the order of `read`."""
-        columns = self.read().select(["problem", "sample", "prompt"])
-        return [(row["problem"], row["sample"], row["prompt"]) for row in columns.to_pylist()]
+    def done(self) -> list[tuple[str, int]]:
+        """Digest of the problem and sample of each response that is there, in the order of `read`."""
+        columns = ["problem_digest", "sample"]
+        rows = (row for path in self._files() for row in pq.read_table(path, columns=columns).to_pylist())
+        return [(row["problem_digest"], row["sample"]) for row in rows]
 
     def add(self, rows: Sequence[dict[str, Any]]) -> None:
         """Keeps the responses of a batch, whole or not at all."""

@@ -5,6 +5,7 @@ the peak of the KV cache is in each output's metadata. Inspect asks for other ve
 `openmementos[inspect]` into an environment of its own.
 """
 
+import secrets
 from typing import Any
 
 import anyio
@@ -21,6 +22,7 @@ from inspect_ai.model import (
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from pipeline.evaluate.config import SamplingConfig
+from pipeline.evaluate.errors import EvaluateError
 from pipeline.evaluate.local_model import LocalModel, Written
 from pipeline.evaluate.modes import Mode
 from pipeline.evaluate.responses import parts_of
@@ -49,9 +51,12 @@ class MementoModel(ModelAPI):  # type: ignore[misc]
         block_limit: int | None = None,
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
-        self._model = LocalModel(model_name)
+        self._model = LocalModel(model_name, lambda line: None)
         self._mode = Mode(mode)
-        self._model.check_mode(self._mode)
+        self._calls = 0
+        modes, why_not = self._model.modes([self._mode])
+        if not modes:
+            raise EvaluateError(f"models {model_name}: {why_not}; take -M mode=vanilla")
         self._block_limit = block_limit
 
     def max_connections(self) -> int:
@@ -64,6 +69,8 @@ class MementoModel(ModelAPI):  # type: ignore[misc]
         """The answer behind the thinking; the whole response is in the metadata."""
         if tools:
             raise ValueError("memento models are asked without tools")
+        if config.stop_seqs or any(message.role not in ("system", "user") for message in input):
+            raise ValueError("memento models are asked once, without earlier answers and stop sequences")
         prompt = "\n\n".join(message.text for message in input)
         sampling = SamplingConfig(
             temperature=config.temperature or 0.0,
@@ -71,7 +78,10 @@ class MementoModel(ModelAPI):  # type: ignore[misc]
             new_tokens=config.max_tokens or SamplingConfig().new_tokens,
             block_limit=self._block_limit,
         )
-        written = await anyio.to_thread.run_sync(self._written, prompt, config.seed or 0, sampling)
+        # Each epoch of a problem is another draw.
+        seed = secrets.randbits(31) if config.seed is None else config.seed + self._calls
+        self._calls += 1
+        written = await anyio.to_thread.run_sync(self._written, prompt, seed, sampling)
         return self._output(written)
 
     def _written(self, prompt: str, seed: int, sampling: SamplingConfig) -> Written:

@@ -29,9 +29,8 @@ class Judgement:
         return not self.fault
 
 
-@contextmanager
-def judges(kinds: Collection[AnswerKind]) -> Iterator["Judges"]:
-    """Judges for these kinds of answers. Raises EvaluateError where one cannot work here."""
+def check_judges(kinds: Collection[AnswerKind]) -> None:
+    """Raises EvaluateError where answers of one of these kinds cannot be judged here."""
     if "math" in kinds:
         _check_math_verify()
     if "code" in kinds:
@@ -41,6 +40,12 @@ def judges(kinds: Collection[AnswerKind]) -> Iterator["Judges"]:
             check_sandbox()
         except SandboxError as error:
             raise EvaluateError(str(error)) from error
+
+
+@contextmanager
+def judges(kinds: Collection[AnswerKind]) -> Iterator["Judges"]:
+    """Judges for these kinds of answers. Raises EvaluateError where one cannot work here."""
+    check_judges(kinds)
     if not {"math", "code", "gym"} & {*kinds}:
         yield Judges(None)
         return

@@ -1,6 +1,7 @@
 """A model of Transformers as it is evaluated: problems in, responses out, with what its cache held."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from pipeline.attention.generate import Response, generate, likeliest
-from pipeline.attention.layers import UnsupportedModel, layer_types
+from pipeline.attention.generate import Choose, Response, generate, likeliest
+from pipeline.attention.layers import SLIDING, UnsupportedModel, windows
 from pipeline.attention.sampling import Sampler
 from pipeline.attention.visibility import BlockTokens
 from pipeline.evaluate.config import SamplingConfig
@@ -20,6 +21,9 @@ from pipeline.sft.errors import SftError
 from pipeline.sft.examples import Tokenizing
 from pipeline.sft.tokens import SPECIAL, block_tokens
 
+_SECONDS = 10.0
+# Weights, config, tokenizer, chat template.
+_OF_A_MODEL = (".safetensors", ".bin", ".json", ".model", ".jinja")
 # Of a tokenizer without the special tokens: no token has these ids, so no block ever begins.
 _NO_BLOCKS = BlockTokens(-1, -2, -3, -4)
 
@@ -36,8 +40,11 @@ class Written:
 class LocalModel:
     """A causal language model in a folder or on the Hub. Raises EvaluateError where it cannot be used."""
 
-    def __init__(self, path: str) -> None:
+    sees_cache = True
+
+    def __init__(self, path: str, tell: Callable[[str], None]) -> None:
         self.path = path
+        self._tell = tell
         check_place(path)
         on_gpu = torch.cuda.is_available()
         try:
@@ -50,7 +57,7 @@ class LocalModel:
                 device_map="cuda" if on_gpu else None,
             )
             self.model.train(mode=False)
-            layer_types(self.model.config)
+            windows(self.model.config)
         except (OSError, ValueError, UnsupportedModel) as error:
             first = str(error).strip().partition("\n")[0]
             raise EvaluateError(f"models {path}: cannot be used ({first})") from None
@@ -68,31 +75,43 @@ class LocalModel:
         folder = Path(self.path)
         if not folder.is_dir():
             return value_digest([self.path, getattr(self.model.config, "_commit_hash", None)])
-        files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".json"))
+        files = sorted(path for path in folder.iterdir() if path.suffix in _OF_A_MODEL)
         return value_digest([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
 
-    def check_mode(self, mode: Mode) -> None:
-        """Raises EvaluateError where the model cannot be asked in this mode."""
-        if mode is not Mode.VANILLA and not self.has_blocks:
-            raise EvaluateError(
-                f"models {self.path}: its tokenizer has no {SPECIAL[0]}, so it writes no blocks that mode "
-                f"{mode} could drop; ask it with --modes vanilla"
-            )
+    def modes(self, wanted: Sequence[Mode]) -> tuple[list[Mode], str]:
+        """Of these modes those that it can be asked in, and why not in the others."""
+        if not self.has_blocks:
+            why = f"its tokenizer has no {SPECIAL[0]}, so it writes no blocks that could be dropped"
+            possible = {Mode.VANILLA}
+        elif SLIDING in windows(self.model.config):
+            # What a block's end saw through a window is gone once its memento ends.
+            why = "mode restart is for models without sliding windows"
+            possible = {Mode.VANILLA, Mode.MEMENTO}
+        else:
+            return list(wanted), ""
+        found = [mode for mode in wanted if mode in possible]
+        return found, why if len(found) < len(wanted) else ""
 
     def write(
         self, prompts: Sequence[str], seeds: Sequence[int], mode: Mode, sampling: SamplingConfig
     ) -> list[Written]:
         """A response to each prompt, all at once. seeds: of each, by which its tokens are drawn."""
         asked = [self.tokenizing.prompt_ids(prompt) for prompt in prompts]
-        choose = Sampler(sampling.temperature, sampling.top_p, seeds) if sampling.temperature else likeliest
+        sampler = Sampler(sampling.temperature, sampling.top_p, seeds) if sampling.temperature else likeliest
+        longest = max(map(len, asked))
+        room = _context(self.model.config) - longest
+        if room < 1:
+            raise EvaluateError(
+                f"models {self.path}: a prompt of {longest:,} tokens is longer than it can read"
+            )
         responses = generate(
             self.model,
             asked,
             self.tokenizing.tokens,
             mode.forgetting,
             ends=self._ends,
-            new_tokens=sampling.new_tokens,
-            choose=choose,
+            new_tokens=min(sampling.new_tokens, room),
+            choose=_Told(sampler, len(asked), self._tell),
             block_limit=sampling.block_limit,
             restart=mode is Mode.RESTART,
         )
@@ -101,6 +120,33 @@ class LocalModel:
             Written(decode(response.ids, skip_special_tokens=False), len(ids), response)
             for ids, response in zip(asked, responses, strict=True)
         ]
+
+
+def _context(config: Any) -> int:
+    """Tokens that a model can see, where its config says so."""
+    text = config.get_text_config(decoder=True)
+    return int(getattr(text, "max_position_embeddings", None) or 2**31)
+
+
+class _Told:
+    """Chooses as another does, and tells every ten seconds how far a batch is."""
+
+    def __init__(self, choose: Choose, rows: int, tell: Callable[[str], None]) -> None:
+        self._choose, self._tell, self._rows = choose, tell, rows
+        self._tokens = self._steps = 0
+        self._began = time.monotonic()
+        self._next = self._began + _SECONDS
+
+    def __call__(self, logits: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        self._tokens += len(rows)
+        self._steps += 1
+        if (now := time.monotonic()) >= self._next:
+            self._next = now + _SECONDS
+            self._tell(
+                f"  {self._steps:,} tokens written, {len(rows)} of {self._rows} responses still going on, "
+                f"{self._tokens / (now - self._began):,.0f} tokens/s"
+            )
+        return self._choose(logits, rows)
 
 
 def check_place(path: str) -> None:

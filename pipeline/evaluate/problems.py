@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipeline.files.atomic import value_digest
+
 # math: equal as mathematics; choice: the letter; code: passes its tests; words: the same words; gym: as the
 # generator of the problem scores it, where only full points count.
 AnswerKind = Literal["math", "choice", "code", "words", "gym"]
@@ -21,3 +23,8 @@ class Problem:
     kind: AnswerKind
     group: str = ""
     details: Any = None
+
+    @property
+    def digest(self) -> str:
+        """Of all that makes it this problem: with other words or another answer it is another one."""
+        return value_digest([self.id, self.prompt, self.expected, self.kind, repr(self.details)])[:16]

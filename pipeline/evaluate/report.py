@@ -1,7 +1,9 @@
 """What an evaluation leaves: all generations, the numbers, the tables, the figures."""
 
+import math
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,11 +34,15 @@ _ABOUT = (
 
 @dataclass(frozen=True)
 class ModelResults:
-    """One model's responses (generations.SCHEMA) to all tasks, and its probe, if there was one."""
+    """One model's responses (generations.SCHEMA) to all tasks, and its probe, if there was one.
+
+    left_out: traces of a data set that it could not be asked about, by reason.
+    """
 
     label: str
     table: pa.Table
     probed: Sequence[ProbeResult]
+    left_out: Mapping[str, int]
 
 
 def write_report(
@@ -48,6 +54,10 @@ def write_report(
     each model reaches with their mementos becomes sufficiency/LABEL.parquet.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    # What an evaluation of other models or tasks has shown here is not this one's.
+    for earlier in ("figures", "sufficiency"):
+        shutil.rmtree(folder / earlier, ignore_errors=True)
+    (folder / "kv.parquet").unlink(missing_ok=True)
     table = pa.concat_tables([SCHEMA.empty_table(), *(each.table for each in models)])
     write_table(table, folder / "generations.parquet")
     found = summaries(table)
@@ -61,6 +71,7 @@ def write_report(
         path.parent.mkdir(exist_ok=True)
         write_table(enough, path)
         text += f"\nThe traces' answers, reached by {each.label}:\n\n{sufficiency_table(enough)}\n"
+        text += "".join(f"\nNot asked about: {count:,} ({why})\n" for why, count in each.left_out.items())
     rows = _computed_rows(table)
     behind = {key: [one for row in its for one in carried(row["response"])] for key, its in rows.items()}
     if any(behind.values()):
@@ -77,6 +88,7 @@ def write_report(
         "results": [each.as_json() for each in found],
         "carried_over": [_carried_json(*key, its) for key, its in behind.items() if its],
         "probes": {label: [asdict(each) for each in its] for label, its in probes.items()},
+        "not_asked_about": {each.label: dict(each.left_out) for each in models if each.left_out},
         "figures": figures,
         "folder": str(folder),
     }
@@ -106,8 +118,9 @@ def _figures(
     written = []
     for number, task in enumerate(dict.fromkeys(each.task for each in found)):
         its = [each for each in found if each.task == task]
-        draw_accuracy(its, folder / f"accuracy-{number}.svg")
-        written.append(f"accuracy-{number}.svg")
+        if not all(math.isnan(each.peak_tokens) for each in its):
+            draw_accuracy(its, folder / f"accuracy-{number}.svg")
+            written.append(f"accuracy-{number}.svg")
         if any(len(each.majority_at) > 1 for each in its):
             draw_majority(its, folder / f"majority-{number}.svg")
             written.append(f"majority-{number}.svg")
@@ -125,19 +138,13 @@ def _figures(
 
 def _curves(table: pa.Table, task: str) -> tuple[dict[str, list[int]], int]:
     """By mode what the last model's cache held while it answered the first problem, and the prompt's size."""
-    rows = [
-        row
-        for row in table.select(
-            ["task", "model", "mode", "problem", "sample", "held", "prompt_tokens"]
-        ).to_pylist()
-        if row["task"] == task and row["held"]
-    ]
-    if not rows:
+    its = table.filter(pc.and_(pc.equal(table["task"], task), pc.equal(table["sample"], 0)))
+    if not len(its):
         return {}, 0
-    model, problem = rows[-1]["model"], rows[0]["problem"]
-    its = [row for row in rows if (row["model"], row["problem"], row["sample"]) == (model, problem, 0)]
-    curves = {f"{model}, {row['mode']}": row["held"] for row in its}
-    return curves, its[0]["prompt_tokens"] if its else 0
+    model, problem = its["model"][-1].as_py(), its["problem"][0].as_py()
+    its = its.filter(pc.and_(pc.equal(its["model"], model), pc.equal(its["problem"], problem)))
+    rows = [row for row in its.select(["mode", "held", "prompt_tokens"]).to_pylist() if row["held"]]
+    return {f"{model}, {row['mode']}": row["held"] for row in rows}, rows[0]["prompt_tokens"] if rows else 0
 
 
 def _doses(rows: Sequence[dict[str, Any]]) -> dict[int, tuple[int, int]]:

@@ -17,8 +17,8 @@ class Summary:
     """Of all responses of one model in one mode to one task.
 
     accuracy: pass@1, with its standard error over problems; pass_at, majority_at: by k; peak_tokens,
-    area_tokens, tokens: means over responses; tokens_per_second: of all that was written; form_faults,
-    faults: why responses had not the form, or were not right, and how many.
+    area_tokens, tokens: means over responses, NaN where the cache is not seen; tokens_per_second: of all that
+    was written; form_faults, faults: why responses had not the form, or were not right, and how many.
     """
 
     model: str
@@ -81,13 +81,17 @@ def _summary(model: str, task: str, mode: str, rows: Sequence[dict[str, Any]]) -
             k: _mean(pass_at(k, len(its), right[problem]) for problem, its in by_problem.items())
             for k in _powers(most)
         },
-        majority_at={k: _mean(_majority(k, its) for its in by_problem.values()) for k in _powers(most)},
+        # Programs do not vote: no two are the same.
+        majority_at={
+            k: _mean(_majority(k, its) for its in by_problem.values())
+            for k in (_powers(most) if rows[0]["kind"] != "code" else ())
+        },
         format_rate=sum(not row["form_fault"] for row in rows) / count,
         truncated_rate=sum(row["form_fault"] == NOT_ENDED for row in rows) / count,
         form_faults=_counted(row["form_fault"] for row in rows),
         faults=_counted(row["fault"] for row in rows),
-        peak_tokens=_mean(row["peak_tokens"] for row in rows),
-        area_tokens=_mean(row["area_tokens"] for row in rows),
+        peak_tokens=_mean(row["peak_tokens"] for row in rows if row["peak_tokens"] is not None),
+        area_tokens=_mean(row["area_tokens"] for row in rows if row["area_tokens"] is not None),
         tokens=_mean(row["tokens"] for row in rows),
         tokens_per_second=sum(row["tokens"] for row in rows) / seconds if seconds else math.nan,
         groups={name: _mean(its) for name, its in sorted(groups.items())} if len(groups) > 1 else {},
@@ -109,4 +113,4 @@ def _counted(faults: Iterator[str]) -> dict[str, int]:
 
 def _mean(values: Any) -> float:
     found = list(values)
-    return float(sum(found) / len(found))
+    return float(sum(found) / len(found)) if found else math.nan

@@ -39,7 +39,7 @@ def carried_table(by_part: Mapping[tuple[str, str], Sequence[Carried]]) -> str:
 def _row(summary: Summary) -> str:
     return (
         f"| {summary.model} | {summary.mode} | {accuracy_text(summary)} | {summary.format_rate:.1%} "
-        f"| {summary.truncated_rate:.1%} | {summary.peak_tokens:,.0f} | {summary.area_tokens:,.0f} "
+        f"| {summary.truncated_rate:.1%} | {_tokens(summary.peak_tokens)} | {_tokens(summary.area_tokens)} "
         f"| {summary.tokens:,.0f} | {summary.tokens_per_second:,.0f} |"
     )
 
@@ -48,6 +48,10 @@ def accuracy_text(summary: Summary) -> str:
     """Accuracy with its standard error, e.g. "96.9 % ± 2.2"."""
     error = "" if math.isnan(summary.accuracy_error) else f" ± {100 * summary.accuracy_error:.1f}"
     return f"{100 * summary.accuracy:.1f} %{error}"
+
+
+def _tokens(mean: float) -> str:
+    return "–" if math.isnan(mean) else f"{mean:,.0f}"
 
 
 def _samples(summary: Summary) -> str:

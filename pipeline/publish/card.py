@@ -74,6 +74,7 @@ def write_card(facts: CardFacts, folder: Path) -> Path:
         statistics=facts.statistics,
         caches=_caches(facts.statistics),
         sufficiency=_sufficiency(facts.files),
+        only_sufficient=facts.config.publish.only_sufficient,
         splits=split_shares(facts.config.publish),
         summaries=[*facts.statistics.by_domain, facts.statistics.overall],
         max_rounds=facts.config.mementos.max_rounds,

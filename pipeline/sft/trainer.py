@@ -80,6 +80,9 @@ def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> SFTTraine
         dataset_kwargs={"skip_prepare_dataset": True},
         train_sampling_strategy="random" if config.data.shuffle else "sequential",
     )
+    if _devices() == 1:
+        # Else Transformers would spread batches over all GPUs that it sees, which are more packs than told.
+        arguments._n_gpu = min(arguments.n_gpu, 1)
     tokens_per_step = mean_pack(train, learning.train.lengths) * settings.batch
     trainer = SFTTrainer(
         model=model,

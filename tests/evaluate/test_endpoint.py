@@ -23,8 +23,15 @@ def test_responses_come_in_the_order_of_the_prompts() -> None:
 def test_what_is_wrong_with_an_endpoint_is_said() -> None:
     with pytest.raises(EvaluateError, match=r"http://127\.0\.0\.1:9/v1: does not say what it serves"):
         EndpointModel("http://127.0.0.1:9/v1")
+    with StubLlm() as stub, pytest.raises(EvaluateError, match=r"serves .*; name one: .*#NAME"):
+        EndpointModel(f"{stub.endpoint}#other")
+
+
+def test_an_endpoint_is_asked_once_as_it_is_served() -> None:
     with StubLlm() as stub:
-        with pytest.raises(EvaluateError, match=r"serves .*; name one: .*#NAME"):
-            EndpointModel(f"{stub.endpoint}#other")
-        with pytest.raises(EvaluateError, match="mode restart needs the model's cache"):
-            EndpointModel(stub.endpoint).check_mode(Mode.RESTART)
+        model = EndpointModel(stub.endpoint)
+    assert model.modes([Mode.VANILLA]) == ([Mode.VANILLA], "")
+    found, why_not = model.modes(list(Mode))
+    assert found == [Mode.VANILLA]
+    assert "asked once" in why_not
+    assert model.modes([Mode.RESTART])[0] == []

@@ -17,9 +17,11 @@ from pipeline.attention.kv_curve import held_tokens
 from pipeline.attention.visibility import visible_until
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.evaluate.errors import EvaluateError
-from pipeline.evaluate.evaluation import evaluate, label_of
+from pipeline.evaluate.evaluation import evaluate, label_of, refuse_other_folder
 from pipeline.evaluate.modes import Mode
+from pipeline.files.sealed_json import write_sealed
 from pipeline.procedural.register_machine import WORDS
+from pipeline.run.store import RunFolder
 from pipeline.sft.config import ModelConfig
 from pipeline.sft.examples import Tokenizing
 from pipeline.sft.model import load, word_tokenizer
@@ -146,8 +148,39 @@ def test_a_model_that_cannot_be_asked_is_named(model: Path, tmp_path: Path) -> N
     (plain / "tokenizer.json").write_text(text)
     settings = (plain / "tokenizer_config.json").read_text().replace("<|block_start|>", "<|other|>")
     (plain / "tokenizer_config.json").write_text(settings)
-    with pytest.raises(EvaluateError, match=r"has no <\|block_start\|>.* ask it with --modes vanilla"):
-        evaluate(config(plain), tmp_path, lambda line: None)
+    lines: list[str] = []
+    evaluate(config(plain, limit=1), tmp_path / "found", lines.append)
+    assert {row["mode"] for row in rows_of(tmp_path / "found")} == {"vanilla"}
+    assert any("tokenizer has no <|block_start|>" in line for line in lines)
+    with pytest.raises(EvaluateError, match=r"has no <\|block_start\|>.*; name another with --modes"):
+        evaluate(config(plain, modes=["restart"]), tmp_path / "none", lambda line: None)
+    with pytest.raises(EvaluateError, match="tiny would stand for several"):
+        evaluate(
+            config(plain, models=[f"tiny={plain}", f"tiny={model}"]), tmp_path / "two", lambda line: None
+        )
+
+
+def test_a_corrected_answer_is_asked_about_anew_and_more_samples_leave_the_others(
+    model: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text('{"problem": "1 1", "answer": "2"}\n{"problem": "1 2", "answer": "4"}\n')
+    told = {"tasks": [str(file)], "modes": ["vanilla"], "limit": None}
+    evaluate(config(model, **told), tmp_path / "run", lambda line: None)
+    file.write_text(file.read_text().replace('"4"', '"3"'))
+    lines: list[str] = []
+    sampling = {"temperature": 1.0, "samples": 3, "new_tokens": 60}
+    evaluate(config(model, **told, sampling=sampling), tmp_path / "run", lines.append)
+    assert f"tiny, {file}, vanilla: 2 of 6 responses were there" in lines
+    assert [row["expected"] for row in rows_of(tmp_path / "run")] == ["2"] * 3 + ["3"] * 3
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    refuse_other_folder(run)
+    write_sealed({"name": "a build"}, run.config_file)
+    with pytest.raises(EvaluateError, match="is the folder of a build or a training"):
+        refuse_other_folder(run)
 
 
 @pytest.mark.parametrize(
