@@ -54,12 +54,21 @@ def saving(folder: Path) -> Iterator[None]:
 
 
 def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint; those that a kill has left without their last file are removed."""
+    """The newest checkpoint; those that a kill or a full disk has left unfinished are removed."""
     for checkpoint in folder.glob("checkpoint-*"):
-        if not (checkpoint / _STATE).exists():
+        if not _is_whole(checkpoint):
             shutil.rmtree(checkpoint)
     found = get_last_checkpoint(str(folder))  # type: ignore[no-untyped-call]
     return Path(found) if found else None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether its last file is there and can be read: a full disk leaves it empty."""
+    try:
+        json.loads((checkpoint / _STATE).read_text())
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def history_of(checkpoint: Path) -> Sequence[dict[str, Any]]:

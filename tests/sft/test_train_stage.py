@@ -117,6 +117,9 @@ def test_a_killed_run_goes_on_to_the_same_losses(tmp_path) -> None:
     assert not (run / "memento" / "result.json").exists()
     # As a kill in the middle of saving leaves it.
     (run / "memento" / "checkpoint-9999").mkdir()
+    # And as a full disk does.
+    (run / "memento" / "checkpoint-9998").mkdir()
+    (run / "memento" / "checkpoint-9998" / "trainer_state.json").touch()
     resumed = trained(run)
     for name, result in whole.items():
         for ours, theirs in zip(resumed[name].losses, result.losses, strict=True):
