@@ -72,7 +72,7 @@ def test_a_disk_full_of_checkpoints_is_told_in_a_line_and_the_training_goes_on(
     (tmp_path / "sft.yaml").write_text(settings)
     command = [*MODULE, "sft", "-c", str(tmp_path / "sft.yaml"), "-r", str(disk / "run"), "--json"]
     # The first of two checkpoints fits.
-    done = twice(command, prefect_server, disk, "1200k")
+    done = twice(command, prefect_server, disk, "1450k")
     assert done.returncode == 0, done.stderr
     assert_told_in_a_line(disk)
     assert "going on from checkpoint-2" in done.stderr
