@@ -79,8 +79,8 @@ def evaluate(
 
     vanilla keeps every token, memento drops a block once its memento is written, restart also computes the
     memento again without its block. What an earlier run in the same folder has written is not written again;
-    other models, tasks and modes may be added. The folder has results.md, results.json, figures and
-    generations.parquet. Exit code 0: done; 1: it could not be done.
+    results.md, results.json, figures and generations.parquet are of the models and tasks named this time.
+    Exit code 0: done; 1: it could not be done.
 
     Examples:
 

@@ -77,4 +77,6 @@ class EvaluateConfig(Section):
             raise ValueError("name a model")
         if self.tasks and not self.modes:
             raise ValueError("name a mode: vanilla, memento, restart")
+        if len(set(self.modes)) < len(self.modes):
+            raise ValueError(f"modes: one is named twice in {', '.join(self.modes)}")
         return self

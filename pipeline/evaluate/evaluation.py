@@ -34,7 +34,7 @@ Tell = Callable[[str], None]
 def evaluate(config: EvaluateConfig, run: Path, tell: Tell) -> dict[str, Any]:
     """The report's numbers, its files in `run`. What an earlier call has written there is not written again.
 
-    Raises EvaluateError before the first response where a model, a task or a judge cannot be used.
+    Raises EvaluateError: of what `check` finds before the first response, of a model when its turn comes.
     """
     check(config)
     models = [evaluate_model(told, config, run, tell) for told in config.models]
@@ -52,7 +52,9 @@ def check(config: EvaluateConfig) -> None:
         )
     for told in config.models:
         check_place(label_of(told)[1])
-    check_judges({problem.kind for problems in read_tasks(config).values() for problem in problems})
+    kinds = {problem.kind for problems in read_tasks(config).values() for problem in problems}
+    # The answers of a data set's traces are mathematics.
+    check_judges(kinds | ({"math"} if config.dataset and config.models else set()))
 
 
 def refuse_other_folder(run: RunFolder) -> None:

@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import httpx2
-from huggingface_hub.errors import HfHubHTTPError
 
 from pipeline.evaluate.errors import EvaluateError
 from pipeline.records import ParsedResponse, ParseError, parse
-
-_REFUSED = (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError, datasets.exceptions.DatasetsError)
+from pipeline.sft.rows import LOADING_ERRORS
 
 
 @dataclass(frozen=True)
@@ -59,6 +56,6 @@ def _rows(path: str) -> Iterator[Mapping[str, Any]]:
             raise EvaluateError(f"dataset {path}: no such folder, and not the name of a data set on the Hub")
         else:
             yield from chain.from_iterable(datasets.load_dataset(path, streaming=True).values())
-    except _REFUSED as error:
+    except LOADING_ERRORS as error:
         first = str(error).strip().partition("\n")[0]
         raise EvaluateError(f"dataset {path}: cannot be loaded ({first})") from None

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import httpx2
-from huggingface_hub.errors import HfHubHTTPError
 
 from pipeline.evaluate.benchmarks import BENCHMARKS, Benchmark
 from pipeline.evaluate.errors import EvaluateError
 from pipeline.evaluate.problems import Problem
 from pipeline.llm.templates import load_template
 from pipeline.procedural.register_machine import INSTRUCTIONS, trace
+from pipeline.sft.rows import LOADING_ERRORS
 
 REGISTER_MACHINE = "register-machine"
 GYM = "gym"
@@ -22,7 +21,6 @@ _COMPUTED = 64  # problems of a task that could have any number
 # Traces of this seed are not those that a training draws by default.
 _SEED = 1_000_003
 _OPTIONS = ("Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
-_REFUSED = (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError, datasets.exceptions.DatasetsError)
 _WAYS = (
     f"{', '.join(BENCHMARKS)}; {REGISTER_MACHINE}:RUNSxSTEPS, e.g. {REGISTER_MACHINE}:6x6; {GYM}:NAME, "
     f"a task of reasoning-gym, e.g. {GYM}:chain_sum; or a JSONL or Parquet file with the columns problem and "
@@ -106,7 +104,7 @@ def _rows(task: str, benchmark: Benchmark) -> Iterator[Mapping[str, Any]]:
         else:
             found = datasets.load_dataset(path, benchmark.config, split=benchmark.split)
         yield from found
-    except _REFUSED as error:
+    except LOADING_ERRORS as error:
         first = str(error).strip().partition("\n")[0]
         raise EvaluateError(f"tasks {task}: {path} cannot be loaded ({first})") from None
 

@@ -21,7 +21,8 @@ from schemas.openmementos import BLOCK_START
 
 HELD_OUT = ("validation", "test")
 _COLUMNS = ("problem", "response")
-_REFUSED = (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError, datasets.exceptions.DatasetsError)
+# What loading a data set raises where there is none, or none that can be read.
+LOADING_ERRORS = (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError, datasets.exceptions.DatasetsError)
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,7 @@ def load_rows(config: DataConfig, run: Path, tell: Callable[[str], None]) -> Row
     try:
         revision = HfApi().dataset_info(config.dataset, revision=config.revision).sha or ""
         found = datasets.load_dataset(config.dataset, revision=revision)
-    except (
-        HfHubHTTPError,
-        httpx2.HTTPError,
-        OSError,
-        ValueError,
-        datasets.exceptions.DatasetsError,
-    ) as error:
+    except LOADING_ERRORS as error:
         raise SftError(
             f"data.dataset {config.dataset}: cannot be loaded from the Hub "
             f"({str(error).strip().partition(chr(10))[0]})"

@@ -18,21 +18,10 @@ from pipeline.evaluate.code_answers import (
     private_tests,
     python_program,
 )
-from pipeline.evaluate.sandbox import Limits, Ran, SandboxError, check_sandbox
+from pipeline.evaluate.sandbox import Limits, Ran
+from tests.evaluate.sandboxed import needs_sandbox
 
 LIMITS = Limits(seconds=20)
-
-
-def missing() -> str:
-    try:
-        check_sandbox()
-    except SandboxError as error:
-        return str(error)
-    return ""
-
-
-WHY_NOT = missing()
-needs_sandbox = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 
 @pytest.mark.parametrize(

@@ -14,21 +14,10 @@ import pytest
 from pipeline.evaluate import bwrap
 from pipeline.evaluate.sandbox import Limits, Ran, SandboxError, check_sandbox, run_python
 from pipeline.evaluate.syscalls import CLONE
+from tests.evaluate.sandboxed import needs_sandbox
 
 ROOT = Path(__file__).parents[2]
 SLEEPS = "import time; time.sleep(60)"
-
-
-def missing() -> str:
-    try:
-        check_sandbox()
-    except SandboxError as error:
-        return str(error)
-    return ""
-
-
-WHY_NOT = missing()
-needs_sandbox = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 
 def run(program: str, stdin: str = "", limits: Limits = Limits(seconds=20)) -> Ran:  # noqa: B008
