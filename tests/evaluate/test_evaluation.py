@@ -160,6 +160,11 @@ def test_a_model_that_cannot_be_asked_is_named(model: Path, tmp_path: Path) -> N
         )
 
 
+def test_a_mode_that_is_named_twice_is_refused(model: Path) -> None:
+    with pytest.raises(ValueError, match="modes: one is named twice in vanilla, vanilla"):
+        config(model, modes=["vanilla", "vanilla"])
+
+
 def test_a_corrected_answer_is_asked_about_anew_and_more_samples_leave_the_others(
     model: Path, tmp_path: Path
 ) -> None:
