@@ -98,3 +98,15 @@ FAILED = pa.schema(
         pa.field("replies", pa.list_(pa.string()), nullable=False),
     ]
 )
+
+# Beside a shard, in no manifest: what each trace took in a stage that asks a model.
+EFFORT = pa.schema(
+    [
+        pa.field("trace_id", pa.string(), nullable=False),
+        pa.field("seconds", pa.float64(), nullable=False),
+        pa.field("requests", pa.int64(), nullable=False),
+        pa.field("prompt_tokens", pa.int64(), nullable=False),
+        pa.field("cached_tokens", pa.int64(), nullable=False),
+        pa.field("completion_tokens", pa.int64(), nullable=False),
+    ]
+)

@@ -30,7 +30,7 @@ class LlmSession:
 
     window: tokens the model can see, None where unknown. slots bounds what is in memory: a prompt is
     rendered only once it may be sent; shard: whose requests these are. admission: knows at which endpoint
-    a trace is at work.
+    a trace is at work. on_reply: sees each reply with the rank of the trace that it is for.
     """
 
     model: Model
@@ -40,12 +40,15 @@ class LlmSession:
     slots: ConcurrencyLimit
     shard: int = 0
     admission: ShardAdmission | None = None
+    on_reply: Callable[[int, Reply], None] = lambda rank, reply: None
 
     async def ask(self, request: Callable[[], Request], rank: int) -> Reply:
         """The reply to a request that is made as soon as there is room for it; rank: the trace's number."""
         async with self.slots.slot(self.shard, rank):
             home = self.admission.endpoint(rank) if self.admission is not None else None
-            return await self.model.ask(replace(request(), home=home))
+            reply = await self.model.ask(replace(request(), home=home))
+        self.on_reply(rank, reply)
+        return reply
 
     def seed_of(self, *names: object) -> int:
         """A seed that depends on the run's seed and on what is asked, not on when it is asked."""

@@ -89,6 +89,10 @@ class RunFolder:
     def progress(self, stage: str, shard: int) -> Path:
         return self.root / "progress" / f"{stage}-{shard:05d}.json"
 
+    def effort(self, stage: str, shard: int) -> Path:
+        """What each trace took in a stage that asks a model; read by reports alone (`effort.py`)."""
+        return self.root / "effort" / f"{stage}-{shard:05d}.parquet"
+
     @property
     def publish(self) -> Path:
         return self.root / "publish"
@@ -243,7 +247,7 @@ class RunFolder:
         for stage in stages:
             for number in self.shards(stage):
                 if number >= shard:
-                    for path in (self.manifest, self.shard, self.rejected, self.failed):
+                    for path in (self.manifest, self.shard, self.rejected, self.failed, self.effort):
                         path(stage, number).unlink(missing_ok=True)
 
     @contextmanager

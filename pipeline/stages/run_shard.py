@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import pyarrow as pa
@@ -13,11 +13,12 @@ from pipeline.llm.admission import ShardAdmission
 from pipeline.llm.cache import ReplyCache
 from pipeline.llm.client import Client
 from pipeline.llm.client_thread import ClientThread
-from pipeline.llm.model import Usage
+from pipeline.llm.model import Reply, Usage
 from pipeline.llm.serving import ServedModel
 from pipeline.llm.session import LlmSession
 from pipeline.llm.templates import load_prompts
 from pipeline.run.circuit_breaker import CircuitBreaker
+from pipeline.run.effort import Effort, effort_of, write_effort
 from pipeline.run.outcomes import Outcome, ShardResult
 from pipeline.run.progress import ShardProgress
 from pipeline.run.store import Manifest, RunFolder, StoreError
@@ -61,7 +62,13 @@ def run_stages(
         raise StoreError(f"{run.shard(name_before, shard)}: columns {sorted(missing)} are missing")
     rows_in = rows.num_rows
     work = _take_through(rows, left, shard, run, build, served)
+    trace_ids = rows.column("trace_id")
     for stage, made in zip(left, asyncio.run(until_stopped(run, work)), strict=True):
+        if made.efforts is None:
+            run.effort(stage.name, shard).unlink(missing_ok=True)
+        else:
+            efforts = {trace_ids[rank].as_py(): effort for rank, effort in made.efforts.items()}
+            write_effort(run, stage.name, shard, efforts)
         before = run.write(
             stage.name,
             shard,
@@ -91,11 +98,15 @@ def allow_start(run: RunFolder) -> None:
 
 @dataclass(frozen=True)
 class _Made:
-    """What a stage made of the shard, what it was asked for and how long it took."""
+    """What a stage made of the shard, what was asked for it and how long it took.
+
+    efforts: what each trace took, by its rank; None of a stage that asks no model.
+    """
 
     result: ShardResult
     usage: dict[str, Usage]
     seconds: float
+    efforts: dict[int, Effort] | None
 
 
 async def _take_through(
@@ -112,6 +123,7 @@ async def _take_through(
             raise ValueError(f"{', '.join(asking_stages)}: these stages need a model, and none is served")
         admission = ShardAdmission(served.admission)
     clients: dict[str, ClientThread] = {}
+    asked: dict[str, dict[int, Effort]] = {}
     steps: list[Step] = []
     progress = [ShardProgress(run, stage.name, shard) for stage in stages]
     try:
@@ -121,15 +133,37 @@ async def _take_through(
                 if served is not None and admission is not None and stage.asks(build):
                     at_hand = model_at_hand(stage, shard, run, build, served, admission)
                     session, clients[stage.name] = await open_clients.enter_async_context(at_hand)
+                    asked[stage.name] = {}
+                    session = replace(session, on_reply=_adding_to(asked[stage.name]))
                 steps.append(Step(stage, stage.begin(build, session), _watched(told, build)))
             results = await travel(rows, steps, admission)
     finally:
         for told in progress:
             told.finish()
     return [
-        _Made(result, clients[step.stage.name].usage if step.stage.name in clients else {}, step.seconds)
+        _Made(
+            result,
+            clients[step.stage.name].usage if step.stage.name in clients else {},
+            step.seconds,
+            _efforts(step, asked[step.stage.name]) if step.stage.name in asked else None,
+        )
         for step, result in zip(steps, results, strict=True)
     ]
+
+
+def _adding_to(asked: dict[int, Effort]) -> Callable[[int, Reply], None]:
+    def add(rank: int, reply: Reply) -> None:
+        asked[rank] = asked.get(rank, Effort()) + effort_of(reply)
+
+    return add
+
+
+def _efforts(step: Step, asked: dict[int, Effort]) -> dict[int, Effort]:
+    """By rank, what each trace that came to a step took there."""
+    return {
+        rank: replace(asked.get(rank, Effort()), seconds=round(seconds, 3))
+        for rank, seconds in sorted(step.seconds_by_rank.items())
+    }
 
 
 def _watched(progress: ShardProgress, build: BuildConfig) -> Callable[[Outcome], None]:

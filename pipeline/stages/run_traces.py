@@ -19,22 +19,26 @@ class Step:
     """A stage at work on a shard. on_trace: sees the outcome of each trace that came to it.
 
     seconds: from its first trace's beginning to its last one's end; those of a journey's steps overlap.
+    seconds_by_rank: from each trace's coming to its leaving.
     """
 
     stage: Stage
     work: TraceWork
     on_trace: Callable[[Outcome], None] = lambda outcome: None
     counters: Counter[str] = field(default_factory=Counter)
+    seconds_by_rank: dict[int, float] = field(default_factory=dict, init=False)
     _begun: float | None = field(default=None, init=False)
     _ended: float = field(default=0.0, init=False)
 
     async def take(self, rank: int, row: Row) -> Outcome:
         """What becomes of a trace; rank: its number in the shard."""
+        came = time.monotonic()
         if self._begun is None:
-            self._begun = time.monotonic()
+            self._begun = came
         read = {name: row[name] for name in self.stage.reads}
         outcome = await or_failed(self.work(rank, read, self.counters))
         self._ended = time.monotonic()
+        self.seconds_by_rank[rank] = self._ended - came
         self.on_trace(outcome)
         return outcome
 
