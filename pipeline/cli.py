@@ -16,6 +16,7 @@ from pipeline.commands.select_traces import select
 from pipeline.commands.serve import serve
 from pipeline.commands.sft import sft
 from pipeline.commands.ui import ui
+from pipeline.commands.verdicts import verdicts
 
 app = typer.Typer(
     name="openmementos",
@@ -33,6 +34,7 @@ for command in (
     inspect,
     compare,
     recheck,
+    verdicts,
     publish,
     sft,
     evaluate,

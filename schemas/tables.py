@@ -1,4 +1,4 @@
-"""What each stage adds to a shard: one Arrow schema per stage, in the order the stages run."""
+"""What each stage adds to a shard, one Arrow schema per stage in the order they run; and what lies beside."""
 
 import pyarrow as pa
 
@@ -108,5 +108,21 @@ EFFORT = pa.schema(
         pa.field("prompt_tokens", pa.int64(), nullable=False),
         pa.field("cached_tokens", pa.int64(), nullable=False),
         pa.field("completion_tokens", pa.int64(), nullable=False),
+    ]
+)
+
+# What a person thinks of mementos; at most one row for a trace, a block and a memento's text.
+VERDICTS = pa.schema(
+    [
+        pa.field("trace_id", pa.string(), nullable=False),
+        pa.field("block", pa.int32(), nullable=False),
+        # Of the memento's text in UTF-8: a verdict holds for that text only.
+        pa.field("memento_sha256", pa.string(), nullable=False),
+        pa.field("verdict", pa.string(), nullable=False),
+        pa.field("why", pa.string(), nullable=False),
+        # The judge's points, and whether it and the checks were content, when the person said so.
+        pa.field("score", pa.int32()),
+        pa.field("passed", pa.bool_(), nullable=False),
+        pa.field("at", pa.timestamp("ms", "UTC"), nullable=False),
     ]
 )

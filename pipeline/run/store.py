@@ -110,6 +110,11 @@ class RunFolder:
         return self.root / "config.json"
 
     @property
+    def verdicts(self) -> Path:
+        """What a person thinks of the mementos (`pipeline/verdicts`)."""
+        return self.root / "verdicts.parquet"
+
+    @property
     def step_file(self) -> Path:
         return self.root / "progress" / "step.txt"
 
