@@ -50,7 +50,7 @@ def test_verdicts_are_exported_and_the_json_stays_json(run, tmp_path):
     result = told(run.root, "--output", to, "--json")
     assert json.loads(result.stdout)["counted"] == 3
     assert result.stderr == f"{to}: 3 verdicts\n"
-    assert len(to.read_text().splitlines()) == 4
+    assert len(to.read_text().splitlines()) == 3
 
 
 def test_a_run_without_verdicts_says_where_to_give_them(tmp_path):
