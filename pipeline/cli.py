@@ -12,6 +12,7 @@ from pipeline.commands.inspect_run import inspect
 from pipeline.commands.plan import plan
 from pipeline.commands.publish import publish
 from pipeline.commands.recheck import recheck
+from pipeline.commands.report import report
 from pipeline.commands.select_traces import select
 from pipeline.commands.serve import serve
 from pipeline.commands.sft import sft
@@ -34,6 +35,7 @@ for command in (
     inspect,
     compare,
     recheck,
+    report,
     verdicts,
     publish,
     sft,

@@ -355,6 +355,15 @@ class PublishConfig(Section):
         return self
 
 
+class ReportConfig(Section):
+    """The pages that a build ends with."""
+
+    max_traces: Annotated[
+        int,
+        Field(ge=1, description="Traces with a page of their own, evenly chosen where there are more."),
+    ] = 10_000
+
+
 class BuildConfig(Section):
     """Everything a build depends on."""
 
@@ -367,6 +376,7 @@ class BuildConfig(Section):
     mementos: MementosConfig = MementosConfig()
     llm: LlmConfig = LlmConfig()
     publish: PublishConfig = PublishConfig()
+    report: ReportConfig = ReportConfig()
     traces_per_shard: Annotated[int, Field(ge=1, description="Traces in one unit of work.")] = 200
     shards_at_once: Annotated[int, Field(ge=1, description="Shards that are worked on at once.")] = 8
     max_failure_rate: Annotated[

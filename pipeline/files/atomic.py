@@ -38,11 +38,11 @@ _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A temporary path beside `path`; what is written there takes the place of `path` at the end.
 
     Nothing is left behind where the body raises. A reader sees the old file or the new one, never a part.
-    Raises WriteError.
+    durable: after a power loss, too; False for what is only of use while it is new. Raises WriteError.
     """
     # Threads here, and machines on shared storage, may write the same file at once.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
@@ -50,9 +50,11 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
-            sync(temporary)
+            if durable:
+                sync(temporary)
             temporary.replace(path)
-            sync(path.parent)
+            if durable:
+                sync(path.parent)
         finally:
             with suppress(OSError):
                 temporary.unlink()
@@ -64,9 +66,9 @@ def write_table(table: pa.Table, path: Path) -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def write_json(value: Any, path: Path) -> None:
+def write_json(value: Any, path: Path, *, durable: bool = True) -> None:
     """Writes a JSON file for people and programs, whole or not at all."""
-    with replacing(path) as temporary:
+    with replacing(path, durable=durable) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

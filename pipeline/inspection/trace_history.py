@@ -1,11 +1,13 @@
 """One trace of a run folder with all that the stages made of it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.inspection.traces import TraceLine, endings, lines_of_shard, shards, stages_reached
@@ -86,13 +88,25 @@ def find_trace(run: RunFolder, prefix: str) -> Story:
     if not matches:
         raise NotThere(f"{run.root}: no trace {prefix!r}{_nearest(prefix, shard_of)}")
     (trace_id,) = matches
-    line = next(line for line in lines_of_shard(run, shard_of[trace_id]) if line.trace_id == trace_id)
-    trace = _columns(run, line)
-    ended = endings(run, line.shard, stages_reached(run, line.shard)).get(line.trace_id)
-    if trace is None:
-        rejected = run.read_rejected(INGEST, line.shard).to_pylist()
-        ended = next(row for row in rejected if row["trace_id"] == line.trace_id)
-    return Story(line, trace, _blocks(trace) if trace else [], ended)
+    (story,) = stories_of_shard(run, shard_of[trace_id], lambda line: line.trace_id == trace_id)
+    return story
+
+
+def stories_of_shard(
+    run: RunFolder, shard: int, wanted: Callable[[TraceLine], bool] = lambda line: True
+) -> Iterator[Story]:
+    """The stories of a shard's wanted traces, in the order of `lines_of_shard`. Memory: the shard's."""
+    lines = [line for line in lines_of_shard(run, shard) if wanted(line)]
+    stages = stages_reached(run, shard)
+    ended = endings(run, shard, stages)
+    rejected = {(row["trace_id"], row["origin"]): row for row in run.read_rejected(INGEST, shard).to_pylist()}
+    columns = _columns(run, shard, stages, {line.trace_id for line in lines})
+    for line in lines:
+        row = columns.get(line.trace_id)
+        trace = None if row is None else row.as_py()
+        # A row that could not be read has no id; its place in the source names it.
+        ending = rejected.get((line.trace_id, line.origin)) if trace is None else ended.get(line.trace_id)
+        yield Story(line, trace, _blocks(trace) if trace else [], ending)
 
 
 def only_block(story: Story, number: int) -> Block:
@@ -126,16 +140,16 @@ def _shared(one: str, other: str) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def _columns(run: RunFolder, line: TraceLine) -> dict[str, Any] | None:
-    """The trace from the last stage that it went through: each stage keeps the columns of those before."""
-    for stage in reversed(stages_reached(run, line.shard)):
-        rows = pq.read_table(
-            run.opened(stage, line.shard), filters=[("trace_id", "==", line.trace_id)]
-        ).to_pylist()
-        if rows:
-            row: dict[str, Any] = rows[0]
-            return row
-    return None
+def _columns(run: RunFolder, shard: int, stages: list[str], ids: set[str]) -> dict[str, pa.StructScalar]:
+    """Each trace from the last stage that it went through: a stage keeps the columns of those before."""
+    found: dict[str, pa.StructScalar] = {}
+    for stage in reversed(stages):
+        missing = pa.array(sorted(ids - found.keys()), pa.string())
+        if len(missing):
+            rows = pq.read_table(run.opened(stage, shard), filters=pc.field("trace_id").isin(missing))
+            scalars = rows.to_struct_array()
+            found |= zip(rows["trace_id"].to_pylist(), scalars, strict=True)
+    return found
 
 
 def _blocks(trace: dict[str, Any]) -> list[Block]:

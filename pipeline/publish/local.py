@@ -26,7 +26,7 @@ from pipeline.run.store import RunFolder, StoreError
 
 LOG = logging.getLogger(__name__)
 # Raise when the same records would give other files.
-VERSION = 9
+VERSION = 10
 
 
 @dataclass(frozen=True)

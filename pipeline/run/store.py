@@ -98,6 +98,11 @@ class RunFolder:
         return self.root / "publish"
 
     @property
+    def report(self) -> Path:
+        """The pages that `openmementos report` writes."""
+        return self.root / "report"
+
+    @property
     def stop_file(self) -> Path:
         return self.root / "stop"
 
@@ -117,6 +122,18 @@ class RunFolder:
     @property
     def step_file(self) -> Path:
         return self.root / "progress" / "step.txt"
+
+    @property
+    def status_file(self) -> Path:
+        return self.root / "status.json"
+
+    def step(self) -> str:
+        """What the run has said last; empty where it has not said anything."""
+        try:
+            # Whatever has befallen it: the run writes it anew with its next step.
+            return self.step_file.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
 
     def tell(self, step: str) -> None:
         """Says what the run is about to do, for whoever watches the folder."""

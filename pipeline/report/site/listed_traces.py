@@ -1,0 +1,68 @@
+"""Which traces of a run the site shows, and where the page of each lies."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.run.outcomes import RejectReason
+from pipeline.run.store import RunFolder
+from pipeline.stages.registry import INGEST
+
+
+@dataclass(frozen=True)
+class ListedTrace:
+    """A trace by id, empty where its row could not be read, and origin; path: of its page."""
+
+    trace_id: str
+    origin: str
+    path: str
+
+
+@dataclass(frozen=True)
+class ListedShard:
+    """A shard's traces that the site shows, in the order of its files, those that ingest rejected last."""
+
+    number: int
+    traces: list[ListedTrace]
+
+    @property
+    def folder(self) -> str:
+        return f"traces/{self.number:05d}"
+
+    @property
+    def chunk(self) -> str:
+        """Path of the script with its rows of the table."""
+        return f"{self.folder}/rows.js"
+
+    @property
+    def paths(self) -> list[str]:
+        return [trace.path for trace in self.traces]
+
+
+def listed_traces(run: RunFolder, shards: Sequence[int], most: int) -> tuple[list[ListedShard], int]:
+    """The traces to show, `most` or some more, and of how many rows each is one.
+
+    Where there are more, every so-manieth of a shard is shown, so that all shards have their share and a
+    grown run keeps most of its pages.
+    """
+    every = max(1, -(-sum(rows_to_show(run, shard) for shard in shards) // most))
+    return [ListedShard(shard, _traces(run, shard)[::every]) for shard in shards], every
+
+
+def rows_to_show(run: RunFolder, shard: int) -> int:
+    """Rows of a shard, but those that select.limit and select.mix leave out: there is nothing to see."""
+    manifest = run.read_manifest(INGEST, shard)
+    return 0 if manifest is None else manifest.rows_in - manifest.rejected.get(RejectReason.NOT_CHOSEN, 0)
+
+
+def _traces(run: RunFolder, shard: int) -> list[ListedTrace]:
+    taken = run.read(INGEST, shard, ["trace_id", "origin"]).to_pylist()
+    rejected = run.read_rejected(INGEST, shard).to_pylist()
+    rows = [*taken, *(row for row in rejected if row["reason"] != RejectReason.NOT_CHOSEN)]
+    return [
+        ListedTrace(
+            row["trace_id"],
+            row["origin"],
+            f"traces/{shard:05d}/{row['trace_id'] or f'unreadable-{rank}'}.html",
+        )
+        for rank, row in enumerate(rows)
+    ]

@@ -1,0 +1,74 @@
+"""The site of a run in RUN/report: its shards' pages, then the table and the overview that lead to them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pipeline.config import BuildConfig
+from pipeline.files.atomic import writing
+from pipeline.inspection.traces import shards
+from pipeline.report.site.listed_traces import ListedShard, listed_traces, rows_to_show
+from pipeline.report.site.overview import overview
+from pipeline.report.site.pages import Pages, Site
+from pipeline.report.site.shard_pages import ShardPages
+from pipeline.report.site.site_files import remove_leftovers, write_assets, write_page
+from pipeline.run.store import RunFolder
+from pipeline.verdicts import agreement_of
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class WrittenSite:
+    """A site's first page, the traces that it shows, and how many of these were written just now."""
+
+    index: Path
+    traces: int
+    written: int
+
+
+def write_site(run: RunFolder, build: BuildConfig, folder: Path, on_progress: Progress) -> WrittenSite:
+    """Writes the site of a run, as far as it is, into the folder; what still holds there is left alone.
+
+    on_progress(traces done, traces to show). Every page is whole or not there, and a shard's pages are put in
+    place together; index.html comes last, so that it is there only where all it leads to is. Memory: one
+    shard, and some 100 bytes per trace. Raises DamageError, WriteError.
+    """
+    numbers = list(shards(run))
+    listed, every = listed_traces(run, numbers, build.report.max_traces)
+    shown = sum(len(shard.traces) for shard in listed)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
+        write_assets(folder)
+    now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    pages = Pages(Site(build.name, now, (("Overview", "index.html"), ("Traces", "traces.html"))))
+    work = ShardPages(run, build, folder, pages)
+    done = 0
+    for shard, neighbours in zip(listed, _neighbours(listed), strict=True):
+        for count, _ in enumerate(work.write(shard, neighbours), 1):
+            if done + count < shown:
+                on_progress(done + count, shown)
+        done += len(shard.traces)
+    on_progress(shown, shown)
+    work.remove_others([shard.number for shard in listed])
+    table = pages.traces(
+        chunks=[shard.chunk for shard in listed],
+        rows=shown,
+        rows_in_run=sum(rows_to_show(run, number) for number in numbers),
+        every=every,
+    )
+    write_page(folder / "traces.html", table)
+    view = overview(run, build, numbers, work.costly, folder)
+    write_page(folder / "index.html", pages.overview(view, agreement_of(run)))
+    return WrittenSite(folder / "index.html", shown, work.written)
+
+
+def _neighbours(listed: Sequence[ListedShard]) -> Iterator[tuple[str | None, str | None]]:
+    """For each shard the page before its first and the one after its last trace."""
+    paths = [shard.paths for shard in listed]
+    for number in range(len(listed)):
+        before = next((path[-1] for path in reversed(paths[:number]) if path), None)
+        after = next((path[0] for path in paths[number + 1 :] if path), None)
+        yield before, after
