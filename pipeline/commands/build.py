@@ -57,7 +57,8 @@ def build(
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
     try:
-        with prefect_for_a_run(), shown_progress(run, described, console):
+        with shown_progress(run, console) as tell, prefect_for_a_run(tell):
+            tell("loading Prefect")
             from flows.dataset import dataset
 
             totals = dataset(build=described, run_dir=run.root)

@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx2
@@ -36,8 +36,10 @@ def prefect_server(host: str, port: int) -> Iterator[tuple[str, subprocess.Popen
 
 
 @contextmanager
-def prefect_for_a_run() -> Iterator[None]:
+def prefect_for_a_run(tell: Callable[[str], None] = lambda step: None) -> Iterator[None]:
     """A Prefect server for one run: the one that environment or profile names, else one of its own.
+
+    tell is called where one has to be started, which takes a while.
 
     Prefect's own way, a server that it starts by itself, gets a terminal's Ctrl-C together with the run,
     which then waits more than a minute for a server that is gone; and it outlives a run that is killed.
@@ -49,6 +51,7 @@ def prefect_for_a_run() -> Iterator[None]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    tell("starting Prefect's server")
     with prefect_server("127.0.0.1", port) as (url, _):
         # Prefect reads it when it is imported.
         os.environ["PREFECT_API_URL"] = f"{url}/api"

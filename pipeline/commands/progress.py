@@ -1,132 +1,101 @@
-"""Bars per stage with rate and time left on a terminal; plain lines elsewhere."""
+"""What a person sees while a build works: one live panel on a terminal, lines elsewhere.
+
+Both show RUN/status.json, which the flow writes, and each step as soon as it is told.
+"""
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.live import Live
+from rich.text import Text
 
-from pipeline.config import BuildConfig
-from pipeline.run.progress import ProgressReader, StageProgress
+from pipeline.commands.progress_lines import ProgressLines
+from pipeline.commands.progress_panel import panel
+from pipeline.run.status import Status, read_status
 from pipeline.run.store import RunFolder
-from pipeline.stages.registry import stage_named
 
 _SECONDS_BETWEEN_LOOKS = 0.5
-_SECONDS_BETWEEN_LINES = 15.0
 
 
 @contextmanager
-def shown_progress(run: RunFolder, build: BuildConfig, console: Console) -> Iterator[None]:
-    """Shows how far the run is while the body works."""
+def shown_progress(
+    run: RunFolder, console: Console, seconds: float = _SECONDS_BETWEEN_LOOKS
+) -> Iterator[Callable[[str], None]]:
+    """Shows how far the run is while the body works; gives a function that tells a step of the body's own.
+
+    seconds: between two looks at the folder.
+    """
     ended = threading.Event()
-    show = _bars if console.is_terminal else _lines
+    watched = _Watched(run)
+    show = _keep_panel if console.is_terminal else _keep_lines
     watcher = threading.Thread(
-        target=show, args=(ProgressReader(run, build), console, ended), name="progress", daemon=True
+        target=show, args=(watched, console, ended, seconds), name="progress", daemon=True
     )
     watcher.start()
     try:
-        yield
+        yield watched.tell
     finally:
         ended.set()
         watcher.join()
 
 
-def _bars(reader: ProgressReader, console: Console, ended: threading.Event) -> None:
-    columns = (
-        TextColumn("{task.description:<22}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:>14}"),
-        TimeRemainingColumn(compact=True),
-    )
-    bars: dict[str, TaskID] = {}
-    rates = _Rates()
-    step = _Step(reader)
-    with Progress(*columns, console=console, transient=False, speed_estimate_period=600) as progress:
-        while True:
-            last_look = ended.is_set()
-            if news := step.news():
-                progress.console.print(news, highlight=False)
-            for stage in reader.read():
-                if stage.stage not in bars:
-                    verb = stage_named(stage.stage).verb
-                    bars[stage.stage] = progress.add_task(verb, total=stage.expected, rate="")
-                progress.update(
-                    bars[stage.stage], completed=stage.done, total=stage.expected, rate=rates.text(stage)
-                )
-            if last_look:
-                return
-            ended.wait(_SECONDS_BETWEEN_LOOKS)
+def _keep_panel(watched: "_Watched", console: Console, ended: threading.Event, seconds: float) -> None:
+    began = time.monotonic()
+    with Live(console=console, auto_refresh=False) as live:
+        is_last = False
+        while not is_last:
+            is_last = ended.is_set()
+            if news := watched.news():
+                live.console.print(Text(news))
+            live.update(
+                panel(watched.status(), watched.step, time.monotonic() - began, console.width), refresh=True
+            )
+            ended.wait(seconds)
 
 
-def _lines(reader: ProgressReader, console: Console, ended: threading.Event) -> None:
-    rates = _Rates()
-    # What an earlier run has done is no news.
-    told = {stage.stage: stage.done for stage in reader.read()}
-    next_line = time.monotonic()
-    step = _Step(reader)
-    while True:
-        last_look = ended.is_set()
-        stages = reader.read()
-        for stage in stages:
-            rates.text(stage)
-            complete = stage.shards_done == stage.shards
-            moved = stage.done != told.get(stage.stage, 0)
-            due = last_look or complete or time.monotonic() >= next_line
-            if moved and due:
-                told[stage.stage] = stage.done
-                verb = stage_named(stage.stage).verb
-                rate = rates.text(stage)
-                end = f", {rate}" if rate else ""
-                console.print(f"{verb}: {stage.done} of {stage.expected} traces{end}", highlight=False)
-        if news := step.news():
-            console.print(news, highlight=False)
-        if time.monotonic() >= next_line:
-            next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
-        if last_look:
-            return
-        ended.wait(_SECONDS_BETWEEN_LOOKS)
+def _keep_lines(watched: "_Watched", console: Console, ended: threading.Event, seconds: float) -> None:
+    lines = ProgressLines()
+    is_last = False
+    while not is_last:
+        is_last = ended.is_set()
+        for line in lines.due(watched.status(), watched.news(), watched.step, is_last=is_last):
+            console.print(Text(line))
+        ended.wait(seconds)
 
 
-class _Step:
-    """What the run says it is doing, once each time it changes."""
+@dataclass
+class _Watched:
+    """A run as one command sees it. What an earlier run in the folder has left is none of it."""
 
-    def __init__(self, reader: ProgressReader) -> None:
-        self._reader = reader
-        # What an earlier run said last is no news.
-        self._told = reader.step()
+    run: RunFolder
+    step: str = field(default="", init=False)
+    _told: str = field(default="", init=False)
+    _seen: str = field(init=False)
+    _before: Status | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._seen = self.run.step()
+        self._before = read_status(self.run)
+
+    def tell(self, step: str) -> None:
+        """Says what the command itself is about to do, before there is a run."""
+        self._told = step
+
+    def status(self) -> Status | None:
+        """The run's status, once it has written one."""
+        status = read_status(self.run)
+        known = self._before
+        is_new = status is not None and (known is None or status.started_at != known.started_at)
+        return status if is_new else None
 
     def news(self) -> str:
-        step = self._reader.step()
-        if step == self._told:
-            return ""
-        self._told = step
-        return step
-
-
-class _Rates:
-    """Traces per second of each stage since it began to move."""
-
-    def __init__(self) -> None:
-        self._first: dict[str, tuple[float, int]] = {}
-
-    def text(self, stage: StageProgress) -> str:
-        now = time.monotonic()
-        if not stage.begun:
-            self._first.pop(stage.stage, None)
-            return ""
-        since, done = self._first.setdefault(stage.stage, (now, stage.done))
-        if stage.done == done or now == since:
-            return ""
-        rate = (stage.done - done) / (now - since)
-        left = (stage.expected - stage.done) / rate
-        per = f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.1f}/min"
-        return per if stage.done >= stage.expected else f"{per}, {_duration(left)} left"
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}"
+        """The step, once each time it changes; else empty."""
+        news, self._told = self._told, ""
+        if not news and (step := self.run.step()) != self._seen:
+            news = self._seen = step
+        self.step = news or self.step
+        return news

@@ -46,6 +46,11 @@ class Client:
         """Tokens and requests so far by purpose, those of failed requests included."""
         return dict(self._usage)
 
+    @property
+    def running(self) -> int:
+        """Requests that are with an endpoint now; others wait for a slot, an endpoint or their next try."""
+        return self._endpoints.running
+
     async def __aenter__(self) -> Self:
         self._endpoints = Endpoints(self._urls, self._model, self._key, self._config.api_key_env)
         return self

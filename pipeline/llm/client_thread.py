@@ -35,6 +35,10 @@ class ClientThread:
     def usage(self) -> dict[str, Usage]:
         return self._client.usage
 
+    @property
+    def running(self) -> int:
+        return self._client.running
+
     async def __aenter__(self) -> Self:
         self._thread.start()
         await self._there(self._client.__aenter__())

@@ -77,6 +77,11 @@ class Endpoints:
         self._changed = asyncio.Event()
         self._refused: EndpointRefused | None = None
 
+    @property
+    def running(self) -> int:
+        """Requests that are with an endpoint now."""
+        return sum(endpoint.open for endpoint in self._endpoints)
+
     async def take(self, label: str, deadline: float, home: str | None = None) -> Endpoint:
         """The endpoint `home` if it may be asked, else the least busy one; give it back with `done`.
 

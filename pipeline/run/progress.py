@@ -1,136 +1,139 @@
-"""Progress of each stage, kept in small files in the run folder, so that any process can read it."""
+"""How far a stage is with one shard: a small file in the run folder, so that any process can read it.
 
+Written about twice a second by whoever works on the shard, also while no trace ends. It stays until the run
+ends, so that it also says which shards this run has worked on.
+"""
+
+import asyncio
 import json
-import os
 import time
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Protocol
 
-from pipeline.config import BuildConfig
-from pipeline.files.atomic import writing
-from pipeline.files.damage import DamageError
-from pipeline.run.store import Manifest, RunFolder
-from pipeline.stages.registry import INGEST, STAGES, config_digests, current_manifest, stage_named
+from pipeline.files.atomic import WriteError, replacing
+from pipeline.llm.model import Usage
+from pipeline.run.outcomes import Done, Failed, Outcome, Rejected
+from pipeline.run.store import RunFolder
 
 _SECONDS_BETWEEN_WRITES = 0.5
 
 
-@dataclass
-class ShardProgress:
-    """Counts the traces of one shard as a stage ends them, and tells of it twice a second at most."""
-
-    run: RunFolder
-    stage: str
-    shard: int
-    done: int = 0
-    _written: float = field(default=0.0, init=False)
-
-    def advance(self) -> None:
-        self.done += 1
-        now = time.monotonic()
-        if now - self._written >= _SECONDS_BETWEEN_WRITES:
-            self._written = now
-            self._write()
-
-    def finish(self) -> None:
-        """Removes the progress file: the manifest replaces it."""
-        self.run.progress(self.stage, self.shard).unlink(missing_ok=True)
-
-    def _write(self) -> None:
-        path = self.run.progress(self.stage, self.shard)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps({"done": self.done}))
-            temporary.replace(path)
-
-
 @dataclass(frozen=True)
-class StageProgress:
-    """Traces that a stage has ended, of those it is known to get; shards it has finished.
+class ShardCounts:
+    """Traces that a stage has done, rejected and failed of one shard, and what it has asked so far.
 
-    begun: whether the stage before has given it anything to do.
+    usage: by purpose. running: requests that are with an endpoint now. ended: the manifest is written.
     """
 
-    stage: str
-    begun: bool
-    done: int
-    expected: int
-    shards_done: int
-    shards: int
+    done: int = 0
+    rejected: int = 0
+    failed: int = 0
+    running: int = 0
+    usage: dict[str, Usage] = field(default_factory=dict)
+    ended: bool = False
+
+    @property
+    def out(self) -> int:
+        """Traces that have left the stage, however."""
+        return self.done + self.rejected + self.failed
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
-@dataclass
-class ProgressReader:
-    """Reads how far a run is; remembers finished shards, so that a look costs little."""
+class Asking(Protocol):
+    """What tells how much it has asked; a client does."""
 
-    run: RunFolder
-    build: BuildConfig
-    _finished: dict[tuple[str, int], Manifest] = field(default_factory=dict, init=False)
-    _digests: dict[str, str] = field(init=False)
+    @property
+    def usage(self) -> dict[str, Usage]: ...
 
-    def __post_init__(self) -> None:
-        self._digests = config_digests(self.build)
+    @property
+    def running(self) -> int: ...
 
-    def step(self) -> str:
-        """What the run is about to do; empty where it has not said."""
-        try:
-            # Whatever has befallen it: the run writes it anew with its next step.
-            return self.run.step_file.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return ""
 
-    def read(self) -> list[StageProgress]:
-        """One entry per stage after ingest; none while ingest is at work."""
-        shards = 0
-        while self._manifest(INGEST, shards) is not None:
-            shards += 1
-        progress = []
-        before = INGEST
-        for stage in STAGES if shards else ():
-            progress.append(self._stage(stage.name, before, shards))
-            before = stage.name
-        return progress
+class ShardProgress:
+    """Counts the traces of one shard as they leave a stage, and tells of them twice a second at most.
 
-    def _stage(self, stage: str, before: str, shards: int) -> StageProgress:
-        done = 0
-        finished = 0
-        expected = 0
-        begun = False
-        for shard in range(shards):
-            manifest = self._manifest(stage, shard)
-            if manifest is not None:
-                done += manifest.rows_in
-                expected += manifest.rows_in
-                finished += 1
-                begun = True
-                continue
-            running = self._running(stage, shard)
-            done += running
-            given = self._manifest(before, shard)
-            # On a journey, a trace comes before the stage it comes from has ended for the shard.
-            begun = begun or given is not None or running > 0
-            given = given or self._manifest(INGEST, shard)
-            expected += given.rows_out if given else 0
-        return StageProgress(stage, begun, done, expected, finished, shards)
+    client: the one that asks for them, if any. What cannot be written is left out: others only look at it,
+    and where the disk is full, the shard's own files say so.
+    """
 
-    def _manifest(self, stage: str, shard: int) -> Manifest | None:
-        known = self._finished.get((stage, shard))
-        if known is None:
-            known = self._read(stage, shard)
-            if known is not None:
-                self._finished[stage, shard] = known
-        return known
+    def __init__(self, run: RunFolder, stage: str, shard: int, client: Asking | None = None) -> None:
+        self._path = run.progress(stage, shard)
+        self._client = client
+        self._counts = ShardCounts()
+        self._told: ShardCounts | None = None
+        self._looked = 0.0
 
-    def _read(self, stage: str, shard: int) -> Manifest | None:
-        try:
-            if stage == INGEST:
-                return self.run.read_manifest(stage, shard)
-            return current_manifest(self.run, self._digests, stage_named(stage), shard)
-        except DamageError:
-            return None  # the run at work will make it anew
+    def saw(self, outcome: Outcome) -> None:
+        """Counts a trace."""
+        counts = self._counts
+        match outcome:
+            case Done():
+                self._counts = replace(counts, done=counts.done + 1)
+            case Rejected():
+                self._counts = replace(counts, rejected=counts.rejected + 1)
+            case Failed():
+                self._counts = replace(counts, failed=counts.failed + 1)
+        # Here too: a stage that never waits leaves no time to whoever calls `tell`.
+        if time.monotonic() - self._looked >= _SECONDS_BETWEEN_WRITES:
+            self.tell()
 
-    def _running(self, stage: str, shard: int) -> int:
-        try:
-            return int(json.loads(self.run.progress(stage, shard).read_text())["done"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return 0
+    def tell(self) -> None:
+        """Writes what has changed."""
+        self._looked = time.monotonic()
+        if self._client is not None:
+            self._counts = replace(self._counts, usage=self._client.usage, running=self._client.running)
+        if self._counts != self._told:
+            self._told = self._counts
+            with suppress(OSError, WriteError), replacing(self._path, durable=False) as temporary:
+                temporary.write_text(json.dumps(self._counts.as_json()))
+
+    def end(self) -> None:
+        """Says that the shard's manifest is written, which counts from now on."""
+        self._counts = replace(self._counts, ended=True)
+        self.tell()
+
+
+@asynccontextmanager
+async def telling(progress: Sequence[ShardProgress]) -> AsyncIterator[None]:
+    """Tells of progress while the body works, also where no trace ends."""
+
+    async def keep_telling() -> None:
+        while True:
+            for one in progress:
+                one.tell()
+            await asyncio.sleep(_SECONDS_BETWEEN_WRITES)
+
+    task = asyncio.create_task(keep_telling())
+    try:
+        yield
+    finally:
+        task.cancel()
+        for one in progress:
+            one.tell()
+
+
+def read_counts(path: Path) -> ShardCounts | None:
+    """What a progress file says; None where there is none, or none that can be read."""
+    try:
+        told = json.loads(path.read_bytes())
+        usage = {str(purpose): _usage(used) for purpose, used in told.get("usage", {}).items()}
+        numbers = {name: int(told.get(name, 0)) for name in ("done", "rejected", "failed", "running")}
+        return ShardCounts(**numbers, usage=usage, ended=told.get("ended") is True)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def _usage(told: dict[str, Any]) -> Usage:
+    return Usage(**{each.name: int(told.get(each.name, 0)) for each in fields(Usage)})
+
+
+def clear_progress(run: RunFolder) -> None:
+    """Removes all progress files; for a run that begins, whose own they are not, or has ended."""
+    for path in run.progress("*", 0).parent.glob("*-[0-9]*.json"):
+        with suppress(OSError):
+            path.unlink()

@@ -20,7 +20,7 @@ from pipeline.llm.templates import load_prompts
 from pipeline.run.circuit_breaker import CircuitBreaker
 from pipeline.run.effort import Effort, effort_of, write_effort
 from pipeline.run.outcomes import Outcome, ShardResult
-from pipeline.run.progress import ShardProgress
+from pipeline.run.progress import ShardProgress, telling
 from pipeline.run.store import Manifest, RunFolder, StoreError
 from pipeline.stages.registry import config_digests, current_manifest, stage_before, stage_named
 from pipeline.stages.run_traces import Step, travel
@@ -81,6 +81,7 @@ def run_stages(
             seconds=made.seconds,
             prompts=stage.prompts(build),
         )
+        made.progress.end()
         rows_in = before.rows_out
         manifests.append(before)
     return manifests
@@ -100,13 +101,14 @@ def allow_start(run: RunFolder) -> None:
 class _Made:
     """What a stage made of the shard, what was asked for it and how long it took.
 
-    efforts: what each trace took, by its rank; None of a stage that asks no model.
+    efforts: what each trace took, by its rank; None of a stage that asks no model. progress: to be ended.
     """
 
     result: ShardResult
     usage: dict[str, Usage]
     seconds: float
     efforts: dict[int, Effort] | None
+    progress: ShardProgress
 
 
 async def _take_through(
@@ -125,29 +127,28 @@ async def _take_through(
     clients: dict[str, ClientThread] = {}
     asked: dict[str, dict[int, Effort]] = {}
     steps: list[Step] = []
-    progress = [ShardProgress(run, stage.name, shard) for stage in stages]
-    try:
-        async with AsyncExitStack() as open_clients:
-            for stage, told in zip(stages, progress, strict=True):
-                session = None
-                if served is not None and admission is not None and stage.asks(build):
-                    at_hand = model_at_hand(stage, shard, run, build, served, admission)
-                    session, clients[stage.name] = await open_clients.enter_async_context(at_hand)
-                    asked[stage.name] = {}
-                    session = replace(session, on_reply=_adding_to(asked[stage.name]))
-                steps.append(Step(stage, stage.begin(build, session), _watched(told, build)))
+    progress: list[ShardProgress] = []
+    async with AsyncExitStack() as open_clients:
+        for stage in stages:
+            session = None
+            if served is not None and admission is not None and stage.asks(build):
+                at_hand = model_at_hand(stage, shard, run, build, served, admission)
+                session, clients[stage.name] = await open_clients.enter_async_context(at_hand)
+                asked[stage.name] = {}
+                session = replace(session, on_reply=_adding_to(asked[stage.name]))
+            progress.append(ShardProgress(run, stage.name, shard, clients.get(stage.name)))
+            steps.append(Step(stage, stage.begin(build, session), _watched(progress[-1], build)))
+        async with telling(progress):
             results = await travel(rows, steps, admission)
-    finally:
-        for told in progress:
-            told.finish()
     return [
         _Made(
             result,
             clients[step.stage.name].usage if step.stage.name in clients else {},
             step.seconds,
             _efforts(step, asked[step.stage.name]) if step.stage.name in asked else None,
+            told,
         )
-        for step, result in zip(steps, results, strict=True)
+        for step, result, told in zip(steps, results, progress, strict=True)
     ]
 
 
@@ -171,7 +172,7 @@ def _watched(progress: ShardProgress, build: BuildConfig) -> Callable[[Outcome],
     failures = CircuitBreaker(build.max_failure_rate)
 
     def saw(outcome: Outcome) -> None:
-        progress.advance()
+        progress.saw(outcome)
         failures.saw(outcome)
 
     return saw

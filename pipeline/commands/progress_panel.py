@@ -1,0 +1,42 @@
+"""A run at work as one panel of a terminal."""
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.run.status import StageStatus, Status
+from pipeline.run.status_words import duration_words, stage_numbers
+
+_WIDTH_WITH_BARS = 110
+_WIDTH_OF_A_BAR = 20
+
+
+def panel(status: Status | None, step: str, seconds: float, width: int) -> RenderableType:
+    """A table of the stages, with a line on what is going on; for a terminal of so many columns.
+
+    status: None before there is a run. seconds: since the command began.
+    """
+    below = [f"{duration_words(seconds)} elapsed"]
+    if status is not None and status.cost is not None:
+        below.append(f"cost so far {status.cost:,.2f}")
+    below.append(" ".join(step.split()))
+    now = Text(" · ".join(filter(None, below)), style="bold", no_wrap=True, overflow="ellipsis")
+    if status is None or not status.stages:
+        return now
+    return Group(_table(status.stages, has_bars=width >= _WIDTH_WITH_BARS), now)
+
+
+def _table(stages: tuple[StageStatus, ...], *, has_bars: bool) -> Table:
+    table = Table(box=None, padding=(0, 2 if has_bars else 1, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("stage")
+    if has_bars:
+        table.add_column("", width=_WIDTH_OF_A_BAR)
+    for name in stage_numbers(stages[0]):
+        table.add_column(name, justify="right", no_wrap=True)
+    for stage in stages:
+        style = None if stage.at_work else "dim"
+        bar = [ProgressBar(total=stage.expected, completed=stage.done)] if has_bars else []
+        verb = Text(stage.verb, no_wrap=True, overflow="ellipsis")
+        table.add_row(verb, *bar, *stage_numbers(stage).values(), style=style)
+    return table
