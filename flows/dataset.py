@@ -13,6 +13,7 @@ from prefect import flow, task
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
+from flows.live_artifact import live_artifact
 from flows.prefect_artifacts import show_result
 from flows.runners import task_runner
 from pipeline.config import BuildConfig
@@ -24,6 +25,8 @@ from pipeline.publish.release import release
 from pipeline.publish.release_plan import check_target
 from pipeline.run.circuit_breaker import CircuitBreaker, lost_traces
 from pipeline.run.repair import repair, repair_records
+from pipeline.run.status_reader import StatusReader
+from pipeline.run.status_writer import written_status
 from pipeline.run.store import RunFolder
 from pipeline.run.totals import Totals, read_totals
 from pipeline.segmentation.partition.warm_up import warm_up
@@ -54,10 +57,11 @@ def dataset(build: BuildConfig, run_dir: Path) -> dict[str, Any]:
     run = RunFolder(run_dir)
     with run.lock():
         allow_start(run)
-        return _build(build, run).as_json()
+        with live_artifact(run, build.name), written_status(run, build) as status:
+            return _build(build, run, status).as_json()
 
 
-def _build(build: BuildConfig, run: RunFolder) -> Totals:
+def _build(build: BuildConfig, run: RunFolder, status: StatusReader) -> Totals:
     started = time.monotonic()
     if build.publish.to:
         # Before weeks of work, not after them.
@@ -70,6 +74,7 @@ def _build(build: BuildConfig, run: RunFolder) -> Totals:
     run.tell("reading and selecting traces")
     shards = ingest_traces(build, run.root)
     run.remove_shards_from(shards, [stage.name for stage in STAGES])
+    status.shards_known(shards)
     with ExitStack() as stack:
         model = None
         if needs_model(run, build, shards):

@@ -10,17 +10,25 @@ from pipeline.run.totals import Totals
 
 def show_result(totals: Totals, published: Path) -> None:
     """Creates the artifacts of a finished run."""
-    key = "".join(c if c.isalnum() else "-" for c in totals.name.lower())
     create_table_artifact(
-        _funnel(totals), key=f"{key}-funnel", description="Where the traces went, stage by stage."
+        _funnel(totals),
+        key=artifact_key(totals.name, "funnel"),
+        description="Where the traces went, stage by stage.",
     )
-    create_markdown_artifact(_statistics(totals), key=f"{key}-statistics", description="What came out.")
+    create_markdown_artifact(
+        _statistics(totals), key=artifact_key(totals.name, "statistics"), description="What came out."
+    )
     create_link_artifact(
         published.as_uri(),
-        key=f"{key}-dataset",
+        key=artifact_key(totals.name, "dataset"),
         link_text=str(published),
         description="The published folder.",
     )
+
+
+def artifact_key(build: str, what: str) -> str:
+    """The name that Prefect knows an artifact of a build by, from run to run."""
+    return f"{''.join(c if c.isalnum() else '-' for c in build.lower())}-{what}"
 
 
 def _funnel(totals: Totals) -> list[dict[str, object]]:
