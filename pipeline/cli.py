@@ -18,6 +18,7 @@ from pipeline.commands.serve import serve
 from pipeline.commands.sft import sft
 from pipeline.commands.ui import ui
 from pipeline.commands.verdicts import verdicts
+from pipeline.commands.view import view
 
 app = typer.Typer(
     name="openmementos",
@@ -36,6 +37,7 @@ for command in (
     compare,
     recheck,
     report,
+    view,
     verdicts,
     publish,
     sft,

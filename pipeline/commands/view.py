@@ -1,0 +1,65 @@
+"""`openmementos view`: a run's report in the browser, with a form for verdicts, until Ctrl-C."""
+
+import asyncio
+import signal
+import threading
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipeline.commands.console import messages
+from pipeline.inspection import find_run
+
+_RUNS = Path("data/runs")
+
+
+def view(
+    run: Annotated[str, typer.Argument(help="A run folder, or its name under data/runs.")],
+    port: Annotated[
+        int, typer.Option("--port", "-p", min=0, max=65535, help="Port on this machine; 0 is any free one.")
+    ] = 8377,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the address, and open no browser.")
+    ] = False,
+) -> None:
+    """Open a run's report in the browser: figures, traces, blocks beside their mementos, how it stands.
+
+    Works while the run goes on; pages are written again every 15 seconds where something is new. On a trace's
+    page a memento can be marked good or bad, with a word why; `openmementos verdicts` counts how far the
+    judge agrees, and exports them. Served on this machine only; Ctrl-C ends it.
+
+    Examples:
+
+      openmementos view openmementos-sample
+
+      openmementos view data/runs/my-mementos --port 0 --no-browser
+    """
+    # Not above: every other command would wait for it, too.
+    from pipeline.commands.report import write_report
+    from pipeline.view import Freshness, answers, listening, port_of, serve_until_stopped, url_of
+
+    console = messages(stderr=False)
+    folder = find_run(run, _RUNS)
+    # Said for SIGINT too, since a shell's background jobs start with it ignored.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
+    try:
+        with listening(port) as listener:
+            quiet = Console(quiet=True)
+            freshness = Freshness(folder, lambda: write_report(folder, quiet), console.print)
+            site = write_report(folder, console).parent
+            console.print(f"{folder.root} is shown at {url_of(listener)}  (Ctrl-C stops)")
+            if not no_browser:
+                _open(url_of(listener))
+            asyncio.run(serve_until_stopped(listener, answers(folder, site, port_of(listener)), freshness))
+    except KeyboardInterrupt:
+        pass
+    console.print("stopped")
+
+
+def _open(url: str) -> None:
+    """Opens the browser beside the server: one in the terminal would otherwise be waited for."""
+    threading.Thread(target=webbrowser.open, args=(url,), name="browser", daemon=True).start()
