@@ -27,6 +27,9 @@ def report(
         int | None,
         typer.Option("--max-traces", min=1, help="Traces with a page; default: report.max_traces."),
     ] = None,
+    compare: Annotated[
+        str | None, typer.Option("--compare", help="A run to put beside it, trace by trace.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Write the pages of a run: overview, table of traces, a page for each trace.
@@ -39,10 +42,13 @@ def report(
 
       openmementos report openmementos-sample
 
+      openmementos report before --compare after
+
       openmementos report data/runs/my-mementos --output /tmp/for-a-colleague --max-traces 500
     """
     folder = find_run(run, _RUNS)
-    index = write_report(folder, messages(), output=output, max_traces=max_traces)
+    other = None if compare is None else find_run(compare, _RUNS)
+    index = write_report(folder, messages(), output=output, max_traces=max_traces, other=other)
     if as_json:
         json.dump({"index": str(index), "address": index.as_uri()}, sys.stdout, indent=2)
         print()
@@ -51,7 +57,12 @@ def report(
 
 
 def write_report(
-    run: RunFolder, console: Console, *, output: Path | None = None, max_traces: int | None = None
+    run: RunFolder,
+    console: Console,
+    *,
+    output: Path | None = None,
+    max_traces: int | None = None,
+    other: RunFolder | None = None,
 ) -> Path:
     """The first page of a run's site, written as far as it was not there; progress goes to the console."""
     # Not above: matplotlib and Pygments take a second, which every other command would wait for, too.
@@ -62,5 +73,9 @@ def write_report(
     build = load_config(config, overrides)
     folder = (output or run.report).absolute()
     with shown_steps(console) as on_progress:
-        site = write_site(run, build, folder, lambda done, total: on_progress("write pages", done, total))
+
+        def tell(done: int, total: int) -> None:
+            on_progress("write pages", done, total)
+
+        site = write_site(run, build, folder, tell, other=other)
     return site.index

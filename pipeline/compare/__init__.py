@@ -2,6 +2,6 @@
 
 from pipeline.compare.figures import Comparison, Domain, Figure, compare_runs
 from pipeline.compare.mementos import Pair
-from pipeline.compare.page import as_json, tables
+from pipeline.compare.page import as_json, figure_rows, tables
 
-__all__ = ["Comparison", "Domain", "Figure", "Pair", "as_json", "compare_runs", "tables"]
+__all__ = ["Comparison", "Domain", "Figure", "Pair", "as_json", "compare_runs", "figure_rows", "tables"]

@@ -77,15 +77,22 @@ def _domain(domain: Domain) -> Table:
     table.add_column("", min_width=24)
     for name in ("A", "B", "difference"):
         table.add_column(name, justify="right", min_width=10)
-    for f in domain.figures:
-        label = _LABELS.get(f.name, f.name.replace("_", " "))
-        table.add_row(
-            Text(label),
+    for label, *values in figure_rows(domain):
+        table.add_row(Text(label), *values)
+    return table
+
+
+def figure_rows(domain: Domain) -> list[tuple[str, str, str, str]]:
+    """A domain's figures in words: name, A, B, difference."""
+    return [
+        (
+            _LABELS.get(f.name, f.name.replace("_", " ")),
             _told(f.name, f.before),
             _told(f.name, f.after),
             _told(f.name, f.difference, signed=True),
         )
-    return table
+        for f in domain.figures
+    ]
 
 
 def _agreement(domain: Domain) -> Text:

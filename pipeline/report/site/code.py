@@ -23,7 +23,9 @@ def code_block(code: str, language: str) -> Markup:
     if lexer is None or len(code) > _LONGEST or max(map(len, code.split("\n"))) > _LONGEST_LINE:
         return Markup('<pre class="code" tabindex="0"><code>{}</code></pre>').format(plain(code))
     coloured = highlight(visible(code), lexer, _FORMATTER)
-    return Markup('<pre class="code" tabindex="0"><code>{}</code></pre>').format(Markup(coloured))
+    return Markup('<pre class="code" tabindex="0"><code>{}</code></pre>').format(
+        Markup(coloured.rstrip("\n"))
+    )
 
 
 def stylesheet() -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from pipeline.run.outcomes import RejectReason
 from pipeline.run.store import RunFolder
@@ -38,20 +39,21 @@ class ListedShard:
         return [trace.path for trace in self.traces]
 
 
-def listed_traces(run: RunFolder, shards: Sequence[int], most: int) -> tuple[list[ListedShard], int]:
-    """The traces to show, `most` or some more, and of how many rows each is one.
-
-    Where there are more, every so-manieth of a shard is shown, so that all shards have their share and a
-    grown run keeps most of its pages.
-    """
-    every = max(1, -(-sum(rows_to_show(run, shard) for shard in shards) // most))
-    return [ListedShard(shard, _traces(run, shard)[::every]) for shard in shards], every
+def listed_traces(run: RunFolder, shards: Sequence[int], most: int) -> list[ListedShard]:
+    """The traces to show: all, or at most `most` of them, evenly chosen from every shard."""
+    share = Fraction(most, max(most, sum(rows_to_show(run, shard) for shard in shards)))
+    return [ListedShard(shard, _evenly(_traces(run, shard), share)) for shard in shards]
 
 
 def rows_to_show(run: RunFolder, shard: int) -> int:
     """Rows of a shard, but those that select.limit and select.mix leave out: there is nothing to see."""
     manifest = run.read_manifest(INGEST, shard)
     return 0 if manifest is None else manifest.rows_in - manifest.rejected.get(RejectReason.NOT_CHOSEN, 0)
+
+
+def _evenly(traces: list[ListedTrace], share: Fraction) -> list[ListedTrace]:
+    """This share of the traces: whenever the shares of those before come to one more whole."""
+    return [trace for rank, trace in enumerate(traces) if int((rank + 1) * share) > int(rank * share)]
 
 
 def _traces(run: RunFolder, shard: int) -> list[ListedTrace]:

@@ -7,7 +7,9 @@ from typing import Any
 
 import jinja2
 
+from pipeline.compare import Comparison, figure_rows
 from pipeline.report.kv_cache import Architecture
+from pipeline.report.site.compare_page import ComparedTrace
 from pipeline.report.site.overview import Overview
 from pipeline.report.site.plain_text import plain
 from pipeline.report.site.trace_page import TraceView
@@ -55,14 +57,13 @@ class Pages:
             version=version("openmementos"),
         )
 
-    def traces(self, *, chunks: list[str], rows: int, rows_in_run: int, every: int) -> str:
+    def traces(self, *, chunks: list[str], rows: int, rows_in_run: int) -> str:
         return self._page(
             "traces.html.j2",
             "traces.html",
             chunks=chunks,
             rows=rows,
             rows_in_run=rows_in_run,
-            every=every,
             columns=COLUMNS,
         )
 
@@ -72,16 +73,32 @@ class Pages:
         path: str,
         neighbours: tuple[str | None, str | None],
         verdicts: Mapping[tuple[int, str], Verdict],
+        compared: str | None,
     ) -> str:
-        """neighbours: paths of the traces before and after; verdicts: by block and SHA-256 of a memento."""
+        """neighbours: paths of the traces before and after; verdicts: by block and SHA-256 of a memento;
+        compared: path of the trace's comparison, if there is one.
+        """
         return self._page(
             "trace.html.j2",
             path,
             trace=view,
             neighbours=neighbours,
             verdicts=verdicts,
+            compared=compared,
             facts=_facts(view),
         )
+
+    def comparison(self, found: Comparison | None, other: str, paths: Mapping[str, str]) -> str:
+        """found: None where no second run is compared; other: its name; paths: of pages by trace."""
+        return self._page(
+            "compare.html.j2", "compare.html", found=found, other=other, paths=paths, rows=figure_rows
+        )
+
+    def compared_trace(self, compared: ComparedTrace, path: str, page: str) -> str:
+        """page: path of the trace's own page."""
+        facts = [dict(_facts(view)) for view in compared.views]
+        told = [(name, [each.get(name, "–") for each in facts]) for name in {**facts[0], **facts[1]}]
+        return self._page("compared_trace.html.j2", path, compared=compared, page=page, facts=told)
 
     def _page(self, template: str, path: str, **what: Any) -> str:
         root = "../" * path.count("/")

@@ -29,13 +29,17 @@ _RECORD = "written.json"
 class ShardPages:
     """Writes the pages of one shard after the other. written: pages so far; costly: traces that took most."""
 
-    def __init__(self, run: RunFolder, build: BuildConfig, folder: Path, pages: Pages) -> None:
+    def __init__(
+        self, run: RunFolder, build: BuildConfig, folder: Path, pages: Pages, compared: Mapping[str, str]
+    ) -> None:
+        """compared: path of a trace's comparison by its id."""
         self.written = 0
         self.costly: list[CostlyTrace] = []
         self._run = run
         self._build = build
         self._folder = folder
         self._pages = pages
+        self._compared = compared
         self._code = code_digest()
         self._verdicts: dict[str, dict[tuple[int, str], Verdict]] = {}
         for verdict in read_verdicts(run):
@@ -95,7 +99,8 @@ class ShardPages:
     def _page(self, story: Story, path: str, neighbours: Neighbours, effort: Effort | None) -> str:
         view = trace_view(story, threshold=self._build.mementos.threshold, effort=effort)
         verdicts = self._verdicts.get(story.line.trace_id, {})
-        return self._pages.trace(view, path, neighbours, verdicts)
+        compared = self._compared.get(story.line.trace_id)
+        return self._pages.trace(view, path, neighbours, verdicts, compared)
 
     def _digest(self, shard: ListedShard, neighbours: Neighbours, efforts: Mapping[str, Effort]) -> str:
         """Digest of all that the shard's pages are made from."""
@@ -109,6 +114,7 @@ class ShardPages:
                 "threshold": self._build.mementos.threshold,
                 "traces": shard.paths,
                 "neighbours": neighbours,
+                "compared": sorted(ids & self._compared.keys()),
                 "results": [(one.output, one.left_out) for one in manifests if one is not None],
                 "efforts": {id_: asdict(effort) for id_, effort in efforts.items()},
                 "verdicts": sorted(

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.config import BuildConfig
 from pipeline.files.atomic import writing
 from pipeline.inspection.traces import shards
+from pipeline.report.site.compare_pages import ComparePages, remove_comparison
 from pipeline.report.site.listed_traces import ListedShard, listed_traces, rows_to_show
 from pipeline.report.site.overview import overview
 from pipeline.report.site.pages import Pages, Site
@@ -17,6 +18,7 @@ from pipeline.run.store import RunFolder
 from pipeline.verdicts import agreement_of
 
 Progress = Callable[[int, int], None]
+MENU = (("Overview", "index.html"), ("Traces", "traces.html"), ("Compare", "compare.html"))
 
 
 @dataclass(frozen=True)
@@ -28,23 +30,39 @@ class WrittenSite:
     written: int
 
 
-def write_site(run: RunFolder, build: BuildConfig, folder: Path, on_progress: Progress) -> WrittenSite:
+def write_site(
+    run: RunFolder,
+    build: BuildConfig,
+    folder: Path,
+    on_progress: Progress,
+    *,
+    other: RunFolder | None = None,
+) -> WrittenSite:
     """Writes the site of a run, as far as it is, into the folder; what still holds there is left alone.
 
-    on_progress(traces done, traces to show). Every page is whole or not there, and a shard's pages are put in
-    place together; index.html comes last, so that it is there only where all it leads to is. Memory: one
-    shard, and some 100 bytes per trace. Raises DamageError, WriteError.
+    on_progress(traces done, traces to show). other: a run to compare it with. Every page is whole or not
+    there, and a shard's pages are put in place together; index.html comes last, so that it is there only
+    where all it leads to is. Memory: one shard, and some 100 bytes per trace. Raises DamageError, WriteError.
     """
     numbers = list(shards(run))
-    listed, every = listed_traces(run, numbers, build.report.max_traces)
+    listed = listed_traces(run, numbers, build.report.max_traces)
     shown = sum(len(shard.traces) for shard in listed)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
         write_assets(folder)
     now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
-    pages = Pages(Site(build.name, now, (("Overview", "index.html"), ("Traces", "traces.html"))))
-    work = ShardPages(run, build, folder, pages)
+    pages = Pages(Site(build.name, now, MENU))
+    compared: dict[str, str] = {}
+    found = None
+    if other is not None:
+        comparing = ComparePages(run, other, threshold=build.mementos.threshold)
+        found = comparing.comparison()
+        compared = comparing.write(pages, listed, folder)
+    else:
+        remove_comparison(folder)
+    write_page(folder / "compare.html", pages.comparison(found, other.root.name if other else "", compared))
+    work = ShardPages(run, build, folder, pages, compared)
     done = 0
     for shard, neighbours in zip(listed, _neighbours(listed), strict=True):
         for count, _ in enumerate(work.write(shard, neighbours), 1):
@@ -57,7 +75,6 @@ def write_site(run: RunFolder, build: BuildConfig, folder: Path, on_progress: Pr
         chunks=[shard.chunk for shard in listed],
         rows=shown,
         rows_in_run=sum(rows_to_show(run, number) for number in numbers),
-        every=every,
     )
     write_page(folder / "traces.html", table)
     view = overview(run, build, numbers, work.costly, folder)

@@ -1,0 +1,174 @@
+import json
+import re
+import shutil
+
+import pytest
+
+from pipeline.files.damage import DamageError
+from pipeline.report.site import write_site
+from pipeline.report.site.trace_rows import FIELDS
+from tests.report.site.runs import multiplied, sample_run, small_run
+
+
+def write(run, build, folder=None, **options):
+    return write_site(run, build, folder or run.report, lambda done, total: None, **options)
+
+
+def rows_of(folder) -> list[dict]:
+    scripts = sorted(folder.glob("traces/*/rows.js"))
+    found = (re.fullmatch(r"addTraces\((\[.*?\]), (\[.*\])\);\n", one.read_text(), re.S) for one in scripts)
+    return [dict(zip(json.loads(one[1]), row, strict=True)) for one in found for row in json.loads(one[2])]
+
+
+def stamps(folder) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.glob("traces/*/*.html")}
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    return sample_run(tmp_path_factory.mktemp("sample") / "run")
+
+
+def test_every_trace_has_a_row_and_a_page_whatever_became_of_it(tmp_path):
+    run, build = small_run(tmp_path / "run")
+    site = write(run, build)
+    rows = {row["state"]: row for row in rows_of(run.report)}
+    assert set(rows) == {"done", "failed", "rejected"}
+    assert site.traces == 3
+    assert all((run.report / row["path"]).is_file() for row in rows.values())
+    assert (rows["done"]["lowest"], rows["done"]["rounds"], rows["done"]["blocks"]) == (8, 2, 3)
+    assert rows["rejected"]["outcome"] == "rejected: cut before </think>"
+
+
+def test_a_failed_trace_shows_what_the_model_answered(tmp_path):
+    run, build = small_run(tmp_path / "run")
+    write(run, build)
+    (failed,) = [row for row in rows_of(run.report) if row["state"] == "failed"]
+    page = (run.report / failed["path"]).read_text()
+    assert "not JSON in each of 2 replies" in page
+    assert "{half" in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+
+
+def test_a_page_has_blocks_scores_with_their_reasons_mementos_rounds_and_rubric(tmp_path):
+    run, build = small_run(tmp_path / "run")
+    write(run, build)
+    (done,) = [row for row in rows_of(run.report) if row["state"] == "done"]
+    page = (run.report / done["path"]).read_text()
+    (record,) = run.read("records", 0).to_pylist()
+    for score, reason in zip(record["boundary_scores"], record["boundary_reasons"], strict=True):
+        assert f"{score:.1f} <i>{reason}</i>" in page
+    assert page.count('class="block') == 3
+    assert "values <b>1/2</b>" in page
+    assert "<b>missing</b> the 13" in page
+    assert "<del>" in page
+    assert "<ins>" in page
+    assert "␛[31mNo red here." in page
+
+
+def test_what_has_not_changed_is_not_written_again(tmp_path):
+    run, build = small_run(tmp_path / "run")
+    assert write(run, build).written == 3
+    before = stamps(run.report)
+    assert write(run, build).written == 0
+    assert stamps(run.report) == before
+
+
+def test_only_shards_that_have_changed_are_written_again(sample, tmp_path):
+    source, build = sample
+    run = multiplied(source, tmp_path / "run", shards=3, times=1)
+    write(run, build)
+    before = stamps(run.report)
+    other = multiplied(source, tmp_path / "other", shards=3, times=2)
+    for path in other.root.glob("*/*00001.*"):
+        shutil.copy(path, run.root / path.relative_to(other.root))
+    write(run, build)
+    changed = {name.split("/")[1] for name, stamp in stamps(run.report).items() if before.get(name) != stamp}
+    # The first of shard 1 is still the same, and so is what shard 0 leads to; its last is another.
+    assert changed == {"00001", "00002"}
+    assert len(rows_of(run.report)) == 4 * source.read_manifest("ingest", 0).rows_in
+
+
+def test_pages_of_shards_that_are_gone_go_too(sample, tmp_path):
+    source, build = sample
+    run = multiplied(source, tmp_path / "run", shards=3, times=1)
+    write(run, build)
+    run.remove_shards_from(2, ["ingest", "split", "score", "partition", "mementos", "records"])
+    write(run, build)
+    assert sorted(path.name for path in (run.report / "traces").iterdir()) == ["00000", "00001"]
+
+
+def test_a_site_that_was_begun_has_no_first_page_and_is_finished_by_the_next(sample, tmp_path):
+    source, build = sample
+    run = multiplied(source, tmp_path / "run", shards=2, times=1)
+
+    def killed(done: int, total: int) -> None:
+        if done == 15:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_site(run, build, run.report, killed)
+    assert not (run.report / "index.html").exists()
+    site = write(run, build)
+    assert site.written < site.traces
+    assert not list(run.report.glob("**/.*"))
+    assert {row["path"] for row in rows_of(run.report)} == {
+        str(path.relative_to(run.report)) for path in run.report.glob("traces/*/*.html")
+    }
+
+
+def test_of_more_traces_than_wanted_some_of_every_shard_are_shown_and_said(sample, tmp_path):
+    source, build = sample
+    run = multiplied(source, tmp_path / "run", shards=4, times=5)
+    few = build.model_copy(update={"report": build.report.model_copy(update={"max_traces": 60})})
+    site = write(run, few)
+    assert 56 <= site.traces <= 60
+    assert {row["path"].split("/")[1] for row in rows_of(run.report)} == {"00000", "00001", "00002", "00003"}
+    assert "evenly chosen" in (run.report / "traces.html").read_text()
+
+
+def test_neighbours_lead_through_all_traces_and_back(sample, tmp_path):
+    source, build = sample
+    run = multiplied(source, tmp_path / "run", shards=3, times=1)
+    write(run, build)
+    paths = [row["path"] for row in rows_of(run.report)]
+    links = {"next": [], "prev": []}
+    for path in paths:
+        page = (run.report / path).read_text()
+        for rel, found in links.items():
+            link = re.search(rf'rel="{rel}" href="\.\./\.\./([^"]+)"', page)
+            found.append(link and link[1])
+    assert links["next"] == [*paths[1:], None]
+    assert links["prev"] == [None, *paths[:-1]]
+
+
+def test_two_runs_stand_side_by_side_where_both_have_a_trace(sample, tmp_path):
+    run, build = sample
+    other, _ = sample_run(tmp_path / "other", partition={"min_tokens": 500})
+    folder = tmp_path / "site"
+    write(run, build, folder, other=other)
+    pages = sorted((folder / "compare").glob("*/*.html"))
+    assert len(pages) == run.read("ingest", 0).num_rows + run.read("ingest", 1).num_rows
+    assert any("✂ cut by" in page.read_text() for page in pages)
+    compared = re.findall(
+        r'href="\.\./\.\./(compare/[^"]+)"', (folder / rows_of(folder)[0]["path"]).read_text()
+    )
+    assert (folder / compared[0]).is_file()
+    write(run, build, folder)
+    assert not (folder / "compare").exists()
+    assert "No second run" in (folder / "compare.html").read_text()
+
+
+def test_a_damaged_shard_is_named(tmp_path):
+    run, build = small_run(tmp_path / "run")
+    run.shard("mementos", 0).write_bytes(b"PAR1")
+    with pytest.raises(DamageError, match="mementos"):
+        write(run, build)
+
+
+def test_rows_have_the_fields_that_the_script_reads(tmp_path):
+    run, build = small_run(tmp_path / "run")
+    write(run, build)
+    script = (run.report / "assets/traces.js").read_text()
+    for name in set(re.findall(r"\brow\.(\w+)", script)) - {"searched"}:
+        assert name in FIELDS
