@@ -5,7 +5,7 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,9 +86,9 @@ class Served:
 
 
 @contextmanager
-def served(run: RunFolder, site: Path) -> Iterator[Served]:
-    """Serves a small site on a free port."""
-    for name, text in SITE.items():
+def served(run: RunFolder, site: Path, pages: Mapping[str, str] = SITE) -> Iterator[Served]:
+    """Serves a site on a free port, with these pages beside those that it has."""
+    for name, text in pages.items():
         (site / name).parent.mkdir(parents=True, exist_ok=True)
         (site / name).write_text(text, encoding="utf-8")
     up = threading.Event()
