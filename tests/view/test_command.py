@@ -14,7 +14,7 @@ COMMAND = """
 import sys, types
 from pathlib import Path
 report = types.ModuleType("pipeline.commands.report")
-def write_report(run, console):
+def write_report(run, console, **options):
     run.report.mkdir(exist_ok=True)
     (run.report / "index.html").write_text("the report")
     console.print("report written")
