@@ -1,10 +1,11 @@
-"""`openmementos build`: the whole flow, with bars while it works and a summary at the end."""
+"""`openmementos build`: the whole flow, with its progress while it works and a summary at the end."""
 
 import json
 import os
 import signal
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -108,6 +109,7 @@ def summary(totals: dict[str, Any]) -> Table:
         table.add_row("cost", f"{totals['cost']:,.2f}")
     table.add_row("time", f"{totals['seconds']:,.0f} s")
     table.add_row("folder", Text(totals["folder"]))
+    table.add_row("report", Text(Path(totals["report"]).as_uri()))
     return table
 
 

@@ -31,10 +31,13 @@ def stage_sentence(stage: StageStatus) -> str:
     ]
     asked = []
     if _asks(stage):
-        asked = [f"{told['running']} requests running", f"{told['tokens/s']} tokens/s"]
+        asked = [
+            f"{told['running']} request{'' if stage.running == 1 else 's'} running",
+            f"{told['tokens/s']} tokens/s",
+        ]
         if stage.is_complete:
             tokens = f"{stage.prompt_tokens:,} + {stage.completion_tokens:,} tokens"
-            asked = [f"{stage.requests:,} requests", tokens]
+            asked = [f"{stage.requests:,} request{'' if stage.requests == 1 else 's'}", tokens]
         asked.append(told["cached"] and f"{told['cached']} cached")
     left_out = [f"{told['rejected']} rejected", f"{told['failed']} failed"]
     parts = (", ".join(filter(None, part)) for part in (pace, asked, left_out))
