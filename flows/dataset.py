@@ -89,6 +89,8 @@ def _build(build: BuildConfig, run: RunFolder, status: StatusReader) -> Totals:
     totals.write(run.totals)
     if build.publish.to and totals.done:
         release_dataset(build, run.root)
+    run.tell("writing the report")
+    report_dataset(build, run.root)
     show_result(totals, published)
     return totals
 
@@ -158,21 +160,23 @@ def _process(run: RunFolder, build: BuildConfig, shards: int, runner: Any, model
 def ingest_traces(build: BuildConfig, run_dir: Path) -> int:
     """Number of trace shards, after reading the sources and choosing among their traces."""
     run = RunFolder(run_dir)
-    return ingest(build, run, _Reading(run).tell)
+    return ingest(build, run, _Telling(run, "reading and selecting traces", "rows").tell)
 
 
-class _Reading:
-    """Says every few seconds how many rows of the source have been read."""
+class _Telling:
+    """Says every few seconds how far a step is."""
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: RunFolder, step: str, units: str) -> None:
         self._run = run
+        self._step = step
+        self._units = units
         self._next = time.monotonic() + _SECONDS_BETWEEN_NEWS
 
-    def tell(self, read: int, total: int) -> None:
+    def tell(self, done: int, total: int) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _SECONDS_BETWEEN_NEWS
             of = f" of {total:,}" if total else ""
-            self._run.tell(f"reading and selecting traces: {read:,}{of} rows")
+            self._run.tell(f"{self._step}: {done:,}{of} {self._units}")
 
 
 def _is_worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
@@ -203,6 +207,17 @@ def publish_dataset(build: BuildConfig, run_dir: Path, shards: int, prompts: Seq
     model = model_name(build.llm)
     published = publish(RunFolder(run_dir), range(shards), build, prompts=prompts, models=(model, model))
     return published.folder
+
+
+@task(name="report", task_run_name="write the report", persist_result=False)
+def report_dataset(build: BuildConfig, run_dir: Path) -> Path:
+    """The first page of the run's report."""
+    # Only here: it brings matplotlib, and a second.
+    from pipeline.report.site import write_site
+
+    run = RunFolder(run_dir)
+    told = _Telling(run, "writing the report", "pages")
+    return write_site(run, build, run.report, told.tell).index
 
 
 @task(name="release", task_run_name="release on the Hub", persist_result=False)

@@ -24,6 +24,12 @@ def show_result(totals: Totals, published: Path) -> None:
         link_text=str(published),
         description="The published folder.",
     )
+    create_link_artifact(
+        Path(totals.report).as_uri(),
+        key=artifact_key(totals.name, "report"),
+        link_text=totals.report,
+        description="The report: opens from disk, or by `openmementos view`.",
+    )
 
 
 def artifact_key(build: str, what: str) -> str:

@@ -24,6 +24,9 @@ def view(
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Print the address, and open no browser.")
     ] = False,
+    compare: Annotated[
+        str | None, typer.Option("--compare", help="A run to put beside it, trace by trace.")
+    ] = None,
 ) -> None:
     """Open a run's report in the browser: figures, traces, blocks beside their mementos, how it stands.
 
@@ -35,6 +38,8 @@ def view(
 
       openmementos view openmementos-sample
 
+      openmementos view before --compare after
+
       openmementos view data/runs/my-mementos --port 0 --no-browser
     """
     # Not above: every other command would wait for it, too.
@@ -43,14 +48,15 @@ def view(
 
     console = messages(stderr=False)
     folder = find_run(run, _RUNS)
+    other = None if compare is None else find_run(compare, _RUNS)
     # Said for SIGINT too, since a shell's background jobs start with it ignored.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
     try:
         with listening(port) as listener:
             quiet = Console(quiet=True)
-            freshness = Freshness(folder, lambda: write_report(folder, quiet), console.print)
-            site = write_report(folder, console).parent
+            freshness = Freshness(folder, lambda: write_report(folder, quiet, other=other), console.print)
+            site = write_report(folder, console, other=other).parent
             console.print(f"{folder.root} is shown at {url_of(listener)}  (Ctrl-C stops)")
             if not no_browser:
                 _open(url_of(listener))

@@ -32,6 +32,7 @@ class StageTotals:
 class Totals:
     """A whole run. traces_in = done + not_chosen + sum of rejected + failed, always.
 
+    folder: of what is published; report: the first page of the report.
     not_chosen: left out by select.mix or select.limit; not the data's fault, and no defect.
     blocks and their tokens are those published; mementos and how many passed count all that were written.
     points: the judge's points by criterion, means over first rounds ("first_round") and over the rounds that
@@ -43,6 +44,7 @@ class Totals:
 
     name: str
     folder: str
+    report: str
     traces_in: int
     done: int
     not_chosen: int
@@ -87,6 +89,7 @@ def read_totals(run: RunFolder, build: BuildConfig, shards: int, *, seconds: flo
     return Totals(
         name=build.name,
         folder=str(run.publish),
+        report=str(run.report / "index.html"),
         traces_in=by_stage[0].rows_in,
         done=by_stage[-1].rows_out,
         not_chosen=not_chosen,

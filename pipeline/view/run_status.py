@@ -8,13 +8,11 @@ from pipeline.run.store import RunFolder
 
 
 async def status_answer(run: RunFolder) -> web.Response:
-    """What RUN/status.json says now; with status 404, an empty object where there is none."""
+    """What RUN/status.json says now; no content where there is none."""
+    headers = {"Cache-Control": "no-store"}
     try:
-        body, status = await asyncio.to_thread(run.status_file.read_bytes), 200
+        body = await asyncio.to_thread(run.status_file.read_bytes)
     except FileNotFoundError:
-        body, status = b"{}", 404
-    return web.Response(
-        body=body,
-        status=status,
-        headers={"Content-Type": "application/json; charset=utf-8", "Cache-Control": "no-store"},
-    )
+        # No error, which a browser would tell of: a run of an older version has none.
+        return web.Response(status=204, headers=headers)
+    return web.Response(body=body, headers={**headers, "Content-Type": "application/json; charset=utf-8"})

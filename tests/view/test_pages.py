@@ -91,7 +91,7 @@ def test_links_that_lead_out_are_refused_and_those_within_are_followed(server, t
 
 def test_the_status_of_the_run_is_told_as_it_is_now(server):
     nothing = server.ask("GET", "/status.json")
-    assert (nothing.status, nothing.json) == (404, {})
+    assert (nothing.status, nothing.body) == (204, b"")
     (server.run.root / "status.json").write_text('{"state": "running"}')
     reply = server.ask("GET", "/status.json")
     assert (reply.status, reply.json) == (200, {"state": "running"})

@@ -27,13 +27,17 @@ _RECORD = "written.json"
 
 
 class ShardPages:
-    """Writes the pages of one shard after the other. written: pages so far; costly: traces that took most."""
+    """Writes the pages of one shard after the other.
+
+    written: pages so far; costly: traces that took most; digests: of what each shard's pages are made from.
+    """
 
     def __init__(
         self, run: RunFolder, build: BuildConfig, folder: Path, pages: Pages, compared: Mapping[str, str]
     ) -> None:
         """compared: path of a trace's comparison by its id."""
         self.written = 0
+        self.digests: list[str] = []
         self.costly: list[CostlyTrace] = []
         self._run = run
         self._build = build
@@ -53,6 +57,7 @@ class ShardPages:
         """
         efforts = read_effort(self._run, shard.number)
         digest = self._digest(shard, neighbours, efforts)
+        self.digests.append(digest)
         target = self._folder / shard.folder
         costly = _costly_before(target, digest)
         if costly is None:
@@ -115,7 +120,7 @@ class ShardPages:
                 "traces": shard.paths,
                 "neighbours": neighbours,
                 "compared": sorted(ids & self._compared.keys()),
-                "results": [(one.output, one.left_out) for one in manifests if one is not None],
+                "results": [asdict(one) for one in manifests if one is not None],
                 "efforts": {id_: asdict(effort) for id_, effort in efforts.items()},
                 "verdicts": sorted(
                     [id_, *key, one.verdict, one.why]

@@ -1,12 +1,17 @@
 """The site of a run in RUN/report: its shards' pages, then the table and the overview that lead to them."""
 
+import fcntl
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from pipeline.compare import Comparison
 from pipeline.config import BuildConfig
-from pipeline.files.atomic import writing
+from pipeline.files.atomic import value_digest, writing
+from pipeline.files.damage import DamageError
+from pipeline.files.sealed_json import read_sealed, write_sealed
 from pipeline.inspection.traces import shards
 from pipeline.report.site.compare_pages import ComparePages, remove_comparison
 from pipeline.report.site.listed_traces import ListedShard, listed_traces, rows_to_show
@@ -44,24 +49,31 @@ def write_site(
     there, and a shard's pages are put in place together; index.html comes last, so that it is there only
     where all it leads to is. Memory: one shard, and some 100 bytes per trace. Raises DamageError, WriteError.
     """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder):
+            remove_leftovers(folder)
+            write_assets(folder)
+            return _written(run, build, folder, on_progress, other)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Waits for whoever writes the same site: a build that ends while somebody views the run."""
+    with (folder / ".lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _written(
+    run: RunFolder, build: BuildConfig, folder: Path, on_progress: Progress, other: RunFolder | None
+) -> WrittenSite:
     numbers = list(shards(run))
     listed = listed_traces(run, numbers, build.report.max_traces)
     shown = sum(len(shard.traces) for shard in listed)
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(folder)
-        write_assets(folder)
     now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     pages = Pages(Site(build.name, now, MENU))
-    compared: dict[str, str] = {}
-    found = None
-    if other is not None:
-        comparing = ComparePages(run, other, threshold=build.mementos.threshold)
-        found = comparing.comparison()
-        compared = comparing.write(pages, listed, folder)
-    else:
-        remove_comparison(folder)
-    write_page(folder / "compare.html", pages.comparison(found, other.root.name if other else "", compared))
+    found, compared = _comparison(run, build, other, pages, listed, folder)
     work = ShardPages(run, build, folder, pages, compared)
     done = 0
     for shard, neighbours in zip(listed, _neighbours(listed), strict=True):
@@ -71,6 +83,16 @@ def write_site(
         done += len(shard.traces)
     on_progress(shown, shown)
     work.remove_others([shard.number for shard in listed])
+    agreement = agreement_of(run)
+    site = WrittenSite(folder / "index.html", shown, work.written)
+    digest = value_digest(
+        {"shards": work.digests, "config": build.model_dump(mode="json"), "agreement": agreement.as_json()}
+    )
+    if other is None and site.index.exists() and _digest_before(folder) == digest:
+        return site
+    (folder / _RECORD).unlink(missing_ok=True)
+    other_name = other.root.name if other is not None else ""
+    write_page(folder / "compare.html", pages.comparison(found, other_name, compared))
     table = pages.traces(
         chunks=[shard.chunk for shard in listed],
         rows=shown,
@@ -78,8 +100,38 @@ def write_site(
     )
     write_page(folder / "traces.html", table)
     view = overview(run, build, numbers, work.costly, folder)
-    write_page(folder / "index.html", pages.overview(view, agreement_of(run)))
-    return WrittenSite(folder / "index.html", shown, work.written)
+    write_page(site.index, pages.overview(view, agreement))
+    if other is None:
+        write_sealed({"digest": digest}, folder / _RECORD)
+    return site
+
+
+_RECORD = "written.json"
+
+
+def _digest_before(folder: Path) -> str | None:
+    """Digest of what the pages that lead to all traces were made from; None where it is not known."""
+    try:
+        digest: str = read_sealed(folder / _RECORD)["digest"]
+    except (FileNotFoundError, DamageError):
+        return None
+    return digest
+
+
+def _comparison(
+    run: RunFolder,
+    build: BuildConfig,
+    other: RunFolder | None,
+    pages: Pages,
+    listed: Sequence[ListedShard],
+    folder: Path,
+) -> tuple[Comparison | None, dict[str, str]]:
+    """Both runs in figures, and the pages of their traces, written; None and no page without another run."""
+    if other is None:
+        remove_comparison(folder)
+        return None, {}
+    comparing = ComparePages(run, other, threshold=build.mementos.threshold)
+    return comparing.comparison(), comparing.write(pages, listed, folder)
 
 
 def _neighbours(listed: Sequence[ListedShard]) -> Iterator[tuple[str | None, str | None]]:

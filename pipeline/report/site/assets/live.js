@@ -51,7 +51,7 @@
     const silent = (Date.now() - Date.parse(status.at)) / 1000;
     const gone = status.state === "working" && silent > 30;
     panel.querySelector(".state").textContent = gone ? `no word for ${duration(silent)}` : status.state;
-    panel.querySelector(".step").textContent = status.step;
+    panel.querySelector(".step").textContent = status.error || status.step;
     panel.querySelector(".cost").textContent = status.cost === null ? "" : `cost so far ${status.cost.toFixed(2)}`;
     panel.querySelector("tbody").replaceChildren(...status.stages.map(row));
     return status.state === "working";
@@ -60,8 +60,7 @@
   const look = async () => {
     try {
       const answer = await fetch("/status.json", { cache: "no-store" });
-      if (answer.ok && !show(await answer.json())) return;
-      if (!answer.ok) return;
+      if (answer.status !== 200 || !show(await answer.json())) return;
     } catch {
       panel.querySelector(".state").textContent = "the viewer does not answer";
     }
