@@ -1,17 +1,15 @@
 """Pass 1 over many files: in this process where they are few or small, else in one process per core."""
 
-import multiprocessing
-import os
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 
 from pipeline.config import BuildConfig
 from pipeline.ingest.benchmarks import Benchmarks
 from pipeline.ingest.scan_file import scan_file
 from pipeline.ingest.sources import SourceFile
+from pipeline.processes.workers import workers
 
 Due = Sequence[tuple[SourceFile, Path]]
 # Processes take some seconds to start, so they pay only where much is left to read.
@@ -43,34 +41,13 @@ def scan_files(
 def _scan_in_processes(
     due: Due, config: BuildConfig, on_rows: Callable[[int], None], benchmarks: Benchmarks | None
 ) -> None:
-    with ProcessPoolExecutor(
-        min(len(due), len(os.sched_getaffinity(0))),
-        # A fork would take over the locks of threads that it does not have.
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_end_with_parent,
-    ) as pool:
+    with workers(len(due)) as pool:
         scans = [pool.submit(_rows_scanned, file, config, benchmarks, target) for file, target in due]
-        try:
-            for scan in as_completed(scans):
-                on_rows(scan.result())
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for scan in as_completed(scans):
+            on_rows(scan.result())
 
 
 def _rows_scanned(file: SourceFile, config: BuildConfig, benchmarks: Benchmarks | None, target: Path) -> int:
     rows: list[int] = []
     scan_file(file, config, benchmarks, target, rows.append)
     return sum(rows)
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed cannot end its processes, which would wait for work for ever."""
-
-    def wait() -> None:
-        parent = multiprocessing.parent_process()
-        if parent:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()

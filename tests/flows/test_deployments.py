@@ -173,7 +173,7 @@ def test_a_missing_server_is_told_with_the_way_to_start_one(monkeypatch, url):
     assert "openmementos ui" in refused_by_deploy(monkeypatch, url)
 
 
-@pytest.mark.skipif(shutil.which(browser.PROGRAM) is None, reason="Chromium is not installed")
+@needs_chromium
 def test_a_browser_shows_runs_results_and_the_form_of_a_deployment(server, story, tmp_path):
     deployment = story.deployments[0]["id"]
     pages = {

@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,6 +14,8 @@ from playwright.sync_api import expect
 
 from pipeline.commands.console import messages
 from pipeline.commands.report import write_report
+from pipeline.files.atomic import write_json
+from pipeline.run.status import StageStatus, Status
 from pipeline.verdicts import Opinion, read_verdicts
 from tests.report.site.browser import chromium, needs_chromium, watched
 from tests.verdicts.runs import done_trace, judged_run, sha256
@@ -42,6 +46,84 @@ def test_a_reviewer_marks_a_memento_says_why_and_takes_it_back(tmp_path):
         expect(form.locator("output")).to_have_text("taken back")
         assert read_verdicts(run) == []
         assert seen.wrong == []
+
+
+def test_keys_mark_the_memento_of_the_block_that_has_the_focus(tmp_path):
+    run = judged_run(tmp_path / "run")
+    site = write_report(run, messages()).parent
+    trace = done_trace(run)["trace_id"]
+    with served(run, site, {}) as server, chromium() as browser, watched(browser) as seen:
+        (page,) = site.glob(f"traces/**/*{trace}*")
+        seen.page.goto(f"http://127.0.0.1:{server.port}/{page.relative_to(site)}")
+        for key in ("]", "]", "g"):
+            seen.page.keyboard.press(key)
+        form = seen.page.locator("form.verdict[data-block='1']")
+        expect(form.locator("output")).to_have_text("saved: good")
+        # Letters that are typed as a reason are no keys.
+        form.get_by_label("why").press_sequentially("big bug")
+        form.get_by_label("why").press("Tab")
+        expect(form.locator("output")).to_have_text("saved: good")
+        (kept,) = read_verdicts(run)
+        assert (kept.block, kept.verdict, kept.why) == (1, Opinion.GOOD, "big bug")
+        assert seen.violations() == []
+        assert seen.wrong == []
+    write_report(run, messages())
+    assert "They agree on" in (site / "index.html").read_text()
+
+
+def test_a_run_that_goes_on_is_followed_until_its_end(tmp_path):
+    run = judged_run(tmp_path / "run")
+    site = write_report(run, messages()).parent
+    status = working()
+    with served(run, site, {}) as server, chromium() as browser, watched(browser) as seen:
+        write_json(status.as_json(), run.status_file)
+        seen.page.goto(f"http://127.0.0.1:{server.port}/")
+        live = seen.page.locator("#live")
+        expect(live).to_contain_text("working")
+        expect(live).to_contain_text("3 of 20")
+        expect(live).to_contain_text("810 + 96")
+        expect(live).to_contain_text("71 %")
+        expect(live).to_contain_text("cost so far 1.25")
+        write_json(replace(status, state="done", step="").as_json(), run.status_file)
+        expect(live.locator(".state")).to_have_text("done")
+        assert seen.violations() == []
+        assert seen.wrong == []
+
+
+def test_a_run_that_was_killed_is_seen_to_be_silent(tmp_path):
+    run = judged_run(tmp_path / "run")
+    site = write_report(run, messages()).parent
+    write_json(replace(working(), at="2026-01-01T00:00:00+00:00").as_json(), run.status_file)
+    with served(run, site, {}) as server, chromium() as browser, watched(browser) as seen:
+        seen.page.goto(f"http://127.0.0.1:{server.port}/")
+        expect(seen.page.locator("#live .state")).to_contain_text("no word for")
+        assert seen.wrong == []
+
+
+def working() -> Status:
+    """A run that writes mementos."""
+    now = datetime.now(UTC).isoformat()
+    stage = StageStatus(
+        name="mementos",
+        verb="write mementos",
+        done=3,
+        expected=20,
+        rejected=0,
+        failed=0,
+        begun=True,
+        at_work=True,
+        rate=0.0117,
+        eta_seconds=1450.0,
+        running=24,
+        prompt_tokens_per_second=810.0,
+        completion_tokens_per_second=96.0,
+        cached_share=0.71,
+        requests=50,
+        prompt_tokens=1000,
+        cached_tokens=710,
+        completion_tokens=100,
+    )
+    return Status("small", "working", "", "", now, now, 1.25, (stage,))
 
 
 def test_a_page_of_another_origin_can_neither_read_nor_write(tmp_path):

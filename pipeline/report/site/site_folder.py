@@ -13,14 +13,15 @@ from pipeline.files.atomic import value_digest, writing
 from pipeline.files.damage import DamageError
 from pipeline.files.sealed_json import read_sealed, write_sealed
 from pipeline.inspection.traces import shards
+from pipeline.report.site.all_shards import write_shards
 from pipeline.report.site.compare_pages import ComparePages, remove_comparison
 from pipeline.report.site.listed_traces import ListedShard, listed_traces, rows_to_show
 from pipeline.report.site.overview import overview
 from pipeline.report.site.pages import Pages, Site
-from pipeline.report.site.shard_pages import ShardPages
-from pipeline.report.site.site_files import remove_leftovers, write_assets, write_page
+from pipeline.report.site.shard_pages import ShardPages, remove_other_shards
+from pipeline.report.site.site_files import code_digest, remove_leftovers, write_assets, write_page
 from pipeline.run.store import RunFolder
-from pipeline.verdicts import agreement_of
+from pipeline.verdicts import Verdict, agreement_of, read_verdicts
 
 Progress = Callable[[int, int], None]
 MENU = (("Overview", "index.html"), ("Traces", "traces.html"), ("Compare", "compare.html"))
@@ -72,24 +73,23 @@ def _written(
     listed = listed_traces(run, numbers, build.report.max_traces)
     shown = sum(len(shard.traces) for shard in listed)
     now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
-    pages = Pages(Site(build.name, now, MENU))
+    site = Site(build.name, now, MENU)
+    pages = Pages(site)
     found, compared = _comparison(run, build, other, pages, listed, folder)
-    work = ShardPages(run, build, folder, pages, compared)
-    done = 0
-    for shard, neighbours in zip(listed, _neighbours(listed), strict=True):
-        for count, _ in enumerate(work.write(shard, neighbours), 1):
-            if done + count < shown:
-                on_progress(done + count, shown)
-        done += len(shard.traces)
-    on_progress(shown, shown)
-    work.remove_others([shard.number for shard in listed])
+    work = ShardPages(run, build, folder, site, compared, _verdicts(run), code_digest())
+    shards_written = write_shards(work, listed, on_progress)
+    remove_other_shards(folder, listed)
     agreement = agreement_of(run)
-    site = WrittenSite(folder / "index.html", shown, work.written)
+    made = WrittenSite(folder / "index.html", shown, sum(shard.written for shard in shards_written))
     digest = value_digest(
-        {"shards": work.digests, "config": build.model_dump(mode="json"), "agreement": agreement.as_json()}
+        {
+            "shards": [shard.digest for shard in shards_written],
+            "config": build.model_dump(mode="json"),
+            "agreement": agreement.as_json(),
+        }
     )
-    if other is None and site.index.exists() and _digest_before(folder) == digest:
-        return site
+    if other is None and made.index.exists() and _digest_before(folder) == digest:
+        return made
     (folder / _RECORD).unlink(missing_ok=True)
     other_name = other.root.name if other is not None else ""
     write_page(folder / "compare.html", pages.comparison(found, other_name, compared))
@@ -99,11 +99,12 @@ def _written(
         rows_in_run=sum(rows_to_show(run, number) for number in numbers),
     )
     write_page(folder / "traces.html", table)
-    view = overview(run, build, numbers, work.costly, folder)
-    write_page(site.index, pages.overview(view, agreement))
+    costly = [one for shard in shards_written for one in shard.costly]
+    view = overview(run, build, numbers, costly, folder)
+    write_page(made.index, pages.overview(view, agreement))
     if other is None:
         write_sealed({"digest": digest}, folder / _RECORD)
-    return site
+    return made
 
 
 _RECORD = "written.json"
@@ -134,10 +135,9 @@ def _comparison(
     return comparing.comparison(), comparing.write(pages, listed, folder)
 
 
-def _neighbours(listed: Sequence[ListedShard]) -> Iterator[tuple[str | None, str | None]]:
-    """For each shard the page before its first and the one after its last trace."""
-    paths = [shard.paths for shard in listed]
-    for number in range(len(listed)):
-        before = next((path[-1] for path in reversed(paths[:number]) if path), None)
-        after = next((path[0] for path in paths[number + 1 :] if path), None)
-        yield before, after
+def _verdicts(run: RunFolder) -> dict[str, dict[tuple[int, str], Verdict]]:
+    """A person's verdicts by trace, then by block and SHA-256 of the memento's text."""
+    found: dict[str, dict[tuple[int, str], Verdict]] = {}
+    for verdict in read_verdicts(run):
+        found.setdefault(verdict.trace_id, {})[verdict.block, verdict.memento_sha256] = verdict
+    return found

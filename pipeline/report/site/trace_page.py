@@ -141,15 +141,17 @@ def _blocks(reasoning: str, blocks: Sequence[Block], problem: str, threshold: in
 
 def _memento(block: Block, memento: Mapping[str, Any], problem: str, threshold: int) -> MementoView:
     text = "".join(sentence.text for sentence in block.sentences)
-    kept = memento["rounds"][memento["best_round"]]
+    rounds = _rounds(memento, text, block.tokens, problem)
+    best = memento["best_round"]
     return MementoView(
-        html=rendered(memento["text"], unsupported_numbers(memento["text"], text, problem)),
+        # The text that was kept is that of its round.
+        html=rounds[best].html,
         tokens=memento["tokens"],
         share=memento["tokens"] / block.tokens if block.tokens else 0.0,
         score=memento["score"],
-        passed=passes(memento["score"], kept["checks"] or [], threshold),
+        passed=passes(memento["score"], memento["rounds"][best]["checks"] or [], threshold),
         sha256=hashlib.sha256(memento["text"].encode()).hexdigest(),
-        rounds=_rounds(memento, text, block.tokens, problem),
+        rounds=rounds,
     )
 
 

@@ -6,6 +6,11 @@ import pytest
 
 from pipeline.files.damage import DamageError
 from pipeline.report.site import write_site
+from pipeline.report.site.all_shards import write_shards
+from pipeline.report.site.listed_traces import listed_traces
+from pipeline.report.site.pages import Site
+from pipeline.report.site.shard_pages import ShardPages
+from pipeline.report.site.site_folder import MENU
 from pipeline.report.site.trace_rows import FIELDS
 from tests.report.site.runs import multiplied, sample_run, small_run
 
@@ -140,6 +145,29 @@ def test_neighbours_lead_through_all_traces_and_back(sample, tmp_path):
             found.append(link and link[1])
     assert links["next"] == [*paths[1:], None]
     assert links["prev"] == [None, *paths[:-1]]
+
+
+def test_processes_write_the_same_pages(sample, tmp_path):
+    source, build = sample
+    run = multiplied(source, tmp_path / "run", shards=4, times=1)
+    listed = listed_traces(run, range(4), 1_000)
+    site = Site("sample", "now", MENU)
+    told: list[tuple[int, int]] = []
+    written = []
+    for name, pays_after in (("alone", 1e9), ("together", 0.0)):
+        pages = ShardPages(run, build, tmp_path / name, site, {}, {}, "code")
+        written.append(
+            write_shards(pages, listed, lambda *so_far: told.append(so_far), pays_after=pays_after)
+        )
+    assert written[0] == written[1]
+    total = sum(len(shard.traces) for shard in listed)
+    assert told.count((total, total)) == 2
+    alone, together = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).glob("**/*.*")}
+        for name in ("alone", "together")
+    )
+    assert len(alone) == total + 2 * 4
+    assert alone == together
 
 
 def test_two_runs_stand_side_by_side_where_both_have_a_trace(sample, tmp_path):
