@@ -17,7 +17,7 @@ from pipeline.commands.report import write_report
 from pipeline.files.atomic import write_json
 from pipeline.run.status import StageStatus, Status
 from pipeline.verdicts import Opinion, read_verdicts
-from tests.report.site.browser import chromium, needs_chromium, watched
+from tests.browser import chromium, needs_chromium, watched
 from tests.verdicts.runs import done_trace, judged_run, sha256
 from tests.view.served import served
 

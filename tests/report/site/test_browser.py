@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from pipeline.report.site import write_site
-from tests.report.site.browser import address, chromium, needs_chromium, watched
+from tests.browser import address, chromium, needs_chromium, watched
 from tests.report.site.runs import multiplied, sample_run, small_run
 
 pytestmark = [pytest.mark.slow, needs_chromium]

@@ -11,8 +11,8 @@ from pipeline.report.site import write_site
 from pipeline.run.outcomes import Done, Failed
 from pipeline.run.store import RunFolder
 from pipeline.stages.run_shard import run_stages
+from tests.browser import address, chromium, needs_chromium, watched
 from tests.commands.runs import RUBRIC, write_mementos
-from tests.report.site.browser import address, chromium, needs_chromium, watched
 from tests.report.site.test_browser import elsewhere, is_wider_than_the_window
 
 pytestmark = [pytest.mark.slow, needs_chromium]
