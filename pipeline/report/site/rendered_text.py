@@ -34,7 +34,12 @@ def rendered_pieces(text: str, ends: Sequence[int], doubtful: Collection[str] = 
         while span is not None and span[0] < end:
             first, last = span
             if first >= at and last <= end:
-                parts += [_prose(text[at:first], numbers), _span(text[first:last], numbers)]
+                shown = _span(text[first:last], numbers)
+                before = text[at:first]
+                if _stands_alone(shown):
+                    # It has lines of its own, and needs none of the text's around it.
+                    before, last = before.rstrip(" \n"), _next_line(text, last, end)
+                parts += [_prose(before, numbers), shown]
                 at = last
             span = next(spans, None)
         parts.append(_prose(text[at:end], numbers))
@@ -56,6 +61,19 @@ def _whole_end(text: str, span: Span) -> int:
     """Where the mark that closes a span ends; a span tells where it begins."""
     closing = _CLOSING.match(text, span.end)
     return closing.end() if closing else span.end
+
+
+def _stands_alone(shown: Markup) -> bool:
+    return shown.startswith(("<pre", '<span class="display"'))
+
+
+def _next_line(text: str, start: int, end: int) -> int:
+    """Where the next line with something begins; `start` where something follows on the same line."""
+    found = _LINE_ENDS.match(text, start, end)
+    return found.end() if found else start
+
+
+_LINE_ENDS = re.compile(r"(?:[ \t]*\n)+")
 
 
 def _span(text: str, numbers: re.Pattern[str] | None) -> Markup:

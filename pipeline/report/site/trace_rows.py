@@ -22,9 +22,9 @@ COLUMNS = (
     ("tokens", "tokens", True),
     ("blocks", "blocks", True),
     ("compression", "compression", True),
-    ("points", "points, mean", True),
-    ("lowest", "points, lowest", True),
-    ("rounds", "rounds, most", True),
+    ("points", "points", True),
+    ("lowest", "lowest", True),
+    ("rounds", "rounds", True),
     ("checks", "checks", False),
     ("seconds", "seconds", True),
 )

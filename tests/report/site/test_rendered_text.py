@@ -100,7 +100,10 @@ def test_the_deepest_formula_that_is_converted_ends_well(levels):
 def test_code_is_coloured_and_keeps_its_indentation():
     html = rendered("Look:\n\n```python\ndef f(a):\n    return a + 1\n```\n\nDone.")
     assert '<span class="k">def</span>' in html
-    assert Read(html).text == "Look:\n\ndef f(a):\n    return a + 1\n\nDone."
+    assert Read(html).text == "Look:def f(a):\n    return a + 1Done."
+    assert (
+        re.sub("<.*?>", "", html[html.index("<pre") : html.index("</pre>")]) == "def f(a):\n    return a + 1"
+    )
 
 
 def test_code_in_no_known_language_is_shown_without_colours():

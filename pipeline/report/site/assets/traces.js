@@ -50,7 +50,7 @@ const addTraces = (() => {
       made.append(badge, why);
     } else {
       made.textContent = key in format ? format[key](row[key]) : row[key];
-      if (typeof row[key] === "number" || row[key] === null) made.className = "number";
+      made.className = typeof row[key] === "number" || row[key] === null ? "number" : key;
     }
     return made;
   };
