@@ -213,7 +213,7 @@ def publish_dataset(build: BuildConfig, run_dir: Path, shards: int, prompts: Seq
 def report_dataset(build: BuildConfig, run_dir: Path) -> Path:
     """The first page of the run's report."""
     # Only here: it brings matplotlib, and a second.
-    from pipeline.report.site import write_site
+    from pipeline.report.website import write_site
 
     run = RunFolder(run_dir)
     told = _Telling(run, "writing the report", "pages")

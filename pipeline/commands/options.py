@@ -95,7 +95,7 @@ def config_of(run: RunFolder, otherwise: str) -> Path:
     """
     if not run.config_file.exists():
         raise ConfigError(
-            f"{run.config_file}: no such file, the run was built by an older version; {otherwise}"
+            f"{run.config_file}: no such file: not built yet, or by an older version; {otherwise}"
         )
     read_sealed(run.config_file, always=False, remedy=f"run the build again, or {otherwise}")
     return run.config_file

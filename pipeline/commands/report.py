@@ -28,8 +28,10 @@ def report(
         typer.Option("--max-traces", min=1, help="Traces with a page; default: report.max_traces."),
     ] = None,
     compare: Annotated[
-        str | None, typer.Option("--compare", help="A run to put beside it, trace by trace.")
+        str | None,
+        typer.Option("--compare", help="A run to put beside it, trace by trace; default: that of last time."),
     ] = None,
+    no_compare: Annotated[bool, typer.Option("--no-compare", help="Put no run beside it any more.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Write the pages of a run: overview, table of traces, a page for each trace.
@@ -48,7 +50,9 @@ def report(
     """
     folder = find_run(run, _RUNS)
     other = None if compare is None else find_run(compare, _RUNS)
-    index = write_report(folder, messages(), output=output, max_traces=max_traces, other=other)
+    index = write_report(
+        folder, messages(), output=output, max_traces=max_traces, other=other, compare=not no_compare
+    )
     if as_json:
         json.dump({"index": str(index), "address": index.as_uri()}, sys.stdout, indent=2)
         print()
@@ -63,12 +67,13 @@ def write_report(
     output: Path | None = None,
     max_traces: int | None = None,
     other: RunFolder | None = None,
+    compare: bool = True,
 ) -> Path:
     """The first page of a run's site, written as far as it was not there; progress goes to the console."""
     # Not above: matplotlib and Pygments take a second, which every other command would wait for, too.
-    from pipeline.report.site import write_site
+    from pipeline.report.website import write_site
 
-    config = options.config_of(run, "build it again with this version to have a report")
+    config = options.config_of(run, "build it to have a report")
     overrides = [] if max_traces is None else [f"report.max_traces={max_traces}"]
     build = load_config(config, overrides)
     folder = (output or run.report).absolute()
@@ -77,5 +82,5 @@ def write_report(
         def tell(done: int, total: int) -> None:
             on_progress("write pages", done, total)
 
-        site = write_site(run, build, folder, tell, other=other)
+        site = write_site(run, build, folder, tell, other=other, compare=compare)
     return site.index

@@ -25,7 +25,7 @@ def view(
         bool, typer.Option("--no-browser", help="Print the address, and open no browser.")
     ] = False,
     compare: Annotated[
-        str | None, typer.Option("--compare", help="A run to put beside it, trace by trace.")
+        str | None, typer.Option("--compare", help="A run to put beside it; default: that of last time.")
     ] = None,
 ) -> None:
     """Open a run's report in the browser: figures, traces, blocks beside their mementos, how it stands.
@@ -44,6 +44,7 @@ def view(
     """
     # Not above: every other command would wait for it, too.
     from pipeline.commands.report import write_report
+    from pipeline.report.website import compared_run
     from pipeline.view import Freshness, answers, listening, port_of, serve_until_stopped, url_of
 
     console = messages(stderr=False)
@@ -55,8 +56,9 @@ def view(
     try:
         with listening(port) as listener:
             quiet = Console(quiet=True)
-            freshness = Freshness(folder, lambda: write_report(folder, quiet, other=other), console.print)
             site = write_report(folder, console, other=other).parent
+            watched = [folder, *filter(None, [compared_run(site)])]
+            freshness = Freshness(watched, lambda: write_report(folder, quiet), console.print)
             console.print(f"{folder.root} is shown at {url_of(listener)}  (Ctrl-C stops)")
             if not no_browser:
                 _open(url_of(listener))

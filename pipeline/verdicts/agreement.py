@@ -1,12 +1,12 @@
 """How far the judge and a person agree: what passed against what the person finds good."""
 
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.run.store import RunFolder
-from pipeline.verdicts.mementos import mementos_of
+from pipeline.verdicts.mementos import mementos_of, points_that_pass
 from pipeline.verdicts.store import read_verdicts
 from pipeline.verdicts.verdict import Key, Opinion, Verdict
 
@@ -52,20 +52,26 @@ class Agreement:
         return {**asdict(self), "counted": self.counted, "share": self.share, "kappa": self.kappa}
 
 
-def agreement(verdicts: Iterable[Verdict], current: Container[Key]) -> Agreement:
-    """The counts. current: the mementos that the run has now, of the traces that the verdicts are about."""
+def agreement(verdicts: Iterable[Verdict], current: Mapping[Key, bool]) -> Agreement:
+    """The counts. current: whether each memento passes that the run has now, of the traces judged.
+
+    What the judge said when a verdict was given does not count: a threshold may have changed since.
+    """
     counts: Counter[str] = Counter()
     for one in verdicts:
         if one.key not in current:
             counts["outdated"] += 1
-        elif one.verdict is Opinion.GOOD:
-            counts["passed_good" if one.passed else "short_good"] += 1
-        else:
-            counts["passed_bad" if one.passed else "short_bad"] += 1
+            continue
+        judge = "passed" if current[one.key] else "short"
+        counts[f"{judge}_good" if one.verdict is Opinion.GOOD else f"{judge}_bad"] += 1
     return Agreement(**counts)
 
 
 def agreement_of(run: RunFolder) -> Agreement:
-    """The counts of a run's verdicts. Raises DamageError."""
+    """The counts of a run's verdicts. Raises DamageError, and ConfigError where the run has no config."""
     verdicts = read_verdicts(run)
-    return agreement(verdicts, {one.key for one in mementos_of(run, {one.trace_id for one in verdicts})})
+    if not verdicts:
+        return Agreement()
+    threshold = points_that_pass(run)
+    mementos = mementos_of(run, {one.trace_id for one in verdicts})
+    return agreement(verdicts, {one.key: one.passes(threshold) for one in mementos})

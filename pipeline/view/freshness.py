@@ -1,7 +1,7 @@
 """The report written again while the run goes on, and when somebody gave a verdict."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.run.store import RunFolder
@@ -10,24 +10,24 @@ _SECONDS = 15.0
 
 
 class Freshness:
-    """Writes the report again where the run has changed since the last time, or since this was made.
+    """Writes the report again where one of its runs has changed since the last time, or since this was made.
 
     refresh: writes it; tell: shows a line, for errors, after which it is tried again. seconds: between looks.
     """
 
     def __init__(
         self,
-        run: RunFolder,
+        runs: Sequence[RunFolder],
         refresh: Callable[[], object],
         tell: Callable[[str], None],
         *,
         seconds: float = _SECONDS,
     ) -> None:
-        self._run = run
+        self._runs = runs
         self._refresh = refresh
         self._tell = tell
         self._seconds = seconds
-        self._written = _state(run)
+        self._written = _state(runs)
         self._told = ""
 
     async def keep(self) -> None:
@@ -37,9 +37,9 @@ class Freshness:
             await asyncio.to_thread(self.look)
 
     def look(self) -> None:
-        """Writes the report if the run has changed."""
+        """Writes the report if a run has changed."""
         # Before the report reads it: what changes meanwhile is for the next time.
-        state = _state(self._run)
+        state = _state(self._runs)
         if state == self._written:
             return
         try:
@@ -54,10 +54,14 @@ class Freshness:
             self._written, self._told = state, ""
 
 
-def _state(run: RunFolder) -> tuple[int, int]:
-    """How many manifests there are, and when they or the verdicts changed last."""
-    manifests = [_changed(path) for path in run.root.glob("*/shard-*.json")]
-    return len(manifests), max([*manifests, _changed(run.verdicts)])
+def _state(runs: Sequence[RunFolder]) -> tuple[int, int]:
+    """How many manifests there are, and when they, configs, efforts or verdicts changed last."""
+    files = [path for run in runs for which in _WATCHED for path in run.root.glob(which)]
+    others = [path for run in runs for path in (run.config_file, run.verdicts)]
+    return len(files), max(map(_changed, [*files, *others]))
+
+
+_WATCHED = ("*/shard-*.json", "effort/*.parquet")
 
 
 def _changed(path: Path) -> int:

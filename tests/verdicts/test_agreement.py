@@ -14,12 +14,17 @@ def test_counts_are_those_of_judge_and_person():
         verdict("a", 5, Opinion.BAD, passed=False),
         verdict("a", 6, Opinion.BAD, passed=False),
     ]
-    assert agreement(given, {one.key for one in given}) == Agreement(2, 1, 1, 3, 0)
+    assert agreement(given, {one.key: one.passed for one in given}) == Agreement(2, 1, 1, 3, 0)
+
+
+def test_what_counts_is_whether_a_memento_passes_now():
+    given = [verdict("a", 0, Opinion.GOOD, passed=True), verdict("a", 1, Opinion.BAD, passed=True)]
+    assert agreement(given, {one.key: False for one in given}) == Agreement(short_good=1, short_bad=1)
 
 
 def test_a_verdict_about_a_text_that_is_gone_is_outdated_and_counts_nowhere_else():
     given = [verdict("a", 0), verdict("a", 1, Opinion.BAD)]
-    assert agreement(given, {given[0].key}) == Agreement(passed_good=1, outdated=1)
+    assert agreement(given, {given[0].key: True}) == Agreement(passed_good=1, outdated=1)
 
 
 def test_share_and_kappa_are_those_computed_by_hand():

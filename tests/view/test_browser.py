@@ -86,6 +86,9 @@ def test_a_run_that_goes_on_is_followed_until_its_end(tmp_path):
         expect(live).to_contain_text("cost so far 1.25")
         write_json(replace(status, state="done", step="").as_json(), run.status_file)
         expect(live.locator(".state")).to_have_text("done")
+        # The next build is seen, too, without loading the page again.
+        write_json(replace(status, step="the next one").as_json(), run.status_file)
+        expect(live.locator(".step")).to_have_text("the next one", timeout=25_000)
         assert seen.violations() == []
         assert seen.wrong == []
 

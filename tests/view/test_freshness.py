@@ -17,7 +17,7 @@ class Report:
         self.written = 0
         self.failure = ""
         self.lines: list[str] = []
-        self.freshness = Freshness(run, self.write, self.lines.append, **options)
+        self.freshness = Freshness([run], self.write, self.lines.append, **options)
 
     def write(self) -> None:
         if self.failure:
@@ -85,7 +85,7 @@ def test_what_changes_while_it_is_written_is_for_the_next_time(run):
         if len(written) == 1:
             finish(run, "score", 0)
 
-    report.freshness = Freshness(run, write, report.lines.append)
+    report.freshness = Freshness([run], write, report.lines.append)
     finish(run, "split", 0)
     for _ in range(3):
         report.freshness.look()
@@ -112,7 +112,7 @@ def test_it_looks_again_and_again_until_it_is_cancelled(run):
     async def keep() -> None:
         loop = asyncio.get_running_loop()
         written = asyncio.Event()
-        report = Freshness(run, lambda: loop.call_soon_threadsafe(written.set), print, seconds=0.001)
+        report = Freshness([run], lambda: loop.call_soon_threadsafe(written.set), print, seconds=0.001)
         keeping = asyncio.create_task(report.keep())
         for stage in ("split", "score"):
             finish(run, stage, 0)

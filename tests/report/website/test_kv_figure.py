@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.report.kv_cache import peak_tokens
-from pipeline.report.site.kv_figure import HEIGHT, WIDTH, kv_figure
+from pipeline.report.website.kv_figure import HEIGHT, WIDTH, kv_figure
 
 SIZES = st.lists(st.tuples(st.integers(1, 5_000), st.integers(1, 500)), min_size=1, max_size=12)
 

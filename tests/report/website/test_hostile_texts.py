@@ -7,13 +7,13 @@ import pytest
 from pipeline.config import BuildConfig
 from pipeline.files.sealed_json import write_sealed
 from pipeline.ingest import ingest
-from pipeline.report.site import write_site
+from pipeline.report.website import write_site
 from pipeline.run.outcomes import Done, Failed
 from pipeline.run.store import RunFolder
 from pipeline.stages.run_shard import run_stages
 from tests.browser import address, chromium, needs_chromium, watched
 from tests.commands.runs import RUBRIC, write_mementos
-from tests.report.site.test_browser import elsewhere, is_wider_than_the_window
+from tests.report.website.test_browser import elsewhere, is_wider_than_the_window
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 

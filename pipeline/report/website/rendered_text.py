@@ -9,9 +9,9 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from pipeline.report.site.code import code_block
-from pipeline.report.site.formulas import formula
-from pipeline.report.site.plain_text import plain
+from pipeline.report.website.coloured_code import code_block
+from pipeline.report.website.formulas import formula
+from pipeline.report.website.plain_text import plain
 from pipeline.segmentation.split.spans import Span, uncut_spans
 
 
@@ -81,7 +81,7 @@ def _span(text: str, numbers: re.Pattern[str] | None) -> Markup:
         code = text[found.end() :].rstrip().removesuffix(found["marks"]).rstrip()
         return code_block(code, found["language"])
     if found := _INLINE.fullmatch(text):
-        return Markup("<code>{}</code>").format(plain(found["code"].strip() or found["code"]))
+        return Markup("<code>{}</code>").format(_prose(found["code"].strip() or found["code"], numbers))
     if (found := _MATH.fullmatch(text)) and found.lastgroup:
         return _formula(text, found[found.lastgroup], found.lastgroup in _DISPLAY, numbers)
     return _prose(text, numbers)
@@ -114,7 +114,17 @@ def _marked(shown: Markup) -> Markup:
 
 
 def _pattern(numbers: Collection[str]) -> re.Pattern[str] | None:
+    """Finds these numbers, also as LaTeX groups them (1{,}000) and as they are raised (2³⁷)."""
     if not numbers:
         return None
-    longest_first = sorted(map(re.escape, numbers), key=len, reverse=True)
-    return re.compile(rf"(?<![\w.])(?:{'|'.join(longest_first)})(?![\d])")
+    longest_first = sorted(numbers, key=len, reverse=True)
+    usual = "|".join(re.escape(number).replace(",", _COMMA) for number in longest_first)
+    raised = "|".join(
+        number.translate(digits) for number in longest_first if number.isdecimal() for digits in _RAISED
+    )
+    pattern = rf"(?<![\w.])(?:{usual})(?!\d|[.,]\d)"
+    return re.compile(f"{pattern}|(?:{raised})" if raised else pattern)
+
+
+_COMMA = r"(?:,|\{,\}|\\[,;!:])"
+_RAISED = (str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"), str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))

@@ -7,32 +7,26 @@ from pathlib import Path
 from pipeline.compare import Comparison, compare_runs
 from pipeline.files.atomic import writing
 from pipeline.inspection.trace_history import Story, stories_of_shard
-from pipeline.inspection.traces import shards
-from pipeline.report.site.compare_page import compared_trace
-from pipeline.report.site.listed_traces import ListedShard
-from pipeline.report.site.pages import Pages
-from pipeline.run.store import RunFolder
+from pipeline.report.website.as_it_stands import AsItStands
+from pipeline.report.website.compare_page import compared_trace
+from pipeline.report.website.listed_traces import ListedShard
+from pipeline.report.website.pages import Pages
 from pipeline.stages.registry import INGEST
 
 _MOST_PAIRS = 20
 _FOLDER = "compare"
 
 
-def compare_path(path: str) -> str:
-    """Path of a trace's comparison, from that of its page."""
-    return path.replace("traces/", f"{_FOLDER}/", 1)
-
-
 class ComparePages:
     """The pages of one comparison."""
 
-    def __init__(self, run: RunFolder, other: RunFolder, *, threshold: int) -> None:
+    def __init__(self, run: AsItStands, other: AsItStands, *, threshold: int) -> None:
         self._run = run
         self._other = other
         self._threshold = threshold
         self._shard_of = {
             id_: shard
-            for shard in shards(other)
+            for shard in other.reached
             for id_ in other.read(INGEST, shard, ["trace_id"])["trace_id"].to_pylist()
         }
 
@@ -40,33 +34,31 @@ class ComparePages:
         """Both runs in figures, and the mementos that differ most."""
         return compare_runs(self._run, self._other, threshold=self._threshold, top=_MOST_PAIRS)
 
-    def write(self, pages: Pages, listed: Sequence[ListedShard], folder: Path) -> dict[str, str]:
-        """Writes the pages into folder/compare, in place of those of another comparison; path by trace."""
+    def write(self, pages: Pages, listed: Sequence[ListedShard], folder: Path) -> None:
+        """Writes the pages into folder/compare, in place of those of another comparison."""
         temporary = folder / f".{_FOLDER}.tmp"
-        paths: dict[str, str] = {}
         with writing(temporary):
             shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
             for shard in listed:
-                for trace_id, path, page in self._pages(pages, shard):
+                for path, page in self._pages(pages, shard):
                     target = temporary / Path(path).relative_to(_FOLDER)
-                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.parent.mkdir(exist_ok=True)
                     target.write_text(page, encoding="utf-8", errors="replace")
-                    paths[trace_id] = path
             remove_comparison(folder)
-            if paths:
-                temporary.rename(folder / _FOLDER)
-        return paths
+            temporary.rename(folder / _FOLDER)
 
-    def _pages(self, pages: Pages, shard: ListedShard) -> Iterator[tuple[str, str, str]]:
+    def _pages(self, pages: Pages, shard: ListedShard) -> Iterator[tuple[str, str]]:
         path_of = {one.trace_id: one.path for one in shard.traces if one.trace_id in self._shard_of}
         others = self._stories_of(path_of)
         for story in stories_of_shard(self._run, shard.number, lambda line: line.trace_id in path_of):
             trace_id = story.line.trace_id
             if story.trace is None or trace_id not in others:
                 continue
-            path = path_of[trace_id]
+            page = path_of[trace_id]
+            path = page.replace("traces/", f"{_FOLDER}/", 1)
             view = compared_trace(story, others[trace_id], threshold=self._threshold)
-            yield trace_id, compare_path(path), pages.compared_trace(view, compare_path(path), path)
+            yield path, pages.compared_trace(view, path, page)
 
     def _stories_of(self, ids: Mapping[str, str]) -> dict[str, Story]:
         """The other run's stories of these traces."""
@@ -77,6 +69,12 @@ class ComparePages:
             for story in stories_of_shard(self._other, number, lambda line: line.trace_id in ids)
             if story.trace is not None
         }
+
+
+def written_comparisons(folder: Path) -> dict[str, str]:
+    """Path of each trace's comparison by its id, of those that are there."""
+    paths = sorted((folder / _FOLDER).glob("*/*.html"))
+    return {path.stem: str(path.relative_to(folder)) for path in paths}
 
 
 def remove_comparison(folder: Path) -> None:

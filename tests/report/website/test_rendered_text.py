@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.report.site.formulas import formula
-from pipeline.report.site.plain_text import plain, visible
-from pipeline.report.site.rendered_text import rendered, rendered_pieces
-from pipeline.report.site.word_diff import word_diff
+from pipeline.report.website.formulas import formula
+from pipeline.report.website.plain_text import plain, visible
+from pipeline.report.website.rendered_text import rendered, rendered_pieces
+from pipeline.report.website.word_diff import word_diff
 
 # Elements that text may become; none of them loads, links or runs anything.
 HARMLESS = {"code", "pre", "span", "mark", "ins", "del"}
@@ -114,6 +114,21 @@ def test_doubtful_numbers_are_marked_in_prose_and_in_formulas():
     html = rendered(r"It is 180, not 1801 and not \(180 + x\).", doubtful={"180"})
     assert html.count("<mark") == 2
     assert ">180</mark>, not 1801" in html
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "marked"),
+    [
+        ("12 cats, 12.5 dogs and 12,500 birds", "12", ["12"]),
+        ("$1{,}234$ and 1,234", "1,234", ["math", "1,234"]),
+        ("2³⁷ and x₃₇", "37", ["³⁷", "₃₇"]),
+        ("`x = 4242`", "4242", ["4242"]),
+        ("it is 12.", "12", ["12"]),
+    ],
+)
+def test_a_doubtful_number_is_marked_as_it_is_written_and_no_other(text, number, marked):
+    found = re.findall("<mark[^>]*>(.*?)</mark>", rendered(text, doubtful={number}))
+    assert ["math" if "<math" in one else one for one in found] == marked
 
 
 def test_a_formula_that_is_cut_by_a_piece_stays_text():

@@ -12,11 +12,10 @@ from pipeline.files.damage import DamageError
 from pipeline.files.sealed_json import read_sealed, write_sealed
 from pipeline.inspection.trace_history import stories_of_shard
 from pipeline.inspection.traces import stages_reached
-from pipeline.report.site.listed_traces import ListedShard
-from pipeline.report.site.overview import CostlyTrace, effort_cost, most_costly
-from pipeline.report.site.pages import Pages, Site
-from pipeline.report.site.trace_page import trace_view
-from pipeline.report.site.trace_rows import script, trace_row
+from pipeline.report.website.listed_traces import ListedShard
+from pipeline.report.website.pages import Pages, Site
+from pipeline.report.website.trace_page import trace_view
+from pipeline.report.website.trace_rows import script, trace_row
 from pipeline.run.effort import Effort, read_effort
 from pipeline.run.store import RunFolder
 from pipeline.verdicts import Verdict
@@ -27,10 +26,9 @@ _RECORD = "written.json"
 
 @dataclass(frozen=True)
 class WrittenShard:
-    """digest: of all that its pages are made from; costly: its traces that took most; written: pages now."""
+    """digest: of all that its pages are made from; written: pages that were written now."""
 
     digest: str
-    costly: list[CostlyTrace]
     written: int
 
 
@@ -58,19 +56,19 @@ class ShardPages:
         efforts = read_effort(self.run, shard.number)
         digest = self._digest(shard, neighbours, efforts)
         target = self.folder / shard.folder
-        costly = _costly_before(target, digest)
-        if costly is not None:
-            return WrittenShard(digest, costly, 0)
-        temporary = target.with_name(f".{target.name}.tmp")
+        if _digest_before(target) == digest:
+            return WrittenShard(digest, 0)
+        temporary, old = (target.with_name(f".{target.name}.{which}.tmp") for which in ("new", "old"))
         with writing(temporary):
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-            costly = self._write_into(temporary, shard, neighbours, efforts, on_page)
-            record = {"digest": digest, "costly": [asdict(one) for one in costly]}
-            write_sealed(record, temporary / _RECORD)
-            shutil.rmtree(target, ignore_errors=True)
+            self._write_into(temporary, shard, neighbours, efforts, on_page)
+            write_sealed({"digest": digest}, temporary / _RECORD)
+            if target.exists():
+                target.rename(old)
             temporary.rename(target)
-        return WrittenShard(digest, costly, len(shard.traces))
+            shutil.rmtree(old, ignore_errors=True)
+        return WrittenShard(digest, len(shard.traces))
 
     def _write_into(
         self,
@@ -79,12 +77,11 @@ class ShardPages:
         neighbours: Neighbours,
         efforts: Mapping[str, Effort],
         on_page: Callable[[], None],
-    ) -> list[CostlyTrace]:
+    ) -> None:
         at = {(trace.trace_id, trace.origin): number for number, trace in enumerate(shard.traces)}
         around = [neighbours[0], *shard.paths, neighbours[1]]
         pages = Pages(self.site)
         rows: list[list[Any]] = []
-        costly: list[CostlyTrace] = []
         for story in stories_of_shard(
             self.run, shard.number, lambda line: (line.trace_id, line.origin) in at
         ):
@@ -100,12 +97,8 @@ class ShardPages:
             )
             (folder / Path(path).name).write_text(page, encoding="utf-8", errors="replace")
             rows.append(trace_row(story, path, effort))
-            if effort is not None:
-                cost = effort_cost(self.build, effort)
-                costly.append(CostlyTrace(trace_id, path, story.line.domain or "", effort, cost))
             on_page()
         (folder / "rows.js").write_text(script(rows), encoding="ascii")
-        return most_costly(costly)
 
     def _digest(self, shard: ListedShard, neighbours: Neighbours, efforts: Mapping[str, Effort]) -> str:
         """Digest of all that the shard's pages are made from."""
@@ -131,20 +124,18 @@ class ShardPages:
         )
 
 
-def _costly_before(folder: Path, digest: str) -> list[CostlyTrace] | None:
-    """The costly traces of a shard whose pages still hold; None where they have to be written."""
+def _digest_before(folder: Path) -> str | None:
+    """Of what a shard's pages were made; None where there are none, or not all."""
     try:
-        record = read_sealed(folder / _RECORD)
+        digest: str = read_sealed(folder / _RECORD)["digest"]
     except (FileNotFoundError, DamageError):
         return None
-    if record["digest"] != digest:
-        return None
-    return [CostlyTrace(**{**one, "effort": Effort(**one["effort"])}) for one in record["costly"]]
+    return digest
 
 
 def remove_other_shards(folder: Path, shards: Sequence[ListedShard]) -> None:
     """Removes the pages of shards that the run no longer has."""
     kept = {Path(shard.folder).name for shard in shards}
-    for pages in (folder / "traces").glob("*"):
+    for pages in (folder / "traces").glob("[0-9]*"):
         if pages.name not in kept:
             shutil.rmtree(pages)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
 
 from pipeline.processes.workers import workers
-from pipeline.report.site.listed_traces import ListedShard
-from pipeline.report.site.shard_pages import Neighbours, ShardPages, WrittenShard
+from pipeline.report.website.listed_traces import ListedShard
+from pipeline.report.website.shard_pages import Neighbours, ShardPages, WrittenShard
 
 # Processes take some seconds to start, so they pay only where much is left to write.
 PROCESSES_PAY_AFTER = 10.0

@@ -5,7 +5,7 @@ from difflib import SequenceMatcher
 
 from markupsafe import Markup
 
-from pipeline.report.site.plain_text import plain
+from pipeline.report.website.plain_text import plain
 
 _WORD = re.compile(r"\s*(?:\w+|[^\w\s])|\s+")
 # Time grows with the product of both sizes; a memento has some hundred words.

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.inspection.trace_history import Story
 from pipeline.inspection.traces import TraceState
-from pipeline.report.site.plain_text import visible
+from pipeline.report.website.plain_text import visible
 from pipeline.run.effort import Effort
 
 # What a row says; traces.js knows these names.

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from playwright.sync_api import expect
 
-from pipeline.report.site import write_site
+from pipeline.report.website import write_site
 from tests.browser import address, chromium, needs_chromium, watched
-from tests.report.site.runs import multiplied, sample_run, small_run
+from tests.report.website.runs import multiplied, sample_run, small_run
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 
@@ -146,6 +146,37 @@ def test_keys_go_through_the_readers_own_list_and_through_blocks(browser, sample
         page.keyboard.press("Escape")
         page.keyboard.press("t")
         expect(page.locator("h1")).to_have_text("Traces")
+        assert seen.wrong == []
+
+
+def test_the_readers_list_leads_past_the_ends_of_the_runs_own(browser, sample):
+    with watched(browser) as seen:
+        page = seen.page
+        # The other way round, the run's first trace is the last of the list.
+        page.goto(f"{address(sample, 'traces.html')}#sort=-id")
+        expect(page.locator("th[aria-sort=descending]")).to_have_text("trace")
+        links = page.locator("#traces tbody a")
+        paths = [links.nth(at).get_attribute("href") for at in range(links.count())]
+        first = next(sample.parent.glob("traces/00000/*.html")).parent / "rows.js"
+        run_order = re.findall(r'"(traces/[^"]+\.html)"', first.read_text())
+        page.locator(f"#traces a[href='{run_order[0]}']").click()
+        at = paths.index(run_order[0])
+        expect(page.locator(".neighbours")).to_contain_text(f"{at + 1} of {len(paths)} in your list")
+        for rel, path in (("prev", paths[at - 1] if at else None), ("next", (paths[at + 1 :] or [None])[0])):
+            link = page.locator(f".neighbours a[rel={rel}]")
+            assert (link.get_attribute("href") if link.count() else None) == (path and f"../../{path}")
+        assert seen.wrong == []
+
+
+def test_an_address_that_changes_filters_the_table_that_is_open(browser, sample):
+    with watched(browser) as seen:
+        page = seen.page
+        page.goto(address(sample, "traces.html"))
+        page.locator("#traces tbody a").first.wait_for()
+        page.evaluate("location.hash = 'domain=code&sort=tokens'")
+        expect(page.get_by_label("Domain")).to_have_value("code")
+        expect(page.locator("#traces tbody td:nth-child(2)").first).to_have_text("code")
+        expect(page.locator("th[aria-sort=ascending]")).to_have_text("tokens")
         assert seen.wrong == []
 
 

@@ -9,12 +9,19 @@ from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-from pipeline.report.site.plain_text import plain, visible
+from pipeline.report.website.plain_text import plain, visible
 
 _LIGHT, _DARK = "default", "github-dark"
-# Some lexers look back far; what no person reads to its end is shown without colours.
-_LONGEST = 20_000
-_LONGEST_LINE = 2_000
+# Some lexers take the square of a line's length; what no person reads to its end is shown without colours.
+_LONGEST = 10_000
+_LONGEST_LINE = 300
+# Those of Pygments' 600 languages that models write; the lexers of some others can be made to take minutes.
+_LANGUAGES = frozenset(
+    {"bash", "c", "c#", "c++", "cpp", "cs", "csharp", "css", "go", "haskell", "html", "java", "javascript"}
+    | {"js", "json", "jsx", "julia", "kotlin", "latex", "lua", "matlab", "ocaml", "perl", "php", "py", "py3"}
+    | {"python", "python3", "r", "rb", "rs", "ruby", "rust", "scala", "sh", "shell", "sql", "swift", "tex"}
+    | {"toml", "ts", "tsx", "typescript", "xml", "yaml", "yml"}
+)
 
 
 def code_block(code: str, language: str) -> Markup:
@@ -43,6 +50,7 @@ _FORMATTER: HtmlFormatter[str] = HtmlFormatter(nowrap=True)
 @lru_cache(maxsize=100)
 def _lexer(language: str) -> Lexer | None:
     try:
-        return get_lexer_by_name(language, stripnl=False, ensurenl=False) if language else None
+        known = language in _LANGUAGES
+        return get_lexer_by_name(language, stripnl=False, ensurenl=False) if known else None
     except ClassNotFound:
         return None

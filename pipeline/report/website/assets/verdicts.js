@@ -21,7 +21,13 @@
 
   const isPressed = (form, name) => form.elements[name].getAttribute("aria-pressed") === "true";
 
-  const send = async (form, verdict) => {
+  // One after the other, so that the last that was meant is the last that is kept.
+  let sending = Promise.resolve();
+  const send = (form, verdict) => {
+    sending = sending.then(() => post(form, verdict));
+  };
+
+  const post = async (form, verdict) => {
     const output = form.querySelector("output");
     output.textContent = "saving …";
     try {

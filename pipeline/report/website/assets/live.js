@@ -1,9 +1,10 @@
-// What a run is doing right now, where `openmementos view` serves the page: read again every two seconds.
+// What a run is doing right now, where `openmementos view` serves the page: read again while it works.
 "use strict";
 
 {
   const panel = document.getElementById("live");
   const PAUSE = 2000;
+  const PAUSE_BETWEEN_RUNS = 15000;
 
   const text = (tag, told, name) => {
     const made = document.createElement(tag);
@@ -58,13 +59,14 @@
   };
 
   const look = async () => {
+    let works = false;
     try {
       const answer = await fetch("/status.json", { cache: "no-store" });
-      if (answer.status !== 200 || !show(await answer.json())) return;
+      works = answer.status === 200 && show(await answer.json());
     } catch {
       panel.querySelector(".state").textContent = "the viewer does not answer";
     }
-    setTimeout(look, PAUSE);
+    setTimeout(look, works ? PAUSE : PAUSE_BETWEEN_RUNS);
   };
   if (panel && location.protocol.startsWith("http")) look();
 }

@@ -1,6 +1,6 @@
 """The first page: where the traces went, what came out, what it cost, and with what it was made."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 from pathlib import Path
@@ -13,9 +13,9 @@ from pipeline.report.colours import ON_DARK, ON_LIGHT
 from pipeline.report.figures import write_figures
 from pipeline.report.picture import Picture
 from pipeline.report.rounds import RoundPoints, round_points
-from pipeline.report.site.figure_data import DataTable, figure_data
 from pipeline.report.stats import FunnelRow, Statistics, dataset_statistics, funnel
-from pipeline.run.effort import Effort
+from pipeline.report.website.figure_data import DataTable, figure_data
+from pipeline.run.effort import Effort, read_effort
 from pipeline.run.store import RunFolder
 from pipeline.run.totals import Totals, read_totals
 from pipeline.stages.registry import INGEST, STAGES
@@ -25,11 +25,10 @@ _MOST_SHOWN = 10
 
 @dataclass(frozen=True)
 class CostlyTrace:
-    """A trace with what it took; cost in the currency of the config's prices, None without them."""
+    """A trace with what it took. path: of its page, if it has one; cost: None where there are no prices."""
 
     trace_id: str
-    path: str
-    domain: str
+    path: str | None
     effort: Effort
     cost: float | None
 
@@ -52,9 +51,17 @@ class Overview:
 
 
 def overview(
-    run: RunFolder, build: BuildConfig, shards: Sequence[int], costly: Sequence[CostlyTrace], folder: Path
+    run: RunFolder, build: BuildConfig, shards: Sequence[int], paths: Mapping[str, str], folder: Path
 ) -> Overview:
-    """The overview of a run as far as it is; draws its figures into folder/figures, for light and dark."""
+    """The overview of a run as far as it is; draws its figures into folder/figures, for light and dark.
+
+    run: as it stands; paths: of the traces that have a page, by id.
+    """
+    efforts = [
+        CostlyTrace(trace_id, paths.get(trace_id), effort, effort_cost(build, effort))
+        for shard in shards
+        for trace_id, effort in read_effort(run, shard).items()
+    ]
     finished = [shard for shard in shards if run.read_manifest(STAGES[-1].name, shard) is not None]
     threshold = build.mementos.threshold
     statistics = dataset_statistics(run, finished, threshold=threshold)
@@ -65,8 +72,8 @@ def overview(
         statistics=statistics,
         rounds=round_points(run, shards, threshold=threshold),
         pictures=_pictures(statistics, stages, folder / "figures"),
-        slowest=nlargest(_MOST_SHOWN, costly, key=_seconds),
-        dearest=nlargest(_MOST_SHOWN, costly, key=_price),
+        slowest=nlargest(_MOST_SHOWN, efforts, key=lambda one: one.effort.seconds),
+        dearest=nlargest(_MOST_SHOWN, efforts, key=_price),
         model=model_name(build.llm),
         prompts=list(dict.fromkeys(label for stage in STAGES for label in stage.prompts(build))),
         versions=_versions(run, shards),
@@ -76,12 +83,6 @@ def overview(
     )
 
 
-def most_costly(traces: Sequence[CostlyTrace]) -> list[CostlyTrace]:
-    """Those of the traces that may be among the slowest or the dearest of a run."""
-    chosen = [*nlargest(_MOST_SHOWN, traces, key=_seconds), *nlargest(_MOST_SHOWN, traces, key=_price)]
-    return list({one.trace_id: one for one in chosen}.values())
-
-
 def effort_cost(build: BuildConfig, effort: Effort) -> float | None:
     """What a trace cost at the config's prices; None without them."""
     prompt = build.llm.price_per_million_prompt_tokens
@@ -89,10 +90,6 @@ def effort_cost(build: BuildConfig, effort: Effort) -> float | None:
     if prompt is None or completion is None:
         return None
     return (prompt * effort.prompt_tokens + completion * effort.completion_tokens) / 1e6
-
-
-def _seconds(one: CostlyTrace) -> float:
-    return one.effort.seconds
 
 
 def _price(one: CostlyTrace) -> tuple[float, int]:

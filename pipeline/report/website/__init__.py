@@ -7,11 +7,12 @@ which traces are shown says `listed_traces.py`. `pages.py` fills the templates i
 the stylesheet and the scripts, each with one purpose: plain scripts, for a page from disk may load no module.
 
 Text of traces is hostile. It comes to a page by `plain_text.py` (escaped, controls made visible),
-`formulas.py` (LaTeX to MathML, every element checked) and `code.py` (Pygments), which `rendered_text.py`
-puts together; nothing else marks anything as safe but `word_diff.py`, with what these have escaped. A page's
-policy lets it load its own files alone, and no script in it.
+`formulas.py` (LaTeX to MathML, every element checked) and `coloured_code.py` (Pygments), which
+`rendered_text.py` puts together; nothing else marks anything as safe but `word_diff.py`, with what these have
+escaped. A page's policy lets it load its own files alone, and no script in it.
 """
 
-from pipeline.report.site.site_folder import WrittenSite, write_site
+from pipeline.report.website.site_files import ReportError
+from pipeline.report.website.site_folder import WrittenSite, compared_run, write_site
 
-__all__ = ["WrittenSite", "write_site"]
+__all__ = ["ReportError", "WrittenSite", "compared_run", "write_site"]

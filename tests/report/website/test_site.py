@@ -5,14 +5,16 @@ import shutil
 import pytest
 
 from pipeline.files.damage import DamageError
-from pipeline.report.site import write_site
-from pipeline.report.site.all_shards import write_shards
-from pipeline.report.site.listed_traces import listed_traces
-from pipeline.report.site.pages import Site
-from pipeline.report.site.shard_pages import ShardPages
-from pipeline.report.site.site_folder import MENU
-from pipeline.report.site.trace_rows import FIELDS
-from tests.report.site.runs import multiplied, sample_run, small_run
+from pipeline.report.website import ReportError, write_site
+from pipeline.report.website.all_shards import write_shards
+from pipeline.report.website.listed_traces import listed_traces
+from pipeline.report.website.pages import Site
+from pipeline.report.website.shard_pages import ShardPages
+from pipeline.report.website.site_folder import MENU
+from pipeline.report.website.trace_rows import FIELDS
+from pipeline.run.effort import read_effort
+from pipeline.run.store import RunFolder
+from tests.report.website.runs import multiplied, sample_run, small_run
 
 
 def write(run, build, folder=None, **options):
@@ -116,7 +118,7 @@ def test_a_site_that_was_begun_has_no_first_page_and_is_finished_by_the_next(sam
     assert not (run.report / "index.html").exists()
     site = write(run, build)
     assert site.written < site.traces
-    assert [path.name for path in run.report.glob("**/.*")] == [".lock"]
+    assert [path.name for path in run.report.glob("**/.*")] == [".report-lock"]
     assert {row["path"] for row in rows_of(run.report)} == {
         str(path.relative_to(run.report)) for path in run.report.glob("traces/*/*.html")
     }
@@ -182,9 +184,83 @@ def test_two_runs_stand_side_by_side_where_both_have_a_trace(sample, tmp_path):
         r'href="\.\./\.\./(compare/[^"]+)"', (folder / rows_of(folder)[0]["path"]).read_text()
     )
     assert (folder / compared[0]).is_file()
+    # What is written again keeps it, until it is told not to.
+    before = stamps(folder, "**/*.html")
     write(run, build, folder)
+    assert stamps(folder, "**/*.html") == before
+    write(run, build, folder, compare=False)
     assert not (folder / "compare").exists()
     assert "No second run" in (folder / "compare.html").read_text()
+
+
+def test_a_comparison_is_written_again_where_the_other_run_has_changed(sample, tmp_path):
+    run, build = sample
+    source, _ = sample_run(tmp_path / "source", partition={"min_tokens": 500})
+    other = shutil.copytree(source.root, tmp_path / "other")
+    folder = tmp_path / "site"
+    write(run, build, folder, other=RunFolder(other))
+    before = (folder / "compare.html").read_bytes()
+    shutil.rmtree(other)
+    larger, _ = sample_run(tmp_path / "larger", partition={"min_tokens": 900})
+    larger.root.rename(other)
+    write(run, build, folder)
+    assert (folder / "compare.html").read_bytes() != before
+    shutil.rmtree(other)
+    write(run, build, folder)
+    assert "No second run" in (folder / "compare.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["index.html", "traces/mine/source.jsonl", "compare/notes.txt", "x/.state.tmp"]
+)
+def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(tmp_path, name):
+    run, build = small_run(tmp_path / "run")
+    mine = tmp_path / "folder" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(ReportError, match="--output"):
+        write(run, build, tmp_path / "folder")
+    assert [path for path in (tmp_path / "folder").rglob("*") if path.is_file()] == [mine]
+    assert mine.read_text() == "mine"
+
+
+def test_what_an_older_config_left_counts_nowhere(sample, tmp_path):
+    run, build = sample
+    copied = RunFolder(shutil.copytree(run.root, tmp_path / "run"))
+    other, _ = sample_run(tmp_path / "other", partition={"min_tokens": 500})
+    shutil.copytree(other.root / "partition", copied.root / "partition", dirs_exist_ok=True)
+    write(copied, build, tmp_path / "site")
+    assert {row["state"] for row in rows_of(tmp_path / "site")} == {"unfinished", "rejected"}
+    page = (tmp_path / "site/index.html").read_text()
+    assert "<dt>published</dt><dd>0" in page
+    assert "By domain" not in page
+    assert "points by round" not in page
+
+
+def test_prices_are_told_as_soon_as_they_are_known(sample, tmp_path):
+    run, build = sample
+    write(run, build, tmp_path / "site")
+    priced = build.llm.model_copy(
+        update={"price_per_million_prompt_tokens": 1e6, "price_per_million_completion_tokens": 0.0}
+    )
+    write(run, build.model_copy(update={"llm": priced}), tmp_path / "site")
+    page = (tmp_path / "site/index.html").read_text()
+    efforts = [one for shard in (0, 1) for one in read_effort(run, shard).values()]
+    assert f"{max(one.prompt_tokens for one in efforts):,.4f}</td>" in page
+
+
+def test_of_small_shards_as_many_traces_are_shown_as_of_large_ones(tmp_path):
+    run, build = sample_run(tmp_path / "run", traces_per_shard=1)
+    few = build.model_copy(update={"report": build.report.model_copy(update={"max_traces": 9})})
+    assert write(run, few).traces == 9
+
+
+def test_a_run_without_traces_has_pages_that_say_so(tmp_path):
+    run, build = small_run(tmp_path / "run")
+    shutil.rmtree(run.root / "ingest")
+    site = write(run, build)
+    assert site.traces == 0
+    assert site.index.exists()
 
 
 def test_a_damaged_shard_is_named(tmp_path):

@@ -1,11 +1,16 @@
 // A trace's page: steps through its blocks, and to the next trace of the list that the reader came from.
 "use strict";
 
+// The block that keys are about: the focused one while it can be seen, else the one that fills most of the window.
 function currentBlock() {
+  const seen = (block) => {
+    const { top, bottom } = block.getBoundingClientRect();
+    return Math.max(0, Math.min(bottom, innerHeight) - Math.max(top, 0));
+  };
   const focused = document.activeElement && document.activeElement.closest(".block");
-  if (focused) return focused;
-  const blocks = [...document.querySelectorAll(".block")];
-  return blocks.find((block) => block.getBoundingClientRect().bottom > 120) || null;
+  if (focused && seen(focused)) return focused;
+  const blocks = [...document.querySelectorAll(".block")].filter(seen);
+  return blocks.reduce((most, block) => (most && seen(most) >= seen(block) ? most : block), null);
 }
 
 {
@@ -31,16 +36,29 @@ function currentBlock() {
   };
 
   // The list's own order, filters included, where the reader came from it.
+  const lead = (rel, path, name) => {
+    const links = document.querySelector(".neighbours");
+    let link = links.querySelector(`a[rel=${rel}]`);
+    if (!path) {
+      if (link) link.remove();
+      return;
+    }
+    if (!link) {
+      link = document.createElement("a");
+      link.rel = rel;
+      link.textContent = name;
+      if (rel === "prev") links.prepend(link);
+      else links.append(link);
+    }
+    link.href = document.body.dataset.root + path;
+  };
   try {
-    const root = document.body.dataset.root;
-    const order = JSON.parse(sessionStorage.getItem("traces") || "[]");
-    const at = order.findIndex((path) => location.pathname.endsWith(`/${path}`));
+    const site = new URL(document.body.dataset.root, location.href).href;
+    const order = JSON.parse(sessionStorage.getItem(`traces of ${site}`) || "[]");
+    const at = order.findIndex((path) => site + path === location.href.split("#")[0]);
     if (at >= 0) {
-      for (const [rel, path] of [["prev", order[at - 1]], ["next", order[at + 1]]]) {
-        const link = document.querySelector(`.neighbours a[rel=${rel}]`);
-        if (link && path) link.href = root + path;
-        else if (link) link.remove();
-      }
+      lead("prev", order[at - 1], "← previous");
+      lead("next", order[at + 1], "next →");
       const place = document.createElement("span");
       place.textContent = `${at + 1} of ${order.length} in your list`;
       document.querySelector(".neighbours").append(place);

@@ -6,7 +6,7 @@ from functools import lru_cache
 from markupsafe import Markup
 from math_core import LatexError, LatexToMathML
 
-from pipeline.report.site.plain_text import has_controls
+from pipeline.report.website.plain_text import has_controls
 
 # The converter recurses without a bound of its own: some 5,000 levels end the process. In so many characters
 # no text reaches 1,000 levels that are written without braces.

@@ -11,9 +11,9 @@ from markupsafe import Markup
 from pipeline.inspection.trace_history import Block, Story
 from pipeline.records.checks import check_memento, passes
 from pipeline.records.stated_numbers import unsupported_numbers
-from pipeline.report.site.kv_figure import KvFigure, kv_figure
-from pipeline.report.site.rendered_text import rendered, rendered_pieces
-from pipeline.report.site.word_diff import word_diff
+from pipeline.report.website.kv_figure import KvFigure, kv_figure
+from pipeline.report.website.rendered_text import rendered, rendered_pieces
+from pipeline.report.website.word_diff import word_diff
 from pipeline.run.effort import Effort
 from schemas.replies import Verdict
 

@@ -59,7 +59,8 @@ const addTraces = (() => {
   function remember() {
     try {
       const paths = shown.filter((row) => row.path).map((row) => row.path);
-      sessionStorage.setItem("traces", JSON.stringify(paths));
+      const site = new URL(".", location.href).href;
+      sessionStorage.setItem(`traces of ${site}`, JSON.stringify(paths));
     } catch {
       // Nothing is kept: the run's own order is used.
     }
@@ -130,14 +131,18 @@ const addTraces = (() => {
     if (asked.get(name) === value) field.value = value;
   };
 
-  const asked = new URLSearchParams(location.hash.slice(1));
-  for (const [name, value] of asked) {
-    if (name !== "sort" && filters.elements[name]) filters.elements[name].value = value;
-  }
-  const sort = asked.get("sort");
-  if (sort && keys.includes(sort.replace(/^-/, ""))) {
-    sorted = { key: sort.replace(/^-/, ""), down: sort.startsWith("-") };
-  }
+  // What an address asks for; of a choice that no row has offered yet it is kept until one does.
+  let asked = new URLSearchParams();
+  const readAddress = () => {
+    asked = new URLSearchParams(location.hash.slice(1));
+    for (const field of filters.elements) {
+      if (field.name) field.value = asked.get(field.name) || "";
+    }
+    const sort = asked.get("sort") || "";
+    const key = sort.replace(/^-/, "");
+    sorted = keys.includes(key) ? { key, down: sort.startsWith("-") } : { key: null, down: false };
+    tellOrder();
+  };
 
   const tellOrder = () => {
     for (const button of headers) {
@@ -145,11 +150,17 @@ const addTraces = (() => {
       button.closest("th").setAttribute("aria-sort", order);
     }
   };
-  tellOrder();
+  readAddress();
+  later();
+  addEventListener("hashchange", () => {
+    page = 0;
+    readAddress();
+    later();
+  });
 
   const changed = () => {
     page = 0;
-    asked.forEach((_, name) => asked.delete(name));
+    asked = new URLSearchParams();
     state();
     later();
   };

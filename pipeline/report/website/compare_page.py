@@ -7,9 +7,9 @@ from itertools import accumulate
 from markupsafe import Markup
 
 from pipeline.inspection.trace_history import Block, Story
-from pipeline.report.site.rendered_text import rendered_pieces
-from pipeline.report.site.trace_page import BlockView, TraceView, trace_view
-from pipeline.report.site.word_diff import word_diff
+from pipeline.report.website.rendered_text import rendered_pieces
+from pipeline.report.website.trace_page import BlockView, TraceView, trace_view
+from pipeline.report.website.word_diff import word_diff
 
 
 @dataclass(frozen=True)

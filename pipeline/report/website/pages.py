@@ -9,11 +9,11 @@ import jinja2
 
 from pipeline.compare import Comparison, figure_rows
 from pipeline.report.kv_cache import Architecture
-from pipeline.report.site.compare_page import ComparedTrace
-from pipeline.report.site.overview import Overview
-from pipeline.report.site.plain_text import plain
-from pipeline.report.site.trace_page import TraceView
-from pipeline.report.site.trace_rows import COLUMNS
+from pipeline.report.website.compare_page import ComparedTrace
+from pipeline.report.website.overview import Overview
+from pipeline.report.website.plain_text import plain
+from pipeline.report.website.trace_page import TraceView
+from pipeline.report.website.trace_rows import COLUMNS
 from pipeline.run.outcomes import RejectReason
 from pipeline.verdicts import Agreement, Verdict
 from schemas.replies import Verdict as JudgesVerdict
@@ -33,7 +33,7 @@ class Pages:
 
     def __init__(self, site: Site) -> None:
         environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("pipeline.report.site"),
+            loader=jinja2.PackageLoader("pipeline.report.website"),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,

@@ -40,9 +40,14 @@ class ListedShard:
 
 
 def listed_traces(run: RunFolder, shards: Sequence[int], most: int) -> list[ListedShard]:
-    """The traces to show: all, or at most `most` of them, evenly chosen from every shard."""
+    """The traces to show: all, or at most `most` of them, evenly chosen."""
     share = Fraction(most, max(most, sum(rows_to_show(run, shard) for shard in shards)))
-    return [ListedShard(shard, _evenly(_traces(run, shard), share)) for shard in shards]
+    listed, before = [], 0
+    for shard in shards:
+        traces = _traces(run, shard)
+        listed.append(ListedShard(shard, _evenly(traces, share, before)))
+        before += len(traces)
+    return listed
 
 
 def rows_to_show(run: RunFolder, shard: int) -> int:
@@ -51,9 +56,10 @@ def rows_to_show(run: RunFolder, shard: int) -> int:
     return 0 if manifest is None else manifest.rows_in - manifest.rejected.get(RejectReason.NOT_CHOSEN, 0)
 
 
-def _evenly(traces: list[ListedTrace], share: Fraction) -> list[ListedTrace]:
-    """This share of the traces: whenever the shares of those before come to one more whole."""
-    return [trace for rank, trace in enumerate(traces) if int((rank + 1) * share) > int(rank * share)]
+def _evenly(traces: list[ListedTrace], share: Fraction, before: int) -> list[ListedTrace]:
+    """This share of the traces: whenever the shares of all so far come to one more whole."""
+    ranked = enumerate(traces, before)
+    return [trace for rank, trace in ranked if int((rank + 1) * share) > int(rank * share)]
 
 
 def _traces(run: RunFolder, shard: int) -> list[ListedTrace]:
