@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.inspection.traces import TraceLine, endings, lines_of_shard, shards, stages_reached
+from pipeline.run.status import read_status
 from pipeline.run.store import RunFolder
 from pipeline.stages.registry import INGEST
 from pipeline.text.pieces import cut
@@ -70,6 +71,10 @@ def find_run(name: str, runs: Path) -> RunFolder:
             return RunFolder(root)
     if Path(name).parent.name == "rechecks":
         raise NotThere(f"{name}: a recheck; name its run, or see both with `openmementos compare`")
+    for root in (Path(name), runs / name):
+        status = read_status(RunFolder(root))
+        if status is not None and status.state == "working":
+            raise NotThere(f"{root}: its sources are still being read; try again in a moment")
     if (Path(name)).is_dir():
         raise NotThere(f"{name}: no run folder, nothing was read into it; begin with `openmementos build`")
     there = sorted(path.name for path in runs.glob("*") if (path / INGEST).is_dir())

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -8,6 +9,7 @@ from pipeline.config import PartitionConfig, PublishConfig
 from pipeline.files.atomic import write_json
 from pipeline.ingest import ingest
 from pipeline.run.outcomes import Done, Failed, Rejected, RejectReason
+from pipeline.run.status import Status
 from pipeline.run.store import RunFolder
 from pipeline.stages.run_shard import run_stages
 from tests.commands.runs import REASONING, memento, partitioned_run, small_build, write_mementos
@@ -192,6 +194,14 @@ def test_a_folder_that_is_no_run_is_told_apart(tmp_path):
     result = told(tmp_path)
     assert result.exit_code == 1
     assert "nothing was read into it" in result.stderr
+
+
+def test_a_run_that_still_reads_its_sources_asks_for_patience(tmp_path):
+    status = Status("mine", "working", "reading and selecting traces", "", "", "", None, ())
+    write_json(status.as_json(), RunFolder(tmp_path).status_file)
+    assert "try again in a moment" in told(tmp_path).stderr
+    write_json(replace(status, state="failed").as_json(), RunFolder(tmp_path).status_file)
+    assert "nothing was read into it" in told(tmp_path).stderr
 
 
 def test_there_is_colour_where_it_is_wanted_and_none_under_no_color(run, monkeypatch):
