@@ -137,6 +137,7 @@ def _process(run: RunFolder, build: BuildConfig, shards: int, runner: Any, model
     # So does compiling what comes after it.
     warm_up(run.tell)
     served = model.ready() if model else None
+    run.tell(", ".join(stage.verb for stage in STAGES))
     left = shards
     watches = {stage.name: CircuitBreaker(build.max_failure_rate) for stage in STAGES}
     while left:
