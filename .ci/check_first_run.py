@@ -27,7 +27,15 @@ def main(run: Path) -> None:
     published = Counter("".join(parse(response).blocks) for response in rows["default"]["response"])
     assert published <= sample, "a published reasoning is not the source's, byte for byte"
     assert Counter("".join(sentences) for sentences in rows["full"]["sentences"]) == published
-    print(f"{run}: {counts}; its folder loads as {', '.join(rows)}, every reasoning as in the source")
+    status = json.loads((run / "status.json").read_text(encoding="utf-8"))
+    assert status["state"] == "done", status
+    pages = list((run / "report").glob("traces/*/*.html"))
+    assert len(pages) == 20, pages
+    assert Path(told["report"]).is_file(), told["report"]
+    print(
+        f"{run}: {counts}; its folder loads as {', '.join(rows)}, every reasoning as in the source; "
+        f"{told['report']} leads to {len(pages)} pages"
+    )
 
 
 def reasoning(row: dict[str, object]) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import build_speed, detectors, economy, engine, partition, scale, survival, text
+from benchmarks import build_speed, detectors, economy, engine, partition, report_pages, scale, survival, text
 from pipeline.files.atomic import write_json
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -25,6 +25,7 @@ ROOMS: dict[str, Callable[[], dict[str, float]]] = {
     "build_speed": build_speed.run,
     "survival": survival.run,
     "scale": scale.run,
+    "report_pages": report_pages.run,
     "engine": engine.run,
 }
 
