@@ -7,7 +7,7 @@ from itertools import accumulate
 from markupsafe import Markup
 
 from pipeline.inspection.trace_history import Block, Story
-from pipeline.report.website.rendered_text import rendered_pieces
+from pipeline.report.website.sentence_lines import Line, sentence_lines
 from pipeline.report.website.trace_page import BlockView, TraceView, trace_view
 from pipeline.report.website.word_diff import word_diff
 
@@ -16,9 +16,8 @@ from pipeline.report.website.word_diff import word_diff
 class Piece:
     """A sentence, and the runs ("A", "B") that cut behind it."""
 
-    html: Markup
+    line: Line
     cut_by: str
-    breaks: bool
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,9 @@ def _pieces(one: Story, other: Story, ends: list[int], other_ends: list[int]) ->
     text = "".join(sentence.text for block in one.blocks for sentence in block.sentences)
     every = sorted({end for story in (one, other) for end in _sentence_ends(story)})
     pieces = []
-    for start, end, html in zip((0, *every), every, rendered_pieces(text, every), strict=False):
+    for end, line in zip(every, sentence_lines(text, every), strict=True):
         cut_by = "".join(name for name, its in (("A", ends), ("B", other_ends)) if end in its)
-        tail = text[start:end]
-        breaks = "\n\n" in tail[len(tail.rstrip()) :]
-        pieces.append((end, Piece(Markup(html.strip("\n").rstrip()), cut_by, breaks)))
+        pieces.append((end, Piece(line, cut_by)))
     return pieces
 
 

@@ -12,7 +12,8 @@ from pipeline.inspection.trace_history import Block, Story
 from pipeline.records.checks import check_memento, passes
 from pipeline.records.stated_numbers import unsupported_numbers
 from pipeline.report.website.kv_figure import KvFigure, kv_figure
-from pipeline.report.website.rendered_text import rendered, rendered_pieces
+from pipeline.report.website.rendered_text import rendered
+from pipeline.report.website.sentence_lines import Line, sentence_lines
 from pipeline.report.website.word_diff import word_diff
 from pipeline.run.effort import Effort
 from schemas.replies import Verdict
@@ -20,12 +21,11 @@ from schemas.replies import Verdict
 
 @dataclass(frozen=True)
 class SentenceView:
-    """A sentence; score and reason of the boundary behind it, or None. breaks: a blank line follows."""
+    """A sentence; score and reason of the boundary behind it, or None."""
 
-    html: Markup
+    line: Line
     score: float | None
     reason: str | None
-    breaks: bool
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,8 @@ def _kv(blocks: Sequence[Block]) -> KvFigure | None:
 
 
 def _blocks(reasoning: str, blocks: Sequence[Block], problem: str, threshold: int) -> list[BlockView]:
-    # Formulas and code are looked for in the whole text: what opens in one sentence may close in another.
     sizes = [len(sentence.text) for block in blocks for sentence in block.sentences]
-    pieces = rendered_pieces(reasoning, list(accumulate(sizes)))
+    lines = sentence_lines(reasoning, list(accumulate(sizes)))
     return [
         BlockView(
             number=block.number,
@@ -125,13 +124,7 @@ def _blocks(reasoning: str, blocks: Sequence[Block], problem: str, threshold: in
             last=block.first + len(block.sentences) - 1,
             tokens=block.tokens,
             sentences=[
-                SentenceView(
-                    Markup(next(pieces).strip("\n").rstrip()),
-                    sentence.score,
-                    sentence.reason,
-                    "\n\n" in sentence.text[len(sentence.text.rstrip()) :],
-                )
-                for sentence in block.sentences
+                SentenceView(next(lines), sentence.score, sentence.reason) for sentence in block.sentences
             ],
             memento=None if block.memento is None else _memento(block, block.memento, problem, threshold),
         )

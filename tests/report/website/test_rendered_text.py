@@ -1,5 +1,6 @@
 import re
 from html.parser import HTMLParser
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from pipeline.report.website.formulas import formula
 from pipeline.report.website.plain_text import plain, visible
 from pipeline.report.website.rendered_text import rendered, rendered_pieces
+from pipeline.report.website.sentence_lines import sentence_lines
 from pipeline.report.website.word_diff import word_diff
 
 # Elements that text may become; none of them loads, links or runs anything.
@@ -129,6 +131,14 @@ def test_doubtful_numbers_are_marked_in_prose_and_in_formulas():
 def test_a_doubtful_number_is_marked_as_it_is_written_and_no_other(text, number, marked):
     found = re.findall("<mark[^>]*>(.*?)</mark>", rendered(text, doubtful={number}))
     assert ["math" if "<math" in one else one for one in found] == marked
+
+
+def test_sentences_keep_their_indentation_and_tell_of_empty_lines_behind_them():
+    text = "\nDo:\n\n1. Try:\n    - this\n  - that. Then go."
+    sentences = ("\nDo:\n\n", "1. Try:\n    ", "- this\n  ", "- that. ", "Then go.")
+    lines = list(sentence_lines(text, list(accumulate(map(len, sentences)))))
+    assert [line.html for line in lines] == ["Do:", "1. Try:", "    - this", "  - that.", "Then go."]
+    assert [line.breaks for line in lines] == [True, False, False, False, False]
 
 
 def test_a_formula_that_is_cut_by_a_piece_stays_text():
