@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
@@ -18,9 +18,10 @@ import schemas.openmementos
 from pipeline.config import BuildConfig
 from pipeline.publish.rows import CONFIGURATIONS, Made
 from pipeline.publish.splits import split_shares
-from pipeline.records.quality import ANY_QUALITY, QUALITY_KEYS, wanted_quality
+from pipeline.records.quality import wanted_quality
 from pipeline.report.kv_cache import MODELS
 from pipeline.report.picture import Picture
+from pipeline.report.shown_settings import shown_settings
 from pipeline.report.stats import FunnelRow, Statistics
 from pipeline.run.outcomes import RejectReason
 
@@ -240,29 +241,7 @@ def _caches(statistics: Statistics) -> list[CacheRow]:
 
 
 def _settings(config: BuildConfig) -> str:
-    return yaml.safe_dump(card_settings(config), sort_keys=False, allow_unicode=True).strip()
-
-
-def card_settings(config: BuildConfig) -> dict[str, Any]:
-    """The parts of the config that shape the data; no address, key name or path of the builder."""
-    settings: dict[str, Any] = config.model_dump(
-        mode="json",
-        include={
-            "source": {"revision"},
-            "select": True,
-            "split": True,
-            "score": True,
-            "partition": True,
-            "mementos": True,
-            "llm": {"max_attempts", "seed", "sampling", "extra_body"},
-        },
-    )
-    # Only the names of files: where they lie is the builder's own matter.
-    select = settings["select"]
-    select["decontaminate"] = [PurePosixPath(path).name for path in select["decontaminate"]]
-    if wanted_quality(config) != ANY_QUALITY:
-        settings["publish"] = config.publish.model_dump(mode="json", include=set(QUALITY_KEYS))
-    return settings
+    return yaml.safe_dump(shown_settings(config), sort_keys=False, allow_unicode=True).strip()
 
 
 def _is_bundled(model: str) -> bool:

@@ -15,12 +15,13 @@ from pipeline.config import BuildConfig
 from pipeline.files.atomic import file_digest, sync, value_digest, writing
 from pipeline.files.damage import DamageError, check_file, free_name, set_aside
 from pipeline.files.sealed_json import read_sealed, write_sealed
-from pipeline.publish.card import CardFacts, card_settings, write_card
+from pipeline.publish.card import CardFacts, write_card
 from pipeline.publish.rows import CONFIGURATIONS, Configuration, Made
 from pipeline.publish.shards import write_files
 from pipeline.publish.splits import only, split_shares
 from pipeline.records.quality import QUALITY_KEYS
 from pipeline.records.sufficiency import read_sufficiency
+from pipeline.report.shown_settings import shown_model, shown_settings
 from pipeline.report.stats import dataset_statistics, funnel
 from pipeline.run.store import RunFolder, StoreError
 
@@ -57,7 +58,7 @@ def publish(
     memento.
     Raises StoreError where a shard has no records.
     """
-    writer, judge = map(_model_name, models)
+    writer, judge = map(shown_model, models)
     made = Made(writer, judge, tuple(prompts), _sufficient(config))
     inputs = _inputs(run, shards, config, made)
     record = _record_or_none(run)
@@ -90,11 +91,6 @@ def publish(
     }
     write_sealed(record, record_path(run))
     return _published(run, record, changed=True)
-
-
-def _model_name(model: str) -> str:
-    """A model's name, or that of its folder; where it lies is the builder's own matter."""
-    return Path(model).name if model.startswith(("/", "./", "../", "~")) else model
 
 
 def whole_files(run: RunFolder, tell: Callable[[str], None]) -> dict[str, str]:
@@ -159,7 +155,7 @@ def _inputs(run: RunFolder, shards: Sequence[int], config: BuildConfig, made: Ma
             "publish": config.publish.model_dump(
                 mode="json", exclude={"to", "private", "tag", "sufficiency", *QUALITY_KEYS}
             ),
-            "settings": card_settings(config),
+            "settings": shown_settings(config),
             "made": made.as_json(),
         }
     )

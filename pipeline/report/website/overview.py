@@ -13,6 +13,7 @@ from pipeline.report.colours import ON_DARK, ON_LIGHT
 from pipeline.report.figures import write_figures
 from pipeline.report.picture import Picture
 from pipeline.report.rounds import RoundPoints, round_points
+from pipeline.report.shown_settings import shown_model, shown_settings
 from pipeline.report.stats import FunnelRow, Statistics, dataset_statistics, funnel
 from pipeline.report.website.figure_data import DataTable, figure_data
 from pipeline.run.effort import Effort, read_effort
@@ -74,12 +75,10 @@ def overview(
         pictures=_pictures(statistics, stages, folder / "figures"),
         slowest=nlargest(_MOST_SHOWN, efforts, key=lambda one: one.effort.seconds),
         dearest=nlargest(_MOST_SHOWN, efforts, key=_price),
-        model=model_name(build.llm),
+        model=shown_model(model_name(build.llm)),
         prompts=list(dict.fromkeys(label for stage in STAGES for label in stage.prompts(build))),
         versions=_versions(run, shards),
-        settings=yaml.safe_dump(
-            build.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True
-        ).strip(),
+        settings=yaml.safe_dump(shown_settings(build), sort_keys=False, allow_unicode=True).strip(),
     )
 
 

@@ -1,5 +1,6 @@
 """The site of a run in RUN/report: its shards' pages, then the table and the overview that lead to them."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -64,8 +65,9 @@ def write_site(
 
 def compared_run(folder: Path) -> RunFolder | None:
     """The run that a site compares its own with; None where there is none, or none any more."""
-    root = _record(folder).get("other")
-    return RunFolder(Path(root)) if root and (Path(root) / INGEST).is_dir() else None
+    told = _record(folder).get("other")
+    run = RunFolder((folder / told).resolve()) if told else None
+    return run if run is not None and (run.root / INGEST).is_dir() else None
 
 
 def _record(folder: Path) -> dict[str, Any]:
@@ -101,7 +103,8 @@ class _Work:
         shards = write_shards(pages, listed, on_progress)
         remove_other_shards(self._folder, listed)
         record = {
-            "other": None if self._other is None else str(self._other.root.absolute()),
+            # From here, since the folder may be given away, or moved together with the runs.
+            "other": None if self._other is None else os.path.relpath(self._other.root, self._folder),
             "comparison": comparison,
             "pages": self._digest([shard.digest for shard in shards]),
         }

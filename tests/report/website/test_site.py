@@ -210,6 +210,21 @@ def test_a_comparison_is_written_again_where_the_other_run_has_changed(sample, t
     assert "No second run" in (folder / "compare.html").read_text()
 
 
+def test_nothing_tells_where_the_builder_keeps_things(sample, tmp_path):
+    run, build = sample
+    other, _ = sample_run(tmp_path / "other", partition={"min_tokens": 500})
+    secret = build.model_copy(
+        update={
+            "llm": build.llm.model_copy(update={"model": "/home/me/models/mine", "api_key_env": "MY_KEY"})
+        }
+    )
+    write(run, secret, tmp_path / "site", other=other)
+    pages = [path for path in (tmp_path / "site").rglob("*") if path.suffix in (".html", ".js", ".json")]
+    for told in (str(run.root), str(other.root), "/home/me", "MY_KEY", build.llm.endpoints[0], "data/sample"):
+        assert [str(page) for page in pages if told in page.read_text()] == [], told
+    assert "mine" in (tmp_path / "site/index.html").read_text()
+
+
 @pytest.mark.parametrize(
     "name", ["index.html", "traces/mine/source.jsonl", "compare/notes.txt", "x/.state.tmp"]
 )
