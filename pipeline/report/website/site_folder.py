@@ -99,23 +99,26 @@ class _Work:
         comparison = self._compare(listed, before.get("comparison"))
         compared = written_comparisons(self._folder)
         verdicts = _by_trace(read_verdicts(self._run))
-        pages = ShardPages(self._run, self._build, self._folder, self._site, compared, verdicts, self._code)
-        shards = write_shards(pages, listed, on_progress)
+        work = ShardPages(self._run, self._build, self._folder, self._site, compared, verdicts, self._code)
+        shards = write_shards(work, listed, on_progress)
         remove_other_shards(self._folder, listed)
-        record = {
-            # From here, since the folder may be given away, or moved together with the runs.
-            "other": None if self._other is None else os.path.relpath(self._other.root, self._folder),
-            "comparison": comparison,
-            "pages": self._digest([shard.digest for shard in shards]),
-        }
+        pages = self._digest([shard.digest for shard in shards])
         index = self._folder / "index.html"
-        if record != before or not index.exists():
-            # Until it is written again, what leads to the traces is not what the record says.
-            (self._folder / _RECORD).unlink(missing_ok=True)
+        if before != self._described(comparison, pages) or not index.exists():
+            self._note(comparison, None)
             self._write_first_pages(listed, index)
-            write_sealed(record, self._folder / _RECORD)
+            self._note(comparison, pages)
         shown = sum(len(shard.traces) for shard in listed)
         return WrittenSite(index, shown, sum(shard.written for shard in shards))
+
+    def _described(self, comparison: str | None, pages: str | None) -> dict[str, Any]:
+        """What is compared, and digests of what is there as it should be; None while it is being written."""
+        # From here, since the folder may be given away, or moved together with the runs.
+        other = None if self._other is None else os.path.relpath(self._other.root, self._folder)
+        return {"other": other, "comparison": comparison, "pages": pages}
+
+    def _note(self, comparison: str | None, pages: str | None) -> None:
+        write_sealed(self._described(comparison, pages), self._folder / _RECORD)
 
     def _digest(self, shards: Sequence[str]) -> str:
         return value_digest(
@@ -139,7 +142,7 @@ class _Work:
         )
         if digest == before:
             return digest
-        (self._folder / _RECORD).unlink(missing_ok=True)
+        self._note(None, None)
         found, name = None, ""
         if self._other is None:
             remove_comparison(self._folder)

@@ -193,6 +193,21 @@ def test_two_runs_stand_side_by_side_where_both_have_a_trace(sample, tmp_path):
     assert "No second run" in (folder / "compare.html").read_text()
 
 
+def test_a_comparison_outlasts_a_writer_that_is_killed(sample, tmp_path):
+    run, build = sample
+    other, _ = sample_run(tmp_path / "other", partition={"min_tokens": 500})
+    folder = tmp_path / "site"
+
+    def killed(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_site(run, build, folder, killed, other=other)
+    write(run, build, folder)
+    assert "A is <b>sample</b>, B is" in (folder / "compare.html").read_text()
+    assert list((folder / "compare").glob("*/*.html"))
+
+
 def test_a_comparison_is_written_again_where_the_other_run_has_changed(sample, tmp_path):
     run, build = sample
     source, _ = sample_run(tmp_path / "source", partition={"min_tokens": 500})
