@@ -1,8 +1,9 @@
 """What the Prefect UI shows of a run at work: one artifact per flow run, updated in place."""
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import copy_context
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from pipeline.run.status import Status, read_status
 from pipeline.run.status_words import stage_numbers
 from pipeline.run.store import RunFolder
 
+LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_UPDATES = 5.0
 # A server that takes longer has no time for what only people look at.
 _SECONDS_FOR_THE_SERVER = 5.0
@@ -33,14 +35,18 @@ def live_artifact(run: RunFolder, name: str) -> Iterator[None]:
     def keep_showing() -> None:
         settings = {"timeout": _SECONDS_FOR_THE_SERVER}
         with get_client(httpx_settings=settings, sync_client=True) as client:
-            is_last = False
+            is_last = has_told = False
             while not is_last:
                 is_last = ended.wait(_SECONDS_BETWEEN_UPDATES)
                 status = read_status(run)
                 # What an earlier run has left is not this one's.
                 if status is not None and (before is None or status.started_at != before.started_at):
-                    with suppress(Exception):
+                    try:
                         shown.update(client, _markdown(status))
+                    except Exception as problem:  # whatever the server says: people look at it, no more
+                        if not has_told:
+                            LOG.warning("the live artifact cannot be updated: %s", problem)
+                        has_told = True
 
     # With the flow's settings, which say where the server is.
     thread = threading.Thread(

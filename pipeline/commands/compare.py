@@ -13,11 +13,9 @@ from pipeline.config import MementosConfig
 from pipeline.inspection import find_run
 from pipeline.run.store import RunFolder
 
-_RUNS = Path("data/runs")
-
 
 def compare(
-    run_a: Annotated[str, typer.Argument(help="A run folder, or its name under data/runs.")],
+    run_a: options.Run,
     run_b: Annotated[str, typer.Argument(help="The run, or recheck of a run, to compare it with.")],
     top: Annotated[int, typer.Option("--top", "-n", min=0, help="Most mementos to show.")] = 5,
     threshold: Annotated[
@@ -56,5 +54,5 @@ def _found(name: str) -> RunFolder:
     """The recheck or the run in a folder of that path, or of that name under data/runs. Raises NotThere."""
     from pipeline.recheck.folder import is_recheck
 
-    rechecks = (RunFolder(root) for root in (Path(name), _RUNS / name))
-    return next(filter(is_recheck, rechecks), None) or find_run(name, _RUNS)
+    rechecks = (RunFolder(root) for root in (Path(name), options.RUNS / name))
+    return next(filter(is_recheck, rechecks), None) or find_run(name, options.RUNS)

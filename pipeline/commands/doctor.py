@@ -53,7 +53,7 @@ def doctor(
     except ConfigError as error:
         items.append(Item("config", State.BROKEN, str(error), "correct it; what follows is for the defaults"))
         build = defaults
-    root = options.run_folder(build, run_dir) if config or run_dir else Path("data/runs").absolute()
+    root = options.run_folder(build, run_dir) if config or run_dir else options.RUNS.absolute()
     items += examine(build, root)
     broken = [item for item in items if item.state is State.BROKEN]
     if as_json:

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -31,12 +30,11 @@ from pipeline.inspection import failed_judge as traces_that_failed
 from pipeline.records.quality import shortfalls
 from pipeline.run.store import RunFolder
 
-_RUNS = Path("data/runs")
 T = TypeVar("T")
 
 
 def inspect(
-    run: Annotated[str, typer.Argument(help="A run folder, or its name under data/runs.")],
+    run: options.Run,
     trace_id: Annotated[
         str | None, typer.Argument(help="A trace's id, or as much of its beginning as no other has.")
     ] = None,
@@ -79,7 +77,7 @@ def inspect(
 
       openmementos inspect openmementos-sample TRACE_ID --json
     """
-    folder = find_run(run, _RUNS)
+    folder = find_run(run, options.RUNS)
     points = _threshold(folder, threshold) if failed_judge else None
     if trace_id is not None:
         _one(folder, trace_id, block, points, as_json)

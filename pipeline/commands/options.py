@@ -48,6 +48,14 @@ Set = Annotated[
 ]
 
 
+RUNS = Path("data/runs")
+Run = Annotated[str, typer.Argument(help=f"A run folder, or its name under {RUNS}.")]
+Beside = Annotated[
+    str | None,
+    typer.Option("--compare", help="A run to put beside it, trace by trace; default: that of last time."),
+]
+
+
 class Named(Protocol):
     """A config with the name that its run's folder has unless told otherwise."""
 
@@ -103,7 +111,7 @@ def config_of(run: RunFolder, otherwise: str) -> Path:
 
 def run_folder(build: Named, run_dir: Path | None) -> Path:
     """Where the run lies: as told, or in data/runs under the build's name."""
-    return (run_dir or Path("data/runs") / build.name).absolute()
+    return (run_dir or RUNS / build.name).absolute()
 
 
 def made_run_folder(build: Named, run_dir: Path | None) -> RunFolder:

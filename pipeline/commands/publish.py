@@ -2,7 +2,6 @@
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +16,7 @@ from pipeline.run.store import RunFolder
 
 
 def publish(
-    run: Annotated[str, typer.Argument(help="A run folder, or its name under data/runs.")],
+    run: options.Run,
     to: Annotated[str, typer.Option("--to", help="Dataset on the Hub: organisation/name.")],
     private: Annotated[bool, typer.Option("--private", help="Private, where it has to be created.")] = False,
     tag: Annotated[
@@ -37,7 +36,7 @@ def publish(
 
       openmementos publish openmementos-sample --to my-org/mementos --private --tag v1
     """
-    folder = find_run(run, Path("data/runs"))
+    folder = find_run(run, options.RUNS)
     console = messages()
     _warn_of_failed(folder, console.print)
 

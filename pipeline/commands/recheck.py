@@ -16,11 +16,9 @@ from pipeline.commands.step_progress import shown_steps
 from pipeline.inspection import find_run
 from pipeline.run.outcomes import RejectReason
 
-_RUNS = Path("data/runs")
-
 
 def recheck(
-    run: Annotated[str, typer.Argument(help="A run folder, or its name under data/runs.")],
+    run: options.Run,
     model: options.ModelName = None,
     endpoint: options.Endpoint = None,
     config: Annotated[
@@ -62,7 +60,7 @@ def recheck(
     from pipeline.run.totals import cost_of
 
     console = messages()
-    folder = find_run(run, _RUNS)
+    folder = find_run(run, options.RUNS)
     described = config or options.config_of(folder, "name the YAML file it was built with: --config")
     build = options.build_config(described, None, None, endpoint, model, overrides)
     # As `build`: a scheduler's stop ends the work as Ctrl-C does, with the engine stopped and replies kept.

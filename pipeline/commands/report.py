@@ -15,11 +15,9 @@ from pipeline.config_file import load_config
 from pipeline.inspection import find_run
 from pipeline.run.store import RunFolder
 
-_RUNS = Path("data/runs")
-
 
 def report(
-    run: Annotated[str, typer.Argument(help="A run folder, or its name under data/runs.")],
+    run: options.Run,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the pages; default: report in the run's.")
     ] = None,
@@ -27,10 +25,7 @@ def report(
         int | None,
         typer.Option("--max-traces", min=1, help="Traces with a page; default: report.max_traces."),
     ] = None,
-    compare: Annotated[
-        str | None,
-        typer.Option("--compare", help="A run to put beside it, trace by trace; default: that of last time."),
-    ] = None,
+    compare: options.Beside = None,
     no_compare: Annotated[bool, typer.Option("--no-compare", help="Put no run beside it any more.")] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -46,10 +41,10 @@ def report(
 
       openmementos report before --compare after
 
-      openmementos report data/runs/my-mementos --output /tmp/for-a-colleague --max-traces 500
+      openmementos report data/runs/my-mementos --output for-a-colleague --max-traces 500
     """
-    folder = find_run(run, _RUNS)
-    other = None if compare is None else find_run(compare, _RUNS)
+    folder = find_run(run, options.RUNS)
+    other = None if compare is None else find_run(compare, options.RUNS)
     index = write_report(
         folder, messages(), output=output, max_traces=max_traces, other=other, compare=not no_compare
     )

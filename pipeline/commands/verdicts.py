@@ -15,11 +15,9 @@ from pipeline.inspection import find_run
 if TYPE_CHECKING:
     from pipeline.verdicts import Agreement
 
-_RUNS = Path("data/runs")
-
 
 def verdicts(
-    run: Annotated[str, typer.Argument(help="A run folder, or its name under data/runs.")],
+    run: options.Run,
     to: Annotated[
         Path | None,
         typer.Option(
@@ -45,7 +43,7 @@ def verdicts(
     # Not above: every other command would wait for it, too.
     from pipeline.verdicts import agreement_of, export_verdicts
 
-    folder = find_run(run, _RUNS)
+    folder = find_run(run, options.RUNS)
     if to is not None:
         exported = export_verdicts(folder, to)
         messages().print(f"{to}: {_verdicts(exported)}")

@@ -4,29 +4,25 @@ import asyncio
 import signal
 import threading
 import webbrowser
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from pipeline.commands import options
 from pipeline.commands.console import messages
 from pipeline.inspection import find_run
 
-_RUNS = Path("data/runs")
-
 
 def view(
-    run: Annotated[str, typer.Argument(help="A run folder, or its name under data/runs.")],
+    run: options.Run,
     port: Annotated[
         int, typer.Option("--port", "-p", min=0, max=65535, help="Port on this machine; 0 is any free one.")
     ] = 8377,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Print the address, and open no browser.")
     ] = False,
-    compare: Annotated[
-        str | None, typer.Option("--compare", help="A run to put beside it; default: that of last time.")
-    ] = None,
+    compare: options.Beside = None,
 ) -> None:
     """Open a run's report in the browser: figures, traces, blocks beside their mementos, how it stands.
 
@@ -48,8 +44,8 @@ def view(
     from pipeline.view import Freshness, answers, listening, port_of, serve_until_stopped, url_of
 
     console = messages(stderr=False)
-    folder = find_run(run, _RUNS)
-    other = None if compare is None else find_run(compare, _RUNS)
+    folder = find_run(run, options.RUNS)
+    other = None if compare is None else find_run(compare, options.RUNS)
     # Said for SIGINT too, since a shell's background jobs start with it ignored.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)

@@ -3,6 +3,7 @@
 No manifest speaks of these files, since times differ from run to run; nothing is made again for want of one.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
 
@@ -13,6 +14,8 @@ from pipeline.files.atomic import write_table
 from pipeline.llm.model import Reply
 from pipeline.run.store import RunFolder
 from schemas.tables import EFFORT
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,14 @@ def write_effort(run: RunFolder, stage: str, shard: int, efforts: Mapping[str, E
 def read_effort(run: RunFolder, shard: int) -> dict[str, Effort]:
     """By trace id, what each trace of a shard took in all stages that asked a model for it.
 
-    Empty where nothing was written (a run of an older version); a damaged file counts as not there.
+    Empty where nothing was written (a run of an older version); a damaged file is left out and named.
     """
     efforts: dict[str, Effort] = {}
     for path in sorted(run.effort("*", shard).parent.glob(run.effort("*", shard).name)):
         try:
             rows = pq.read_table(path).select(EFFORT.names).cast(EFFORT).to_pylist()
-        except (OSError, pa.ArrowException, KeyError, ValueError):
+        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+            LOG.warning("%s: left out of the report, since it cannot be read: %s", path, error)
             continue
         for row in rows:
             trace_id = row.pop("trace_id")

@@ -1,8 +1,6 @@
 """The verdicts of a run in RUN/verdicts.parquet: read, one put or taken back, never lost to a kill."""
 
-import fcntl
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pyarrow.parquet as pq
 
 from pipeline.files.atomic import value_digest, write_table, writing
 from pipeline.files.damage import DamageError, reading
+from pipeline.files.lock import waiting_lock
 from pipeline.run.store import RunFolder
 from pipeline.verdicts.verdict import Key, Opinion, Verdict
 from schemas.tables import VERDICTS
@@ -61,24 +60,14 @@ def take_back(run: RunFolder, key: Key) -> list[Verdict]:
 
 
 def _changed(run: RunFolder, key: Key, instead: Iterable[Verdict]) -> list[Verdict]:
-    with _alone(run):
+    lock = run.verdicts.with_suffix(".lock")
+    # Another thread may change them, or another viewer of the run.
+    with writing(lock), waiting_lock(lock):
         before = read_verdicts(run)
         after = sorted([*(one for one in before if one.key != key), *instead], key=lambda one: one.key)
         if after != before:
             _write(after, run.verdicts)
     return after
-
-
-@contextmanager
-def _alone(run: RunFolder) -> Iterator[None]:
-    """Waits until nobody else changes the verdicts: another thread, or another viewer of the run."""
-    path = run.verdicts.with_suffix(".lock")
-    with writing(path):
-        opened = path.open("a")
-    # The lock belongs to this opening of the file, so that threads of one process wait for each other, too.
-    with opened as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _write(verdicts: list[Verdict], path: Path) -> None:

@@ -1,8 +1,6 @@
 """What a person sees while a build works: a panel on a terminal, lines elsewhere."""
 
 import io
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
@@ -12,30 +10,11 @@ from pipeline.commands.progress import shown_progress
 from pipeline.commands.progress_lines import ProgressLines
 from pipeline.commands.progress_panel import panel
 from pipeline.files.atomic import write_json
-from pipeline.run.status import StageStatus, Status
+from pipeline.run.status import Status
 from pipeline.run.store import RunFolder
+from tests.processes.test_end_with_parent import until
+from tests.run.status_runs import MEMENTOS
 
-SECONDS = 20
-MEMENTOS = StageStatus(
-    name="mementos",
-    verb="write mementos",
-    done=3,
-    expected=20,
-    rejected=1,
-    failed=0,
-    begun=True,
-    at_work=True,
-    rate=0.7 / 60,
-    eta_seconds=24 * 60 + 10,
-    running=24,
-    prompt_tokens_per_second=1_810.4,
-    completion_tokens_per_second=96.2,
-    cached_share=0.714,
-    requests=60,
-    prompt_tokens=90_000,
-    cached_tokens=64_260,
-    completion_tokens=4_000,
-)
 SPLIT = replace(
     MEMENTOS,
     name="split",
@@ -172,11 +151,11 @@ def test_steps_and_numbers_are_shown_while_the_run_goes_on(tmp_path, is_terminal
     console = Console(file=file, width=100, force_terminal=is_terminal, color_system=None, soft_wrap=True)
     with shown_progress(run, console, 0.01) as tell:
         tell("starting Prefect's server")
-        wait_for(lambda: "starting Prefect's server" in file.getvalue())
+        until(lambda: "starting Prefect's server" in file.getvalue())
         run.tell(MARKUP)
-        wait_for(lambda: MARKUP in file.getvalue())
+        until(lambda: MARKUP in file.getvalue())
         write_json(replace(STATUS, started_at="2026-01-02T00:00:00+00:00").as_json(), run.status_file)
-        wait_for(lambda: "split into" in file.getvalue())
+        until(lambda: "split into" in file.getvalue())
     shown = file.getvalue()
     assert "an earlier run" not in shown
     assert "19" not in shown
@@ -192,10 +171,3 @@ def test_what_the_body_raises_is_raised(tmp_path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         work()
-
-
-def wait_for(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

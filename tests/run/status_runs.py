@@ -23,6 +23,28 @@ PRICED = BuildConfig.model_validate(
     }
 )
 
+# A stage that asks, in the middle of its work.
+MEMENTOS = StageStatus(
+    name="mementos",
+    verb="write mementos",
+    done=3,
+    expected=20,
+    rejected=1,
+    failed=0,
+    begun=True,
+    at_work=True,
+    rate=0.7 / 60,
+    eta_seconds=24 * 60 + 10,
+    running=24,
+    prompt_tokens_per_second=1_810.4,
+    completion_tokens_per_second=96.2,
+    cached_share=0.714,
+    requests=60,
+    prompt_tokens=90_000,
+    cached_tokens=64_260,
+    completion_tokens=4_000,
+)
+
 
 def ingested(run: RunFolder, *sizes: int) -> None:
     """Shards of so many traces, read and selected."""

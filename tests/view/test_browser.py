@@ -15,22 +15,35 @@ from playwright.sync_api import expect
 from pipeline.commands.console import messages
 from pipeline.commands.report import write_report
 from pipeline.files.atomic import write_json
-from pipeline.run.status import StageStatus, Status
+from pipeline.run.status import Status
+from pipeline.run.store import RunFolder
 from pipeline.verdicts import Opinion, read_verdicts
-from tests.browser import chromium, needs_chromium, watched
+from tests.browser import Watched, chromium, needs_chromium, watched
+from tests.run.status_runs import MEMENTOS
 from tests.verdicts.runs import done_trace, judged_run, sha256
 from tests.view.served import served
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 
 
+@contextmanager
+def shown(run: RunFolder, page: str = "index.html") -> Iterator[Watched]:
+    """A page of the run's report, served, in a browser."""
+    site = write_report(run, messages()).parent
+    with served(run, site, {}) as server, chromium() as browser, watched(browser) as seen:
+        seen.page.goto(f"http://127.0.0.1:{server.port}/{page}")
+        yield seen
+
+
+def done_page(run: RunFolder) -> str:
+    """Where the page of the trace lies that is done."""
+    return f"traces/00000/{done_trace(run)['trace_id']}.html"
+
+
 def test_a_reviewer_marks_a_memento_says_why_and_takes_it_back(tmp_path):
     run = judged_run(tmp_path / "run")
-    site = write_report(run, messages()).parent
     trace = done_trace(run)["trace_id"]
-    with served(run, site, {}) as server, chromium() as browser, watched(browser) as seen:
-        (page,) = site.glob(f"traces/**/*{trace}*")
-        seen.page.goto(f"http://127.0.0.1:{server.port}/{page.relative_to(site)}")
+    with shown(run, done_page(run)) as seen:
         form = seen.page.locator(f"form.verdict[data-trace='{trace}'][data-block='1']")
         form.get_by_role("button", name="Bad").click()
         expect(form.locator("output")).to_have_text("saved: bad")
@@ -50,11 +63,7 @@ def test_a_reviewer_marks_a_memento_says_why_and_takes_it_back(tmp_path):
 
 def test_keys_mark_the_memento_of_the_block_that_has_the_focus(tmp_path):
     run = judged_run(tmp_path / "run")
-    site = write_report(run, messages()).parent
-    trace = done_trace(run)["trace_id"]
-    with served(run, site, {}) as server, chromium() as browser, watched(browser) as seen:
-        (page,) = site.glob(f"traces/**/*{trace}*")
-        seen.page.goto(f"http://127.0.0.1:{server.port}/{page.relative_to(site)}")
+    with shown(run, done_page(run)) as seen:
         for key in ("]", "]", "g"):
             seen.page.keyboard.press(key)
         form = seen.page.locator("form.verdict[data-block='1']")
@@ -67,21 +76,18 @@ def test_keys_mark_the_memento_of_the_block_that_has_the_focus(tmp_path):
         assert (kept.block, kept.verdict, kept.why) == (1, Opinion.GOOD, "big bug")
         assert seen.violations() == []
         assert seen.wrong == []
-    write_report(run, messages())
-    assert "They agree on" in (site / "index.html").read_text()
+    assert "They agree on" in write_report(run, messages()).read_text()
 
 
 def test_a_run_that_goes_on_is_followed_until_its_end(tmp_path):
     run = judged_run(tmp_path / "run")
-    site = write_report(run, messages()).parent
     status = working()
-    with served(run, site, {}) as server, chromium() as browser, watched(browser) as seen:
-        write_json(status.as_json(), run.status_file)
-        seen.page.goto(f"http://127.0.0.1:{server.port}/")
+    write_json(status.as_json(), run.status_file)
+    with shown(run) as seen:
         live = seen.page.locator("#live")
         expect(live).to_contain_text("working")
         expect(live).to_contain_text("3 of 20")
-        expect(live).to_contain_text("810 + 96")
+        expect(live).to_contain_text("1,810 + 96")
         expect(live).to_contain_text("71 %")
         expect(live).to_contain_text("cost so far 1.25")
         write_json(replace(status, state="done", step="").as_json(), run.status_file)
@@ -95,10 +101,8 @@ def test_a_run_that_goes_on_is_followed_until_its_end(tmp_path):
 
 def test_a_run_that_was_killed_is_seen_to_be_silent(tmp_path):
     run = judged_run(tmp_path / "run")
-    site = write_report(run, messages()).parent
     write_json(replace(working(), at="2026-01-01T00:00:00+00:00").as_json(), run.status_file)
-    with served(run, site, {}) as server, chromium() as browser, watched(browser) as seen:
-        seen.page.goto(f"http://127.0.0.1:{server.port}/")
+    with shown(run) as seen:
         expect(seen.page.locator("#live .state")).to_contain_text("no word for")
         assert seen.wrong == []
 
@@ -106,27 +110,7 @@ def test_a_run_that_was_killed_is_seen_to_be_silent(tmp_path):
 def working() -> Status:
     """A run that writes mementos."""
     now = datetime.now(UTC).isoformat()
-    stage = StageStatus(
-        name="mementos",
-        verb="write mementos",
-        done=3,
-        expected=20,
-        rejected=0,
-        failed=0,
-        begun=True,
-        at_work=True,
-        rate=0.0117,
-        eta_seconds=1450.0,
-        running=24,
-        prompt_tokens_per_second=810.0,
-        completion_tokens_per_second=96.0,
-        cached_share=0.71,
-        requests=50,
-        prompt_tokens=1000,
-        cached_tokens=710,
-        completion_tokens=100,
-    )
-    return Status("small", "working", "", "", now, now, 1.25, (stage,))
+    return Status("small", "working", "", "", now, now, 1.25, (MEMENTOS,))
 
 
 def test_a_page_of_another_origin_can_neither_read_nor_write(tmp_path):

@@ -1,6 +1,5 @@
 """The files of a site: pages, and what all pages share; each is whole or not there."""
 
-import fcntl
 import hashlib
 import shutil
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from pipeline.files.atomic import replacing
+from pipeline.files.lock import waiting_lock
 from pipeline.report.website.coloured_code import stylesheet
 
 _ROOM = "pipeline.report.website"
@@ -60,8 +60,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     if folder.exists() and not mark.exists() and any(folder.iterdir()):
         raise ReportError(f"{folder}: has files that are no report; name a new or empty folder with --output")
     folder.mkdir(parents=True, exist_ok=True)
-    with mark.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with waiting_lock(mark):
         for place in (".", "assets", "figures", "traces"):
             for leftover in (folder / place).glob(".*.tmp"):
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
