@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 PROGRAM = shutil.which("chromium")
 FLAGS = (
@@ -73,6 +73,11 @@ def watched(browser: Browser, *, dark: bool = False, width: int = 1300) -> Itera
         yield seen
     finally:
         context.close()
+
+
+def settle(page: Page) -> None:
+    """Waits until the table of traces shows what was asked for last."""
+    expect(page.locator("#traces")).to_have_attribute("aria-busy", "false")
 
 
 def address(index: Path, page: str = "index.html") -> str:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from pipeline.report.website import write_site
-from tests.browser import address, chromium, needs_chromium, watched
+from tests.browser import address, chromium, needs_chromium, settle, watched
 from tests.report.website.runs import multiplied, sample_run, small_run
 
 pytestmark = [pytest.mark.slow, needs_chromium]
@@ -51,6 +51,7 @@ def open_trace(page, index) -> None:
     """Opens the first trace with formulas."""
     page.goto(address(index, "traces.html"))
     page.get_by_label("Domain").select_option("math")
+    settle(page)
     page.locator("#traces tbody a").first.click()
     page.wait_for_selector(".block")
 
@@ -96,10 +97,12 @@ def test_the_table_is_searched_filtered_and_sorted_and_a_link_leads_back_to_it(b
         expect(count).to_have_text(re.compile(r"(\d+) of \1 traces"))
         page.get_by_label("Domain").select_option("code")
         expect(rows.first.locator("td").nth(1)).to_have_text("code")
+        settle(page)
         assert set(page.locator("#traces tbody td:nth-child(2)").all_text_contents()) == {"code"}
         page.get_by_role("button", name="tokens", exact=True).click()
         page.get_by_role("button", name="tokens", exact=True).click()
         expect(page.locator("th[aria-sort=descending]")).to_have_text("tokens")
+        settle(page)
         shown = [
             int(text.replace(",", ""))
             for text in page.locator("#traces tbody td:nth-child(4)").all_text_contents()
@@ -107,8 +110,10 @@ def test_the_table_is_searched_filtered_and_sorted_and_a_link_leads_back_to_it(b
         assert shown == sorted(shown, reverse=True)
         page.reload()
         expect(page.get_by_label("Domain")).to_have_value("code")
-        assert rows.count() == len(shown)
+        expect(rows).to_have_count(len(shown))
         page.get_by_role("button", name="Clear").click()
+        expect(page.get_by_label("Domain")).to_have_value("")
+        settle(page)
         first = page.locator("#traces tbody a").first.text_content()
         page.keyboard.press("/")
         page.keyboard.type(first)
@@ -124,6 +129,7 @@ def test_keys_go_through_the_readers_own_list_and_through_blocks(browser, sample
         page.goto(address(sample, "traces.html"))
         page.get_by_label("Domain").select_option("math")
         expect(page.locator("#traces tbody td:nth-child(2)").first).to_have_text("math")
+        settle(page)
         ids = page.locator("#traces tbody a").all_text_contents()
         page.locator("#traces tbody a").first.click()
         expect(page.locator(".neighbours")).to_contain_text(f"1 of {len(ids)} in your list")
@@ -155,6 +161,8 @@ def test_the_readers_list_leads_past_the_ends_of_the_runs_own(browser, sample):
         # The other way round, the run's first trace is the last of the list.
         page.goto(f"{address(sample, 'traces.html')}#sort=-id")
         expect(page.locator("th[aria-sort=descending]")).to_have_text("trace")
+        expect(page.locator("#count")).to_have_text(re.compile(r"^(\d+) of \1 traces"))
+        settle(page)
         links = page.locator("#traces tbody a")
         paths = [links.nth(at).get_attribute("href") for at in range(links.count())]
         first = next(sample.parent.glob("traces/00000/*.html")).parent / "rows.js"
@@ -204,6 +212,7 @@ def test_what_became_of_other_traces_is_told_with_the_models_answers(browser, tm
         assert seen.violations() == []
         page.goto(address(index, "traces.html"))
         page.get_by_label("Outcome").select_option("rejected: cut before </think>")
+        expect(page.locator("#traces tbody tr")).to_have_count(1)
         page.locator("#traces tbody a").click()
         expect(page.locator(".ending")).to_contain_text("cut before </think>")
         assert seen.wrong == []
@@ -225,6 +234,7 @@ def test_ten_thousand_traces_are_searched_and_sorted_at_once(browser, many):
         expect(page.locator("#count")).not_to_have_text(f"{total} of {total} traces")
         print(f"searched {total} rows in {time.monotonic() - began:.2f} s")
         page.get_by_role("button", name="compression").click()
+        settle(page)
         page.locator("#traces tbody a").first.click()
         page.wait_for_selector(".block")
         page.keyboard.press("j")

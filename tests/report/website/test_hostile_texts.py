@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from playwright.sync_api import expect
 
 from pipeline.config import BuildConfig
 from pipeline.files.sealed_json import write_sealed
@@ -130,6 +131,7 @@ def test_what_is_hostile_can_be_read_as_it_stands(hostile):
         page = seen.page
         page.goto(address(hostile, "traces.html"))
         page.get_by_label("Outcome").select_option("failed")
+        expect(page.locator("#traces tbody tr")).to_have_count(1)
         page.locator("#traces tbody a").click()
         problem = page.locator("main section .text").first.inner_text()
         for attack in ATTACKS[:7]:

@@ -79,6 +79,7 @@ const addTraces = (() => {
     document.getElementById("page").textContent = `page ${page + 1} of ${pages}`;
     document.getElementById("back").disabled = page === 0;
     document.getElementById("forth").disabled = page >= pages - 1;
+    table.setAttribute("aria-busy", "false");
   };
 
   const within = (value, from, to) =>
@@ -111,6 +112,7 @@ const addTraces = (() => {
   };
 
   const later = () => {
+    table.setAttribute("aria-busy", "true");
     cancelAnimationFrame(drawing);
     drawing = requestAnimationFrame(select);
   };
