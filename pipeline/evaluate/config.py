@@ -11,8 +11,16 @@ from pipeline.evaluate.modes import Mode
 class SamplingConfig(Section):
     """How responses are written."""
 
-    temperature: Annotated[float, Field(ge=0, description="0 takes the likeliest token each time.")] = 0.0
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    temperature: Annotated[
+        float | None,
+        Field(ge=0, description="0 takes the likeliest token each time; null: as the model's makers recommend."),
+    ] = None
+    top_p: Annotated[
+        float | None, Field(gt=0, le=1, description="Likeliest tokens of this total; null: as recommended.")
+    ] = None
+    top_k: Annotated[
+        int | None, Field(ge=0, description="So many of the likeliest tokens, 0 is all; null: as recommended.")
+    ] = None
     samples: Annotated[int, Field(ge=1, description="Responses to each problem.")] = 1
     new_tokens: Annotated[int, Field(ge=1, description="Most tokens of a response.")] = 32_768
     block_limit: Annotated[
@@ -23,7 +31,7 @@ class SamplingConfig(Section):
 
     @model_validator(mode="after")
     def _samples_differ(self) -> Self:
-        if self.samples > 1 and not self.temperature:
+        if self.samples > 1 and self.temperature == 0:
             raise ValueError("samples are all the same at temperature 0: raise it, or ask for one sample")
         return self
 
