@@ -29,16 +29,24 @@ class Forgetting:
     """Which blocks are dropped, and when (arXiv 2604.09852, section 4, has the defaults).
 
     keep_last_blocks: finished blocks that stay visible, 0 as in the paper; -1 drops none. mask_delimiters:
-    whether a block's two delimiters are dropped with it.
+    whether a block's two delimiters are dropped with it. before_mementos: a block is dropped before its
+    memento, whose tokens then see nothing of it: what is left of the block is the memento's words alone, as
+    after a restart.
     """
 
     keep_last_blocks: int = 0
     mask_delimiters: bool = True
+    before_mementos: bool = False
 
     def __post_init__(self) -> None:
         if self.keep_last_blocks < -1:
             raise ValueError(
                 f"keep_last_blocks is {self.keep_last_blocks}: give 0 or more, or -1 to drop none"
+            )
+        if self.before_mementos and self.keep_last_blocks:
+            raise ValueError(
+                f"keep_last_blocks is {self.keep_last_blocks}: blocks that are dropped before their mementos "
+                "cannot be kept"
             )
 
 
@@ -57,14 +65,15 @@ def visible_until(
     A finished block is a block_start, the next block_end, the next summary_start and the next summary_end,
     without another block_start in between; of what else stands there nothing is dropped. So a text that is
     cut off or malformed keeps what has no memento. Block number k is seen up to and with the summary_end of
-    memento k + keep_last_blocks. Linear in n.
+    memento k + keep_last_blocks; with before_mementos up to its own summary_start, which no longer sees it.
+    Linear in n.
     """
     ids = np.asarray(ids)
     found = _finished(ids, tokens)
     inner = 0 if forgetting.mask_delimiters else 1
     starts = [block.start + inner for block in found]
     ends = [block.end - inner for block in found]
-    forgotten = [block.forgotten for block in found]
+    forgotten = [block.memento if forgetting.before_mementos else block.forgotten for block in found]
     visible = np.full(len(ids), len(ids) + to_come, np.int64)
     return _dropped(visible, starts, ends, forgotten, forgetting.keep_last_blocks)
 
@@ -77,6 +86,14 @@ def visible_until_of_sizes(
     starts, ends, forgotten = edges[:-1:2].tolist(), edges[1::2].tolist(), edges[2::2].tolist()
     visible = np.full(edges[-1], edges[-1], np.int64)
     return _dropped(visible, starts, ends, forgotten, forgetting.keep_last_blocks)
+
+
+def memento_tokens(ids: ArrayLike, tokens: BlockTokens) -> NDArray[np.bool_]:
+    """For each of n tokens whether it is in the memento of a finished block, behind its summary_start."""
+    inside = np.zeros(len(np.asarray(ids)), np.bool_)
+    for block in _finished(np.asarray(ids), tokens):
+        inside[block.memento + 1 : block.forgotten] = True
+    return inside
 
 
 def packed(documents: Iterable[Ints]) -> Ints:
@@ -98,6 +115,8 @@ class _Finished(NamedTuple):
     """Of its block_start."""
     end: int
     """One past its block_end."""
+    memento: int
+    """Of its memento's summary_start."""
     forgotten: int
     """One past the summary_end of its memento."""
 
@@ -107,13 +126,14 @@ def _finished(ids: NDArray[np.integer], tokens: BlockTokens) -> list[_Finished]:
     for kind, token in enumerate(tokens, start=1):
         kinds[ids == token] = kind
     return [
-        _Finished(match.start(), match.end(1), match.end()) for match in _FINISHED.finditer(kinds.tobytes())
+        _Finished(match.start(), match.end(1), match.start(2), match.end())
+        for match in _FINISHED.finditer(kinds.tobytes())
     ]
 
 
 # Each part stops at the token that it waits for or at another block_start (1), so a search that fails has
 # read only up to the block_start that the next one begins with.
-_FINISHED = re.compile(rb"(\x01[^\x01\x02]*+\x02)[^\x01\x03]*+\x03[^\x01\x04]*+\x04")
+_FINISHED = re.compile(rb"(\x01[^\x01\x02]*+\x02)[^\x01\x03]*+(\x03)[^\x01\x04]*+\x04")
 
 
 def _dropped(

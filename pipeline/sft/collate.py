@@ -1,7 +1,8 @@
 """Packs as a batch of tensors, with the vector that says who sees whom."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from pipeline.attention.visibility import (
     FORGET_NOTHING,
     BlockTokens,
     Forgetting,
+    memento_tokens,
     packed,
     padded,
     visible_until,
@@ -19,11 +21,23 @@ from pipeline.attention.visibility import (
 IGNORED = -100  # the label that PyTorch's cross entropy takes no loss of
 
 
+class Seeing(IntEnum):
+    """What the tokens of a pack see of finished blocks, as an integer for a table's column.
+
+    FULL: all of them. MEMENTO: none, once the memento is written, which saw its block. RESTART: none, nor did
+    the memento, whose tokens carry no loss, since nobody could know them: how to read its words is learnt.
+    """
+
+    FULL = 0
+    MEMENTO = 1
+    RESTART = 2
+
+
 @dataclass(frozen=True)
 class Collator:
-    """Makes batches of packs; each pack has `input_ids`, `labels`, `lengths` (of its examples), `forgets`.
+    """Makes batches of packs; each pack has `input_ids`, `labels`, `lengths` (of its examples), `seeing`.
 
-    forgetting: of the packs that forget. multiple: batches are padded to a multiple of so many tokens.
+    forgetting: of the packs that are not FULL. multiple: batches are padded to a multiple of so many tokens.
     """
 
     tokens: BlockTokens
@@ -37,16 +51,30 @@ class Collator:
         n = -(-longest // self.multiple) * self.multiple
         columns: dict[str, list[np.ndarray[Any, Any]]] = {
             "input_ids": [_filled(row["input_ids"], n, self.padding) for row in rows],
-            "labels": [_filled(row["labels"], n, IGNORED) for row in rows],
+            "labels": [_filled(self._labels(row), n, IGNORED) for row in rows],
             "position_ids": [_positions(row["lengths"], n) for row in rows],
             "visible_until": [padded(self._visible(row), n) for row in rows],
         }
         return {name: torch.from_numpy(np.stack(column)) for name, column in columns.items()}
 
+    def _labels(self, row: Mapping[str, Any]) -> np.ndarray[Any, Any]:
+        labels = np.asarray(row["labels"])
+        if row["seeing"] != Seeing.RESTART:
+            return labels
+        unknowable = np.concatenate([memento_tokens(part, self.tokens) for part in _examples(row)])
+        return np.where(unknowable, IGNORED, labels)
+
     def _visible(self, row: Mapping[str, Any]) -> np.ndarray[Any, Any]:
-        forgetting = self.forgetting if row["forgets"] else FORGET_NOTHING
-        parts = np.split(np.asarray(row["input_ids"]), np.cumsum(row["lengths"])[:-1])
-        return packed(visible_until(part, self.tokens, forgetting) for part in parts)
+        forgetting = self.forgetting
+        if row["seeing"] == Seeing.FULL:
+            forgetting = FORGET_NOTHING
+        elif row["seeing"] == Seeing.RESTART:
+            forgetting = replace(forgetting, before_mementos=True)
+        return packed(visible_until(part, self.tokens, forgetting) for part in _examples(row))
+
+
+def _examples(row: Mapping[str, Any]) -> list[np.ndarray[Any, Any]]:
+    return np.split(np.asarray(row["input_ids"]), np.cumsum(row["lengths"])[:-1])
 
 
 def _filled(values: Sequence[int], n: int, filler: int) -> np.ndarray[Any, Any]:

@@ -133,6 +133,15 @@ class StageConfig(Section):
     full_attention_share: Annotated[
         float, Field(ge=0, le=1, description="Share of the packs that forget nothing; for stage 2.")
     ] = 0.0
+    restart_share: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Share of the packs whose mementos do not see their blocks, so that to read a "
+            "memento's words alone is learnt, too; for stage 2.",
+        ),
+    ] = 0.0
 
 
 class CheckConfig(Section):
@@ -183,6 +192,15 @@ class SftConfig(Section):
     def _something_to_train(self) -> Self:
         if self.full is None and self.memento is None:
             raise ValueError("full and memento are both null: nothing would be trained")
-        if self.full and self.full.full_attention_share:
-            raise ValueError("full.full_attention_share: stage 1 has full attention everywhere")
+        if self.full and (self.full.full_attention_share or self.full.restart_share):
+            raise ValueError(
+                "full.full_attention_share, full.restart_share: stage 1 has full attention everywhere"
+            )
+        if self.memento and self.memento.full_attention_share + self.memento.restart_share > 1:
+            raise ValueError("memento: full_attention_share and restart_share are more than 1 together")
+        if self.memento and self.memento.restart_share and self.attention.keep_last_blocks:
+            raise ValueError(
+                "memento.restart_share drops blocks before their mementos, which attention.keep_last_blocks "
+                f"{self.attention.keep_last_blocks} forbids: leave one of them out"
+            )
         return self

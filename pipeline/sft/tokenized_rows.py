@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.files.atomic import value_digest, writing
 from pipeline.files.sealed_json import read_sealed, write_sealed
-from pipeline.sft.collate import IGNORED
+from pipeline.sft.collate import IGNORED, Seeing
 from pipeline.sft.errors import SftError
 from pipeline.sft.examples import Tokenizing
 from pipeline.sft.packing import packs
@@ -112,12 +112,17 @@ def _tokenized(rows: datasets.Dataset, tokenizing: Tokenizing) -> tuple[datasets
 
 
 def packed_examples(
-    examples: Examples, max_tokens: int, *, seed: int | None, full_attention_share: float = 0.0
+    examples: Examples,
+    max_tokens: int,
+    *,
+    seed: int | None,
+    full_attention_share: float = 0.0,
+    restart_share: float = 0.0,
 ) -> datasets.Dataset:
     """Packs for the collator, put together when they are read.
 
-    seed: of the order; None keeps it. full_attention_share: of the packs that forget nothing, chosen by
-    their number.
+    seed: of the order; None keeps it. full_attention_share, restart_share: of the packs that forget nothing,
+    and of those whose mementos never saw their blocks, chosen by the packs' numbers.
     """
     lengths = examples.lengths
     order = np.arange(len(lengths))
@@ -125,9 +130,11 @@ def packed_examples(
         np.random.default_rng(seed).shuffle(order)
     found = packs([lengths[at] for at in order], max_tokens)
     numbers = [[int(order[at]) for at in pack] for pack in found]
-    chosen = (
-        np.random.default_rng(0 if seed is None else seed + 1).random(len(numbers)) >= full_attention_share
-    )
+    draws = np.random.default_rng(0 if seed is None else seed + 1).random(len(numbers))
+    # Beside each other on the same draws, so that one share leaves the packs of the other as they are.
+    seeing = np.full(len(numbers), Seeing.MEMENTO, np.int64)
+    seeing[draws >= 1 - restart_share] = Seeing.RESTART
+    seeing[draws < full_attention_share] = Seeing.FULL
     table = examples.table.with_format("numpy")
 
     def together(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
@@ -135,7 +142,7 @@ def packed_examples(
             "input_ids": [],
             "labels": [],
             "lengths": [],
-            "forgets": batch["forgets"],
+            "seeing": batch["seeing"],
         }
         for pack in batch["examples"]:
             rows = [table[int(at)] for at in pack]
@@ -144,7 +151,7 @@ def packed_examples(
             made["lengths"].append([len(row["ids"]) for row in rows])
         return made
 
-    table_of_packs = datasets.Dataset.from_dict({"examples": numbers, "forgets": chosen.tolist()})
+    table_of_packs = datasets.Dataset.from_dict({"examples": numbers, "seeing": seeing.tolist()})
     table_of_packs.set_transform(together)
     return table_of_packs
 

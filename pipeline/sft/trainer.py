@@ -43,6 +43,7 @@ def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> SFTTraine
         most,
         seed=config.seed if config.data.shuffle else None,
         full_attention_share=settings.full_attention_share,
+        restart_share=settings.restart_share,
     )
     held_out = packed_examples(learning.held_out, most, seed=None)
     on_gpu = torch.cuda.is_available()

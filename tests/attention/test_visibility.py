@@ -10,6 +10,7 @@ from pipeline.attention.visibility import (
     FORGET_NOTHING,
     BlockTokens,
     Forgetting,
+    memento_tokens,
     packed,
     padded,
     visible_until,
@@ -29,35 +30,37 @@ WELL_FORMED = st.lists(
 TRUNCATED = st.tuples(WELL_FORMED, st.integers(0, 60)).map(lambda pair: pair[0][: pair[1]])
 DOCUMENTS = st.one_of(MALFORMED, WELL_FORMED, TRUNCATED)
 FORGETTINGS = st.builds(Forgetting, st.integers(-1, 3), st.booleans())
+BEFORE_MEMENTOS = st.builds(Forgetting, st.just(0), st.booleans(), st.just(True))
 
 
-def blocks_and_ends(ids: list[int]) -> list[tuple[int, int, int]]:
-    """(block_start, block_end, summary_end) of finished blocks, by reading token after token."""
-    found, start, end, in_memento = [], None, None, False
+def blocks_and_mementos(ids: list[int]) -> list[tuple[int, int, int, int]]:
+    """(block_start, block_end, summary_start, summary_end) of finished blocks, read token by token."""
+    found, start, end, memento = [], None, None, None
     for at, token in enumerate(ids):
         if token == S:
-            start, end, in_memento = at, None, False
+            start, end, memento = at, None, None
         elif token == E and start is not None and end is None:
             end = at
-        elif token == B and end is not None:
-            in_memento = True
-        elif token == D and in_memento:
-            found.append((start, end, at))
-            start, end, in_memento = None, None, False
+        elif token == B and end is not None and memento is None:
+            memento = at
+        elif token == D and memento is not None:
+            found.append((start, end, memento, at))
+            start, end, memento = None, None, None
     return found
 
 
 def naive(ids: list[int], forgetting: Forgetting) -> list[list[bool]]:
     """By query and key, whether the one sees the other: asked of every block."""
-    blocks = blocks_and_ends(ids)
+    blocks = blocks_and_mementos(ids)
     keep, inner = forgetting.keep_last_blocks, 0 if forgetting.mask_delimiters else 1
     seen = [[key <= query for key in range(len(ids))] for query in range(len(ids))]
     for query in range(len(ids)):
         for key in range(len(ids)):
-            for number, (start, end, _) in enumerate(blocks):
-                finished = sum(done < query for _, _, done in blocks)
+            for number, (start, end, memento, _) in enumerate(blocks):
+                finished = sum(done < query for *_, done in blocks)
                 is_inside = start + inner <= key <= end - inner
-                if keep >= 0 and is_inside and number < finished - keep:
+                is_gone = query >= memento if forgetting.before_mementos else number < finished - keep
+                if keep >= 0 and is_inside and is_gone:
                     seen[query][key] = False
     return seen
 
@@ -67,12 +70,20 @@ def pairs(visible: np.ndarray) -> list[list[bool]]:
     return ((at[None, :] <= at[:, None]) & (at[:, None] < visible[None, :])).tolist()
 
 
-@given(DOCUMENTS, FORGETTINGS)
+@given(DOCUMENTS, st.one_of(FORGETTINGS, BEFORE_MEMENTOS))
 def test_it_is_what_a_naive_reading_of_every_pair_gives(ids: list[int], forgetting: Forgetting) -> None:
     assert pairs(visible_until(ids, TOKENS, forgetting)) == naive(ids, forgetting)
 
 
-@given(st.lists(DOCUMENTS, min_size=1, max_size=4), FORGETTINGS, st.integers(0, 5))
+@given(DOCUMENTS)
+def test_a_mementos_tokens_are_those_behind_its_start_up_to_its_end(ids: list[int]) -> None:
+    inside = {at for *_, memento, end in blocks_and_mementos(ids) for at in range(memento + 1, end + 1)}
+    assert set(np.flatnonzero(memento_tokens(ids, TOKENS)).tolist()) == inside
+
+
+@given(
+    st.lists(DOCUMENTS, min_size=1, max_size=4), st.one_of(FORGETTINGS, BEFORE_MEMENTOS), st.integers(0, 5)
+)
 def test_packed_documents_see_only_themselves(
     documents: list[list[int]], forgetting: Forgetting, padding: int
 ) -> None:
@@ -114,6 +125,13 @@ def test_sizes_give_what_the_text_gives(sizes: list[tuple[int, int]], keep: int)
 
 def test_the_last_token_of_a_memento_still_sees_its_block() -> None:
     assert visible_until([0, S, 1, E, B, 2, D, 3], TOKENS).tolist() == [8, 7, 7, 7, 8, 8, 8, 8]
+
+
+def test_a_block_dropped_before_its_memento_is_seen_by_none_of_the_mementos_tokens() -> None:
+    restart = Forgetting(before_mementos=True)
+    assert visible_until([0, S, 1, E, B, 2, D, 3], TOKENS, restart).tolist() == [8, 4, 4, 4, 8, 8, 8, 8]
+    with pytest.raises(ValueError, match="before their mementos cannot be kept"):
+        Forgetting(keep_last_blocks=1, before_mementos=True)
 
 
 def test_keeping_a_block_drops_it_a_memento_later() -> None:

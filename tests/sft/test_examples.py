@@ -5,10 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.attention.visibility import AS_IN_THE_PAPER, packed, padded, visible_until
+from pipeline.attention.visibility import (
+    AS_IN_THE_PAPER,
+    Forgetting,
+    memento_tokens,
+    packed,
+    padded,
+    visible_until,
+)
 from pipeline.procedural.register_machine import WORDS, trace
 from pipeline.records import assemble
-from pipeline.sft.collate import IGNORED, Collator
+from pipeline.sft.collate import IGNORED, Collator, Seeing
 from pipeline.sft.errors import SftError
 from pipeline.sft.examples import CUT, MALFORMED, NO_MEMENTOS, PROMPT_TOO_LONG, Tokenizing
 from pipeline.sft.model import word_tokenizer
@@ -107,12 +114,12 @@ def test_a_batch_has_the_vector_of_every_document_and_no_loss_of_padding() -> No
     examples = [made.example(*row(runs, 2)) for runs in (1, 3)]
     ids = np.concatenate([example.ids for example in examples])
     lengths = [len(example.ids) for example in examples]
-    pack = {"input_ids": ids, "labels": ids, "lengths": lengths, "forgets": True}
+    pack = {"input_ids": ids, "labels": ids, "lengths": lengths, "seeing": Seeing.MEMENTO}
     short = {
         "input_ids": ids[: lengths[0]],
         "labels": ids[: lengths[0]],
         "lengths": lengths[:1],
-        "forgets": False,
+        "seeing": Seeing.FULL,
     }
     batch = Collator(made.tokens, AS_IN_THE_PAPER, padding=0, multiple=16)([pack, short])
     n = batch["input_ids"].shape[1]
@@ -123,3 +130,19 @@ def test_a_batch_has_the_vector_of_every_document_and_no_loss_of_padding() -> No
     assert {*batch["labels"][1][lengths[0] :].tolist()} == {IGNORED}
     # What forgets nothing sees its whole document.
     assert {*batch["visible_until"][1][: lengths[0]].tolist()} == {lengths[0]}
+
+
+def test_a_pack_that_restarts_hides_blocks_from_their_mementos_and_takes_no_loss_of_these() -> None:
+    made = tokenizing()
+    examples = [made.example(*row(runs, 2)) for runs in (2, 3)]
+    ids = np.concatenate([example.ids for example in examples])
+    lengths = [len(example.ids) for example in examples]
+    labels = np.concatenate([np.where(np.arange(len(e.ids)) < e.prompt, IGNORED, e.ids) for e in examples])
+    pack = {"input_ids": ids, "labels": labels, "lengths": lengths, "seeing": Seeing.RESTART}
+    batch = Collator(made.tokens, AS_IN_THE_PAPER, padding=0)([pack])
+    restart = Forgetting(before_mementos=True)
+    expected = packed(visible_until(example.ids, made.tokens, restart) for example in examples)
+    assert batch["visible_until"][0].tolist() == expected.tolist()
+    inside = np.concatenate([memento_tokens(example.ids, made.tokens) for example in examples])
+    assert inside.sum() == 5 * 4  # three registers and the end, in each of five mementos
+    assert batch["labels"][0].tolist() == np.where(inside, IGNORED, labels).tolist()

@@ -8,13 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pipeline.attention.hook import take_visible_until
-from pipeline.attention.visibility import FORGET_NOTHING
-from pipeline.sft.collate import Collator
+from pipeline.attention.visibility import AS_IN_THE_PAPER
+from pipeline.sft.collate import Collator, Seeing
 from pipeline.sft.config import LoraConfig
 from pipeline.sft.errors import SftError
 from pipeline.sft.lora import merged, with_adapters
@@ -154,12 +155,19 @@ def test_adapters_change_only_the_special_rows_and_merge_to_the_same_model(tied:
     assert changed == {*TOKENS}
 
 
-def test_packs_that_forget_nothing_are_the_share_that_was_asked_for(tmp_path) -> None:
-    learning = ready(tiny(), tmp_path).learning
-    rows = packed_examples(learning.train, 80, seed=0, full_attention_share=0.5)
-    forgets = [row["forgets"] for row in rows]
-    assert 0.2 < sum(forgets) / len(forgets) < 0.8
-    collate = Collator(learning.tokenizing.tokens, FORGET_NOTHING, 0)
+def test_packs_see_all_or_restart_in_the_shares_that_were_asked_for(tmp_path) -> None:
+    config = tiny(
+        data={**tiny().data.model_dump(), "register_machine": {"kind": "hidden", "sizes": [[2, 2, 800]]}}
+    )
+    learning = ready(config, tmp_path).learning
+    rows = packed_examples(learning.train, 40, seed=0, full_attention_share=0.3, restart_share=0.2)
+    seeing = np.bincount(rows["seeing"][:], minlength=3) / len(rows)
+    assert seeing[Seeing.FULL] == pytest.approx(0.3, abs=0.05)
+    assert seeing[Seeing.RESTART] == pytest.approx(0.2, abs=0.05)
+    assert seeing[Seeing.MEMENTO] == pytest.approx(0.5, abs=0.05)
+    for share, only in ((0.0, Seeing.MEMENTO), (1.0, Seeing.FULL)):
+        assert {*packed_examples(learning.train, 40, seed=0, full_attention_share=share)["seeing"]} == {only}
+    collate = Collator(learning.tokenizing.tokens, AS_IN_THE_PAPER, 0)
     assert collate([rows[0], rows[1]])["visible_until"].shape[0] == 2
 
 
