@@ -62,6 +62,30 @@ class DatasetSection(Section):
     ] = 1.0
 
 
+class Claim(Section):
+    """What the results have to show of a model in a mode, else the command fails."""
+
+    model: Annotated[str, Field(description="Its label.")]
+    mode: Mode
+    task: Annotated[str | None, Field(description="Of which task; null: of all together.")] = None
+    left_out: Annotated[
+        int | None,
+        Field(
+            ge=0, description="Of register machines only responses with so many mementos that leave one out."
+        ),
+    ] = None
+    at_least: Annotated[float, Field(ge=0, le=1, description="Least share of right responses.")] = 0.0
+    at_most: Annotated[float, Field(ge=0, le=1, description="Largest share of right responses.")] = 1.0
+
+    @model_validator(mode="after")
+    def _claims_something(self) -> Self:
+        if self.at_least == 0 and self.at_most == 1:
+            raise ValueError("claims nothing: give at_least or at_most")
+        if self.at_least > self.at_most:
+            raise ValueError(f"at_least {self.at_least} is more than at_most {self.at_most}")
+        return self
+
+
 class EvaluateConfig(Section):
     """Everything an evaluation depends on."""
 
@@ -79,6 +103,9 @@ class EvaluateConfig(Section):
     limit: Annotated[int | None, Field(ge=1, description="Most problems of a task; null for all.")] = None
     sampling: SamplingConfig = SamplingConfig()
     batch: Annotated[int, Field(ge=1, description="Responses that are written at once.")] = 8
+    claims: Annotated[
+        tuple[Claim, ...], Field(description="What the results have to show; else the exit code is 4.")
+    ] = ()
 
     @model_validator(mode="after")
     def _something_to_do(self) -> Self:
