@@ -1,4 +1,4 @@
-"""What an evaluation has to show: claims, told with its results; where one does not hold the command fails."""
+"""What an evaluation has to show: claims, told with its results; where one fails, so does the command."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
