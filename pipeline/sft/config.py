@@ -130,6 +130,15 @@ class StageConfig(Section):
     evaluations: Annotated[
         int, Field(ge=1, description="Times that held-out loss and format are measured, the last at the end.")
     ] = 5
+    goal: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=1,
+            description="Share of right responses to the check's problems at which the stage ends before its "
+            "last step; where it is not reached by then, the run fails. null: all steps are done.",
+        ),
+    ] = None
     full_attention_share: Annotated[
         float, Field(ge=0, le=1, description="Share of the packs that forget nothing; for stage 2.")
     ] = 0.0
@@ -187,6 +196,16 @@ class SftConfig(Section):
     ] = None
     private: bool = False
     license: Annotated[str | None, Field(description="Licence of the model, as on the Hub.")] = None
+
+    @model_validator(mode="after")
+    def _goals_can_be_seen(self) -> Self:
+        if not self.check.problems_between and any(
+            stage and stage.goal for stage in (self.full, self.memento)
+        ):
+            raise ValueError(
+                "a stage has a goal, and check.problems_between is 0: nothing would tell when it is reached"
+            )
+        return self
 
     @model_validator(mode="after")
     def _something_to_train(self) -> Self:

@@ -18,7 +18,7 @@ from pipeline.sft.errors import SftError
 from pipeline.sft.launch import train_on_devices
 from pipeline.sft.lora import merged, with_adapters
 from pipeline.sft.model import load
-from pipeline.sft.selection import best_step, evaluations_of, format_rates
+from pipeline.sft.selection import best_step, evaluations_of, format_rates, step_of_goal
 from pipeline.sft.stage_plan import Job, Learning, Stage, StageResult
 from pipeline.sft.trainer import make_trainer
 
@@ -45,16 +45,27 @@ def run_stage(
     if checkpoint:
         tell(f"{stage.title}: going on from {checkpoint.name}")
     job = Job(stage, config, learning, folder, start)
-    if config.devices:
-        train_on_devices(config.devices, job, tell)
-    else:
-        train(job, tell)
+    if not _is_at_goal(folder, checkpoint):
+        if config.devices:
+            train_on_devices(config.devices, job, tell)
+        else:
+            train(job, tell)
     finished = last_whole_checkpoint(folder)
     assert finished is not None, "a stage ends with a checkpoint"
     history = history_of(finished)
     evaluations = evaluations_of(history, format_rates(folder))
-    best = best_step(evaluations)
-    tell(f"{stage.title}: the checkpoint at step {best:,} is the best of {len(evaluations)}")
+    if stage.settings.goal is None:
+        best = best_step(evaluations)
+        tell(f"{stage.title}: the checkpoint at step {best:,} is the best of {len(evaluations)}")
+    elif _is_at_goal(folder, finished):
+        best = int(evaluations[-1]["step"])
+        tell(f"{stage.title}: reached its goal at step {best:,}, {stage.settings.goal:.1%} right")
+    else:
+        raise SftError(
+            f"{stage.title}: did not reach its goal, {stage.settings.goal:.1%} right responses to held-out "
+            f"problems, in {int(evaluations[-1]['step']):,} steps; give it more steps, or a lower goal, in "
+            "another run folder (--run-dir)"
+        )
     chosen = _at_checkpoint(folder / f"checkpoint-{best}", start, learning, config)
     quality = check(chosen, learning.tokenizing, learning.problems, stage.forgetting, config.check)
     _save(merged(chosen), learning.tokenizing.tokenizer, folder / "model")
@@ -79,6 +90,12 @@ def train(job: Job, tell: Callable[[str], None]) -> None:
     checkpoint = get_last_checkpoint(str(job.folder))  # type: ignore[no-untyped-call]
     with saving(job.folder):
         trainer.train(resume_from_checkpoint=checkpoint)
+
+
+def _is_at_goal(folder: Path, checkpoint: Path | None) -> bool:
+    """Whether the stage has ended at its goal with this checkpoint; a kill may come before it is saved."""
+    step = step_of_goal(folder)
+    return step is not None and checkpoint is not None and checkpoint.name == f"checkpoint-{step}"
 
 
 def _check_settings(stage: Stage, config: SftConfig, learning: Learning, folder: Path) -> None:

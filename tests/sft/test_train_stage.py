@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pipeline.attention.hook import take_visible_until
 from pipeline.attention.visibility import AS_IN_THE_PAPER
+from pipeline.sft.check import Quality
 from pipeline.sft.collate import Collator, Seeing
 from pipeline.sft.config import LoraConfig
 from pipeline.sft.errors import SftError
@@ -183,3 +185,50 @@ def test_a_model_is_retrofitted_by_adapters_and_comes_out_whole(tmp_path) -> Non
     changed = (before["model.embed_tokens.weight"] != after["model.embed_tokens.weight"]).any(1)
     tokenizer = AutoTokenizer.from_pretrained(result.folder)
     assert changed.nonzero().flatten().tolist() == sorted(tokenizer.convert_tokens_to_ids(list(SPECIAL)))
+
+
+class Right:
+    """Stands for the check: so many of each call's responses are right, call after call."""
+
+    def __init__(self, *shares: float) -> None:
+        self.shares, self.asked = list(shares), list[int]()
+
+    def __call__(self, model, tokenizing, rows, forgetting, config) -> Quality:  # type: ignore[no-untyped-def]
+        self.asked.append(len(rows))
+        return Quality(len(rows), len(rows), round(self.shares.pop(0) * len(rows)), 10.0)
+
+
+GOAL = {
+    "memento": None,
+    "full": {"epochs": 4, "batch": 4, "packs_at_once": 4, "evaluations": 4, "goal": 0.9},
+    "check": {"problems": 4, "problems_between": 2, "new_tokens": 4},
+}
+
+
+def test_a_stage_ends_where_its_goal_is_reached_by_all_problems(tmp_path, monkeypatch) -> None:
+    # Two of the evaluation's problems first; only where they are right all four are asked.
+    check = Right(0.5, 1.0, 0.75, 1.0, 1.0)
+    monkeypatch.setattr("pipeline.sft.selection.check", check)
+    (result,) = trained(tmp_path, tiny(**GOAL)).values()
+    assert check.asked == [2, 2, 4, 2, 4]
+    steps = [each["step"] for each in result.evaluations]
+    assert len(steps) == 3
+    assert result.step == steps[-1]
+    # Killed before its result was kept, it is not trained further.
+    (tmp_path / "full" / "result.json").unlink()
+    (again,) = trained(tmp_path, tiny(**GOAL)).values()
+    assert again.step == result.step
+    assert check.shares == []
+
+
+def test_a_stage_that_does_not_reach_its_goal_fails_however_often_it_is_run(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("pipeline.sft.selection.check", Right(*[0.5] * 4))
+    for _ in range(2):
+        with pytest.raises(SftError, match=r"stage 1.*: did not reach its goal, 90\.0% right"):
+            trained(tmp_path, tiny(**GOAL))
+    assert not (tmp_path / "full" / "model").exists()
+
+
+def test_a_goal_that_nothing_would_tell_of_is_refused() -> None:
+    with pytest.raises(ValidationError, match="nothing would tell when it is reached"):
+        tiny(**{**GOAL, "check": {"problems": 4, "problems_between": 0}})
