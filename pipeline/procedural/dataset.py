@@ -22,7 +22,7 @@ from schemas.replies import Verdict
 _STAGE_BEFORE = "mementos"
 _MADE_BY = "register machine"
 # Raise when the same arguments would give other traces.
-VERSION = 1
+VERSION = 2
 
 
 def publish_register_machine(
@@ -36,6 +36,7 @@ def publish_register_machine(
 ) -> Published:
     """Writes RUN/publish: for each size (runs, steps, traces) so many traces, in this order.
 
+    A trace's `difficulty` is the number of its size, from 0.
     validation: share of the problems that are the split of that name. What an earlier call with the same
     arguments has made is not made again.
     """
@@ -51,7 +52,7 @@ def publish_register_machine(
         tell(f"making {traces:,} traces of {runs} runs of {steps} steps")
         if not _is_there(run, shard, made | {"traces": traces}):
             rows = [
-                _row(trace(seed, at, kind, runs=runs, steps=steps), kind, at)
+                _row(trace(seed, at, kind, runs=runs, steps=steps), kind, at, difficulty=shard)
                 for at in range(number, number + traces)
             ]
             _write(run, shard, rows, made | {"traces": traces})
@@ -92,7 +93,7 @@ def _write(run: RunFolder, shard: int, rows: list[dict[str, Any]], made: dict[st
         )
 
 
-def _row(made: RegisterTrace, kind: Kind, number: int) -> dict[str, Any]:
+def _row(made: RegisterTrace, kind: Kind, number: int, *, difficulty: int) -> dict[str, Any]:
     sentences = [sentence for block in made.blocks for sentence in block]
     return {
         "trace_id": f"{kind}-{number}",
@@ -101,7 +102,7 @@ def _row(made: RegisterTrace, kind: Kind, number: int) -> dict[str, Any]:
         "answer": made.answer,
         "domain": "procedural",
         "source": f"register machine, {kind}",
-        "difficulty": None,
+        "difficulty": difficulty,
         "origin": f"register_machine:{number}",
         "sentence_ends": list(accumulate(map(len, sentences))),
         "sentence_tokens": [_words(sentence) for sentence in sentences],

@@ -130,6 +130,10 @@ class StageConfig(Section):
     evaluations: Annotated[
         int, Field(ge=1, description="Times that held-out loss and format are measured, the last at the end.")
     ] = 5
+    curriculum: Annotated[
+        Literal["all", "last"],
+        Field(description="Sizes of a register machine that are learnt: all in turn, or the last alone."),
+    ] = "all"
     goal: Annotated[
         float | None,
         Field(
@@ -196,6 +200,13 @@ class SftConfig(Section):
     ] = None
     private: bool = False
     license: Annotated[str | None, Field(description="Licence of the model, as on the Hub.")] = None
+
+    @model_validator(mode="after")
+    def _sizes_are_of_a_curriculum(self) -> Self:
+        lasts = [stage for stage in (self.full, self.memento) if stage and stage.curriculum == "last"]
+        if lasts and self.data.register_machine is None:
+            raise ValueError("curriculum: last is for register machines; other rows have no sizes")
+        return self
 
     @model_validator(mode="after")
     def _goals_can_be_seen(self) -> Self:

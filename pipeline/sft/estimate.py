@@ -15,7 +15,7 @@ from accelerate import init_empty_weights
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from pipeline.attention.kv_curve import held_tokens
-from pipeline.attention.visibility import visible_until
+from pipeline.attention.visibility import BlockTokens, Forgetting, visible_until
 from pipeline.sft.config import SftConfig
 from pipeline.sft.errors import SftError
 from pipeline.sft.model import load, precision, where
@@ -70,13 +70,14 @@ class Estimate:
 def estimate(config: SftConfig, learning: Learning) -> Estimate:
     """What the run will take. Raises SftError where the model's config cannot be read."""
     shape = shape_of(_empty_model(config))
-    lengths = learning.train.lengths
-    packed = len(packs(lengths, config.data.max_tokens))
     made = []
     for stage in stages_of(config):
+        examples = learning.examples_of(stage.settings)
+        lengths = examples.lengths
+        packed = len(packs(lengths, config.data.max_tokens))
         steps = number_of_steps(stage.settings, packed)
         share = steps * stage.settings.batch / packed  # epochs
-        pairs = _visible_pairs(learning, stage.forgetting)
+        pairs = _visible_pairs(examples, learning.tokenizing.tokens, stage.forgetting)
         tokens = round(sum(lengths) * share)
         operations = share * training_operations(
             shape, sum(lengths), pairs, checkpointing=config.model.gradient_checkpointing
@@ -144,13 +145,12 @@ def _empty_model(config: SftConfig) -> Any:
         return AutoModelForCausalLM.from_config(read)  # type: ignore[no-untyped-call]
 
 
-def _visible_pairs(learning: Learning, forgetting: Any) -> int:
+def _visible_pairs(examples: Examples, tokens: BlockTokens, forgetting: Forgetting) -> int:
     """Pairs of query and key that are visible, added up over all examples."""
-    examples: Examples = learning.train
     count = len(examples.table)
     chosen: Sequence[int] = range(0, count, max(1, math.ceil(count / _SAMPLED_ROWS)))
-    found = tokens = 0
+    found = read = 0
     for row in examples.table.select(chosen).with_format("numpy"):
-        found += int(held_tokens(visible_until(row["ids"], learning.tokenizing.tokens, forgetting)).sum())
-        tokens += len(row["ids"])
-    return round(found * sum(examples.lengths) / tokens)
+        found += int(held_tokens(visible_until(row["ids"], tokens, forgetting)).sum())
+        read += len(row["ids"])
+    return round(found * sum(examples.lengths) / read)

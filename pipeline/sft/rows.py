@@ -1,6 +1,6 @@
 """The rows to learn from: a published folder, a run's, a data set on the Hub, or one that is computed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,25 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from pipeline.files.atomic import file_digest, value_digest
 from pipeline.procedural.dataset import publish_register_machine
-from pipeline.procedural.register_machine import trace
 from pipeline.publish.splits import TRAIN, split_of
 from pipeline.run.store import RunFolder
 from pipeline.sft.config import DataConfig
 from pipeline.sft.errors import SftError
-from schemas.openmementos import BLOCK_START
 
 HELD_OUT = ("validation", "test")
 _COLUMNS = ("problem", "response")
+# Of a curriculum: the number of the size that a row has, from 0.
+SIZE = "difficulty"
 # What loading a data set raises where there is none, or none that can be read.
 LOADING_ERRORS = (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError, datasets.exceptions.DatasetsError)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows to learn and rows held out, of `problem` and `response`; where from, in which state."""
+    """Rows to learn and rows held out, of `problem` and `response`; where from, in which state.
+
+    Rows to learn of a curriculum also have `SIZE`; its held-out rows are those of the last size.
+    """
 
     train: datasets.Dataset
     held_out: datasets.Dataset
@@ -44,14 +47,11 @@ def load_rows(config: DataConfig, run: Path, tell: Callable[[str], None]) -> Row
             made, machine.kind, machine.sizes, seed=machine.seed, validation=config.held_out, tell=tell
         )
         name = f"register machine, {machine.kind}"
-        rows = _split(_local(published.folder), config, name, _digest(published.folder))
+        found, revision = _local(published.folder), _digest(published.folder)
+        rows = _split(found, config, name, revision, columns=(*_COLUMNS, SIZE))
         # The shorter ones are there to learn the last by.
-        runs, steps, _ = machine.sizes[-1]
-        words = len(trace(0, 0, machine.kind, runs=runs, steps=steps).problem.split())
-        last = rows.held_out.filter(
-            lambda row: row["response"].count(BLOCK_START) == runs and len(row["problem"].split()) == words
-        )
-        return replace(rows, held_out=last)
+        last = rows.held_out.filter(lambda row: row[SIZE] == len(machine.sizes) - 1)
+        return replace(rows, held_out=last.select_columns(list(_COLUMNS)))
     assert config.dataset is not None
     folder = Path(config.dataset)
     if folder.is_dir():
@@ -82,15 +82,17 @@ def _local(folder: Path) -> Any:
     return datasets.load_dataset("parquet", data_files=files)
 
 
-def _split(found: Any, config: DataConfig, name: str, revision: str) -> Rows:
+def _split(
+    found: Any, config: DataConfig, name: str, revision: str, columns: Sequence[str] = _COLUMNS
+) -> Rows:
     train = found[TRAIN]
-    if missing := [column for column in _COLUMNS if column not in train.column_names]:
+    if missing := [column for column in columns if column not in train.column_names]:
         raise SftError(
             f"data.dataset {name}: has no column {', '.join(missing)}; mementos are learnt from `problem` "
             "and `response`"
         )
-    train = train.select_columns(list(_COLUMNS))
-    held = next((found[split].select_columns(list(_COLUMNS)) for split in HELD_OUT if split in found), None)
+    train = train.select_columns(list(columns))
+    held = next((found[split].select_columns(list(columns)) for split in HELD_OUT if split in found), None)
     if held is None:
         shares = {TRAIN: 1 - config.held_out, HELD_OUT[0]: config.held_out}
         sides = [split_of(problem, shares) for problem in train["problem"]]

@@ -20,6 +20,10 @@ class Learning:
     problems: Sequence[dict[str, str]]
     tokenizing: Tokenizing
 
+    def examples_of(self, settings: StageConfig) -> Examples:
+        """Those that a stage learns."""
+        return self.train.of_last_size() if settings.curriculum == "last" else self.train
+
 
 @dataclass(frozen=True)
 class StageResult:

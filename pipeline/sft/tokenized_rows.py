@@ -4,7 +4,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,18 @@ from pipeline.sft.collate import IGNORED, Seeing
 from pipeline.sft.errors import SftError
 from pipeline.sft.examples import Tokenizing
 from pipeline.sft.packing import packs
+from pipeline.sft.rows import SIZE
 
 # Raise when the same rows would give other ids.
-VERSION = 1
+VERSION = 2
 _ROWS_PER_PROCESS = 1_000
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows as token ids: `ids` and `prompt` of each; `counts` of rows cut or left out, by reason.
+    """Rows as token ids: `ids` and `prompt` of each, and `size`, its number in a curriculum, 0 without one.
 
+    counts: of rows cut or left out, by reason.
     digest: of the rows and of all that their ids depend on.
     """
 
@@ -38,6 +40,12 @@ class Examples:
     def lengths(self) -> list[int]:
         """Tokens of each example."""
         return [int(length) for length in self.table.with_format("arrow")["length"].to_pylist()]
+
+    def of_last_size(self) -> "Examples":
+        """Those of the last size of a curriculum; all without one."""
+        sizes = np.asarray(self.table.with_format("numpy")["size"][:])
+        chosen = np.flatnonzero(sizes == sizes.max())
+        return replace(self, table=self.table.select(chosen))
 
 
 def prepare(
@@ -87,9 +95,11 @@ def _tokenized(rows: datasets.Dataset, tokenizing: Tokenizing) -> tuple[datasets
         counts = tokenizing.counts = Counter()
         made = tokenizing.example(row["problem"], row["response"])
         note = next(iter(counts), "")
+        size = row.get(SIZE, 0)
         if made is None:
-            return {"ids": np.empty(0, np.int32), "prompt": 0, "length": 0, "note": note}
-        return {"ids": made.ids, "prompt": made.prompt, "length": len(made.ids), "note": note}
+            return {"ids": np.empty(0, np.int32), "prompt": 0, "length": 0, "size": size, "note": note}
+        length = len(made.ids)
+        return {"ids": made.ids, "prompt": made.prompt, "length": length, "size": size, "note": note}
 
     processes = min(os.cpu_count() or 1, len(rows) // _ROWS_PER_PROCESS)
     table = rows.map(
@@ -100,6 +110,7 @@ def _tokenized(rows: datasets.Dataset, tokenizing: Tokenizing) -> tuple[datasets
                 "ids": datasets.List(datasets.Value("int32")),
                 "prompt": datasets.Value("int32"),
                 "length": datasets.Value("int32"),
+                "size": datasets.Value("int32"),
                 "note": datasets.Value("string"),
             }
         ),

@@ -38,8 +38,9 @@ def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> SFTTraine
     if config.model.lora:
         model = with_adapters(model, learning.tokenizing.tokens, config.model.lora)
     most = config.data.max_tokens
+    examples = learning.examples_of(settings)
     train = packed_examples(
-        learning.train,
+        examples,
         most,
         seed=config.seed if config.data.shuffle else None,
         full_attention_share=settings.full_attention_share,
@@ -84,7 +85,7 @@ def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> SFTTraine
     if _devices() == 1:
         # Else Transformers would spread batches over all GPUs that it sees, which are more packs than told.
         arguments._n_gpu = min(arguments.n_gpu, 1)
-    tokens_per_step = mean_pack(train, learning.train.lengths) * settings.batch
+    tokens_per_step = mean_pack(train, examples.lengths) * settings.batch
     trainer = SFTTrainer(
         model=model,
         args=arguments,

@@ -1,10 +1,14 @@
 from pathlib import Path
 
+import pytest
 from datasets import Dataset
+from pydantic import ValidationError
 
 from pipeline.sft.examples import CUT, NO_MEMENTOS
+from pipeline.sft.stage_plan import stages_of
 from pipeline.sft.tokenized_rows import Examples, prepare
 from tests.sft.test_examples import row, tokenizing
+from tests.sft.tiny import ready, tiny
 
 
 def prepared(folder: Path, told: list[str], most: int = 60) -> Examples:
@@ -40,3 +44,28 @@ def test_what_a_kill_has_left_is_not_taken_for_whole(tmp_path) -> None:
     again = prepared(tmp_path, told)
     assert len(told) == 2
     assert again.table.to_list() == whole.table.to_list()
+
+
+def test_of_a_curriculum_the_rows_of_its_last_size_can_be_learnt_alone(tmp_path) -> None:
+    sizes = [[1, 2, 20], [2, 2, 30], [2, 3, 25]]
+    data = {"register_machine": {"kind": "hidden", "sizes": sizes}, "held_out": 0.3, "max_tokens": 80}
+    stage = {"curriculum": "last"}
+    config = tiny(data=data, memento=stage)
+    learning = ready(config, tmp_path).learning
+    full, memento = (learning.examples_of(each.settings) for each in stages_of(config))
+    assert full == learning.train
+    texts = [learning.tokenizing.tokenizer.decode(ids) for ids in memento.table["ids"]]
+    # Its problems alone have three steps.
+    assert len(texts) > 10
+    assert all(len(text.partition("<|assistant|>")[0].split()) == 3 + 1 + 1 + 3 for text in texts)
+    assert len(full.lengths) - len(memento.lengths) > 20
+    asked = [row["problem"] for row in learning.problems]
+    assert asked
+    assert all(len(problem.split()) == 3 + 1 + 1 + 3 for problem in asked)
+
+
+def test_rows_without_sizes_are_all_of_the_last(tmp_path) -> None:
+    examples = prepared(tmp_path, [])
+    assert examples.of_last_size().table.to_list() == examples.table.to_list()
+    with pytest.raises(ValidationError, match="curriculum: last is for register machines"):
+        tiny(data={"dataset": "me/rows"}, memento={"curriculum": "last"})
