@@ -55,12 +55,18 @@ FORGET_NOTHING = Forgetting(keep_last_blocks=-1)
 
 
 def visible_until(
-    ids: ArrayLike, tokens: BlockTokens, forgetting: Forgetting = AS_IN_THE_PAPER, *, to_come: int = 0
+    ids: ArrayLike,
+    tokens: BlockTokens,
+    forgetting: Forgetting = AS_IN_THE_PAPER,
+    *,
+    prompt: int = 0,
+    to_come: int = 0,
 ) -> Ints:
     """For each of a document's n tokens the first position that no longer sees it; n where all do.
 
-    ids: n token ids. to_come: tokens that will follow them, where a text is still being written; what all of
-    it sees so far then has n + to_come.
+    ids: n token ids. prompt: how many of the first are a prompt, whose markers are text like any other: none
+    of it is part of a block. to_come: tokens that will follow them, where a text is still being written; what
+    all of it sees so far then has n + to_come.
 
     A finished block is a block_start, the next block_end, the next summary_start and the next summary_end,
     without another block_start in between; of what else stands there nothing is dropped. So a text that is
@@ -69,7 +75,7 @@ def visible_until(
     Linear in n.
     """
     ids = np.asarray(ids)
-    found = _finished(ids, tokens)
+    found = _finished(ids, tokens, prompt)
     inner = 0 if forgetting.mask_delimiters else 1
     starts = [block.start + inner for block in found]
     ends = [block.end - inner for block in found]
@@ -88,10 +94,14 @@ def visible_until_of_sizes(
     return _dropped(visible, starts, ends, forgotten, forgetting.keep_last_blocks)
 
 
-def memento_tokens(ids: ArrayLike, tokens: BlockTokens) -> NDArray[np.bool_]:
-    """For each of n tokens whether it is in the memento of a finished block, behind its summary_start."""
-    inside = np.zeros(len(np.asarray(ids)), np.bool_)
-    for block in _finished(np.asarray(ids), tokens):
+def memento_tokens(ids: ArrayLike, tokens: BlockTokens, *, prompt: int = 0) -> NDArray[np.bool_]:
+    """For each of n tokens whether it is in the memento of a finished block, behind its summary_start.
+
+    prompt: how many of the first are a prompt.
+    """
+    ids = np.asarray(ids)
+    inside = np.zeros(len(ids), np.bool_)
+    for block in _finished(ids, tokens, prompt):
         inside[block.memento + 1 : block.forgotten] = True
     return inside
 
@@ -121,13 +131,13 @@ class _Finished(NamedTuple):
     """One past the summary_end of its memento."""
 
 
-def _finished(ids: NDArray[np.integer], tokens: BlockTokens) -> list[_Finished]:
+def _finished(ids: NDArray[np.integer], tokens: BlockTokens, prompt: int) -> list[_Finished]:
     kinds = np.zeros(len(ids), np.uint8)
     for kind, token in enumerate(tokens, start=1):
         kinds[ids == token] = kind
     return [
         _Finished(match.start(), match.end(1), match.start(2), match.end())
-        for match in _FINISHED.finditer(kinds.tobytes())
+        for match in _FINISHED.finditer(kinds.tobytes(), prompt)
     ]
 
 

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import MistralConfig
 
-from pipeline.attention.cache import BlockCache
+from pipeline.attention.cache import ROOM, BlockCache
 from pipeline.attention.hook import take_visible_until
 from pipeline.attention.kv_curve import held_tokens
 from pipeline.attention.layers import FULL
@@ -98,3 +100,80 @@ def test_layers_that_slide_hold_no_more_than_their_window() -> None:
     _, held = generated(model, [TEXTS[2]], Forgetting(), first=1)
     assert max(count["sliding_attention"] for count in held[0]) == 6
     assert held[0][-1][FULL] == len(TEXTS[2])
+
+
+class Writing(TorchDispatchMode):
+    """Counts the bytes of keys and values that are written, whatever is called for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and out.dim() == 4 and not func.is_view and "empty" not in str(func):
+            self.bytes += out.nbytes
+        return out
+
+
+def test_a_token_that_ends_no_block_moves_no_other_and_one_that_does_moves_them_once() -> None:
+    """Rows of different length; the longest ends a block, then the shortest does, which frees nothing."""
+    lengths, new = torch.tensor([150, 3, 70]), 20
+    dropped_at = {5: 0, 12: 1}  # step and row
+    cache = BlockCache(CONFIGS["llama"])
+    visible = torch.full((3, 200), 1_000)
+    written, columns = [], []
+    for step in range(new):
+        longest = 150 if step == 0 else 1
+        positions = (lengths + step)[:, None] - torch.arange(longest, 0, -1)
+        positions = torch.where(positions < 0, -1, positions)
+        chunk = torch.rand(3, 2, longest, 8)
+        with Writing() as writing:
+            cache.admit(positions, visible)
+            for layer in range(2):
+                cache.update(chunk, chunk, layer)
+            if step in dropped_at:
+                row = dropped_at[step]
+                visible[row, 1 : lengths[row]] = lengths[row] + step
+            cache.evict(visible, lengths + step)
+        written.append(writing.bytes)
+        columns.append(cache.columns)
+    of_a_column = 3 * 2 * 8 * 4 * 2 * 2  # rows, heads, head, bytes, keys and values, layers
+    assert written[0] == 150 * of_a_column
+    assert {*written[1:5], *written[6:]} == {of_a_column}
+    kept = 70 + 5  # by then of the second longest row
+    assert written[5] == of_a_column * (1 + kept + ROOM)
+    assert columns == [*range(150, 155), *range(kept, kept + new - 5)]
+
+
+def test_a_layer_grows_by_many_columns_at_a_time_and_keeps_what_it_has() -> None:
+    cache = BlockCache(CONFIGS["llama"])
+    count = 2 * ROOM + 10
+    given = torch.rand(1, 2, count, 8)
+    negative = -given
+    with Writing() as writing:
+        for at in range(count):
+            cache.admit(torch.tensor([[at]]), torch.full((1, 1_000), 1_000))
+            for layer in range(2):
+                keys, values = cache.update(given[:, :, at : at + 1], negative[:, :, at : at + 1], layer)
+    assert torch.equal(keys, given)
+    assert torch.equal(values, negative)
+    of_both_layers = 2 * (keys.nbytes + values.nbytes)
+    # Once as they come, and what is held by then each time that a layer grows.
+    assert writing.bytes == of_both_layers * (count + (ROOM + 1) + 2 * (ROOM + 1)) // count
+
+
+def test_what_leaves_a_window_is_hidden_at_once_and_moved_an_eighth_of_it_at_a_time() -> None:
+    window, moved = 32, 0
+    cache = BlockCache(MistralConfig(sliding_window=window, num_hidden_layers=1))
+    for at in range(100):
+        chunk = torch.rand(1, 2, 1, 8)
+        with Writing() as writing:
+            cache.admit(torch.tensor([[at]]), torch.full((1, 100), 1_000))
+            cache.update(chunk, chunk, 0)
+            cache.evict(torch.full((1, 100), 1_000), torch.tensor([at + 1]))
+        moved += writing.bytes > 2 * chunk.nbytes
+        # The next token will be one of the window.
+        assert cache.held()["sliding_attention"].tolist() == [min(at + 1, window - 1)]
+        assert cache.columns <= window - 1 + window // 8
+    assert moved == (100 - window) // (window // 8 + 1)

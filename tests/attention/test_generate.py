@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from pipeline.attention.generate import generate
+from pipeline.attention.cache import BlockCache
+from pipeline.attention.generate import Response, generate
 from pipeline.attention.hook import take_visible_until
 from pipeline.attention.kv_curve import held_tokens
 from pipeline.attention.sampling import Sampler
@@ -16,13 +17,14 @@ from tests.attention.test_visibility import TOKENS
 
 END = 30
 NEW = 60
+BLOCK = [TOKENS.block_start, 5, 6, 7, TOKENS.block_end, TOKENS.summary_start, 8, 9, 1, TOKENS.summary_end]
 
 
 def one_by_one(model, prompt: list[int], forgetting: Forgetting) -> list[int]:  # type: ignore[no-untyped-def]
     """The likeliest tokens, each from a forward over the whole text under its mask."""
     text = list(prompt)
     while len(text) < len(prompt) + NEW:
-        visible = torch.from_numpy(visible_until(text, TOKENS, forgetting))[None]
+        visible = torch.from_numpy(visible_until(text, TOKENS, forgetting, prompt=len(prompt)))[None]
         with torch.no_grad():
             token = int(model(input_ids=torch.tensor([text]), visible_until=visible).logits[0, -1].argmax())
         if token == END:
@@ -59,7 +61,7 @@ def test_what_is_held_is_the_curve_of_the_text() -> None:
     for prompt, response in zip(
         TEXTS, generate(model, TEXTS, TOKENS, Forgetting(), ends=[END], new_tokens=NEW), strict=True
     ):
-        curve = held_tokens(visible_until([*prompt, *response.ids], TOKENS)).tolist()
+        curve = held_tokens(visible_until([*prompt, *response.ids], TOKENS, prompt=len(prompt))).tolist()
         held = curve[len(prompt) :]
         assert response.held == held[: len(response.held)]
         assert len(response.held) >= len(response.ids) - 1
@@ -75,7 +77,7 @@ def test_restart_leaves_nothing_of_a_block_but_its_mementos_words(name: str) -> 
     for prompt, response in zip(prompts, responses, strict=True):
         text = list(prompt)
         while len(text) < len(prompt) + NEW:
-            kept = (visible_until(text, TOKENS, to_come=1) > len(text)).nonzero()[0]
+            kept = (visible_until(text, TOKENS, prompt=len(prompt), to_come=1) > len(text)).nonzero()[0]
             ids, positions = torch.tensor([text])[:, kept], torch.from_numpy(kept)[None]
             with torch.no_grad():
                 token = int(model(input_ids=ids, position_ids=positions).logits[0, -1].argmax())
@@ -125,3 +127,101 @@ def test_top_p_draws_only_from_the_likeliest() -> None:
     assert 0.5 < float((drawn == 0).float().mean()) < 0.75, "shares stay 5 to 3"
     cold = Sampler(0.01, 1.0, range(500))(logits, range(500))
     assert set(cold.tolist()) == {0}
+
+
+def test_a_prompts_markers_are_text_in_generation() -> None:
+    """A block that a prompt opens is neither limited nor dropped, whatever the response writes."""
+    prompt, response = [7, TOKENS.block_start, 8, 9], [5, 6, *TOKENS[1:], 5, 6]
+    written = iter(response)
+
+    def as_told(logits: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        return torch.tensor([next(written)])
+
+    (made,) = generate(
+        model_of(CONFIGS["llama"]),
+        [prompt],
+        TOKENS,
+        Forgetting(),
+        ends=[END],
+        new_tokens=len(response),
+        choose=as_told,
+        block_limit=1,
+        restart=True,
+    )
+    assert made.ids == response
+    assert made.held == [len(prompt) + count for count in range(1, len(response))]
+    assert (made.forced_ends, made.recomputed) == (0, 0)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_prompts_computed_in_chunks_give_what_they_give_at_once(
+    name: str, restart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows with padding, windows of six tokens, and what is computed again where a block was dropped."""
+    model = talkative(name)
+    pairs: list[int] = []
+
+    def watch(_module, _inputs, named) -> None:  # type: ignore[no-untyped-def]
+        masks = named["attention_mask"]
+        found = [*masks.values()] if isinstance(masks, dict) else [masks]
+        pairs.extend(mask.numel() for mask in found if mask.shape[2] > 1)
+
+    model.register_forward_pre_hook(watch, with_kwargs=True)
+
+    def made(most: int) -> tuple[list[Response], list[torch.Tensor]]:
+        monkeypatch.setattr("pipeline.attention.generate.MOST_PAIRS", most)
+        logits: list[torch.Tensor] = []
+
+        def as_told(found: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+            logits.append(found)
+            return torch.tensor([BLOCK[(len(logits) + row) % len(BLOCK)] for row in rows])
+
+        limits = [25, 20, 25, 25]
+        responses = generate(
+            model, TEXTS, TOKENS, Forgetting(), ends=[END], new_tokens=limits, choose=as_told, restart=restart
+        )
+        return responses, logits
+
+    at_once, expected = made(10**9)
+    longest = max(pairs)
+    recomputed = [response.recomputed for response in at_once]
+    assert min(recomputed) >= 5 if restart else not any(recomputed)
+    for most in (1, 400, 1_500):
+        pairs.clear()
+        in_chunks, found = made(most)
+        assert in_chunks == at_once
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
+        assert max(pairs, default=0) <= most < longest
+
+
+def test_the_cache_is_never_wider_than_its_longest_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No padding piles up: of prompts, of what only some rows compute again, of rows that are done."""
+    seen: list[str] = []
+    evict = BlockCache.evict
+
+    def evicting(cache: BlockCache, visible: torch.Tensor, next_positions: torch.Tensor) -> None:
+        evict(cache, visible, next_positions)
+        (held,) = cache.held().values()
+        assert cache.columns == int(held.max()) == cache.layers[0].keys.shape[2]
+        seen.append("padding" if int(held.min()) < cache.columns else "")
+
+    monkeypatch.setattr(BlockCache, "evict", evicting)
+    limits = [NEW, 9, NEW, 30]
+    generate(talkative("llama"), TEXTS, TOKENS, Forgetting(), ends=[END], new_tokens=limits, restart=True)
+    assert "padding" in seen
+
+
+def test_how_long_a_response_may_get_is_its_own() -> None:
+    model = talkative("llama")
+    alone = [
+        generate(model, [prompt], TOKENS, Forgetting(), ends=[END], new_tokens=limit)[0]
+        for prompt, limit in zip(TEXTS, (NEW, 0, 7, 1), strict=True)
+    ]
+    assert [len(response.ids) for response in alone][1:] == [0, 7, 1]
+    together = generate(model, TEXTS, TOKENS, Forgetting(), ends=[END], new_tokens=[NEW, 0, 7, 1])
+    assert together == alone
+    assert not any(response.is_ended for response in together[1:])
+    with pytest.raises(ValueError, match="shorter"):
+        generate(model, TEXTS, TOKENS, Forgetting(), ends=[END], new_tokens=[5])

@@ -149,3 +149,21 @@ def test_time_is_linear_in_texts_that_never_finish_a_block() -> None:
 def test_fewer_than_no_block_cannot_be_kept() -> None:
     with pytest.raises(ValueError, match="keep_last_blocks is -2: give 0 or more, or -1"):
         Forgetting(-2)
+
+
+@given(DOCUMENTS, DOCUMENTS, FORGETTINGS, st.integers(0, 5))
+def test_markers_in_a_prompt_are_text_and_the_response_is_seen_as_it_is_alone(
+    prompt: list[int], response: list[int], forgetting: Forgetting, to_come: int
+) -> None:
+    whole = visible_until(
+        [*prompt, *response], TOKENS, forgetting, prompt=len(prompt), to_come=to_come
+    ).tolist()
+    end = len(prompt) + len(response) + to_come
+    alone = visible_until(response, TOKENS, forgetting, to_come=to_come) + len(prompt)
+    assert whole == [end] * len(prompt) + alone.tolist()
+
+
+def test_a_block_that_a_prompt_opens_is_not_ended_by_the_response() -> None:
+    prompt, response = [0, S, 1], [2, E, B, 3, D, 4]
+    assert set(visible_until([*prompt, *response], TOKENS, prompt=3).tolist()) == {9}
+    assert set(visible_until([*prompt, *response], TOKENS).tolist()) == {8, 9}, "without a prompt it is"
