@@ -87,8 +87,13 @@ class ModelConfig(Section):
     scratch: ScratchConfig | None = None
     lora: LoraConfig | None = None
     precision: Annotated[
-        Literal["auto", "bf16", "fp32"],
-        Field(description="Of weights and sums; auto is bf16 on a GPU, fp32 elsewhere."),
+        Literal["auto", "fp32", "bf16", "bf16-stochastic"],
+        Field(
+            description="fp32: weights, AdamW's moments and sums. bf16: sums in bf16, what learns and its "
+            "moments in fp32; with lora the weights that do not learn in bf16. bf16-stochastic: weights in "
+            "bf16, each update rounded up or down by chance, so that small ones count on average; moments in "
+            "8 bits. auto: bf16 on a GPU, else fp32."
+        ),
     ] = "auto"
     gradient_checkpointing: Annotated[
         bool, Field(description="Whether activations are computed twice to save memory.")
@@ -100,6 +105,11 @@ class ModelConfig(Section):
             raise ValueError("name either path or scratch")
         if self.scratch and self.lora:
             raise ValueError("lora needs a model that has learnt something: name path instead of scratch")
+        if self.lora and self.precision == "bf16-stochastic":
+            raise ValueError(
+                "precision bf16-stochastic is for training all weights; with lora take bf16, which keeps the "
+                "model's own weights in bf16 and adapters, which are few, in fp32"
+            )
         return self
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from platformdirs import user_cache_path
@@ -22,6 +22,7 @@ from pipeline.sft.tokens import SPECIAL, add_block_tokens, prepare_embeddings
 from schemas.openmementos import THINK_END, THINK_START
 
 BUNDLED = "bundled"
+Precision = Literal["fp32", "bf16", "bf16-stochastic"]
 _PADDING, _END, _USER, _ASSISTANT = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"
 _TEMPLATE = (
     "{% for message in messages %}"
@@ -52,13 +53,13 @@ def load_tokenizer(config: ModelConfig) -> tuple[Any, tuple[str, ...]]:
 
 
 def load(config: ModelConfig, seed: int, start: Path | None = None) -> Any:
-    """The model with rows for the special tokens, in training precision, attending as this machine can.
+    """The model with rows for the special tokens, in the type it learns in, attending as this machine can.
 
     start: folder of an earlier stage's model, which is read instead. Raises SftError.
     """
     tokenizer, new = load_tokenizer(config)
     attention = "flex_attention" if torch.cuda.is_available() else "sdpa"
-    dtype = precision(config)
+    dtype = weights_type(config, precision(config))
     if config.scratch and start is None:
         return _from_nothing(config.scratch, tokenizer, seed, attention, dtype)
     quantization = {}
@@ -79,11 +80,23 @@ def load(config: ModelConfig, seed: int, start: Path | None = None) -> Any:
     return model
 
 
-def precision(config: ModelConfig) -> torch.dtype:
-    """The type of weights and sums."""
-    if config.precision == "auto":
-        return torch.bfloat16 if torch.cuda.is_available() else torch.float32
-    return {"bf16": torch.bfloat16, "fp32": torch.float32}[config.precision]
+def precision(config: ModelConfig, *, on_gpu: bool | None = None) -> Precision:
+    """The precision that is trained in. on_gpu: whether that is on a GPU; None looks for one."""
+    if config.precision != "auto":
+        return config.precision
+    return "bf16" if (torch.cuda.is_available() if on_gpu is None else on_gpu) else "fp32"
+
+
+def weights_type(config: ModelConfig, chosen: Precision) -> torch.dtype:
+    """The type that a model's weights are held in while it learns; adapters are in fp32 beside them.
+
+    Weights that learn are in fp32: an AdamW update at a rate of 8e-5 is under half a step of bf16 for every
+    weight above 0.031, and would be rounded away. In bf16 are those that do not learn, and those that are
+    rounded stochastically.
+    """
+    if chosen == "bf16-stochastic" or (chosen == "bf16" and config.lora):
+        return torch.bfloat16
+    return torch.float32
 
 
 def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:

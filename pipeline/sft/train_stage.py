@@ -17,7 +17,7 @@ from pipeline.sft.config import SftConfig
 from pipeline.sft.errors import SftError
 from pipeline.sft.launch import train_on_devices
 from pipeline.sft.lora import merged, with_adapters
-from pipeline.sft.model import load
+from pipeline.sft.model import load, precision
 from pipeline.sft.selection import best_step, evaluations_of, format_rates, step_of_goal
 from pipeline.sft.stage_plan import Job, Learning, Stage, StageResult
 from pipeline.sft.trainer import make_trainer
@@ -102,6 +102,8 @@ def _check_settings(stage: Stage, config: SftConfig, learning: Learning, folder:
     """Raises SftError where the folder has a stage that was trained otherwise; else notes how it will be."""
     settings: dict[str, Any] = {
         "model": config.model.model_dump(mode="json"),
+        # Of "auto", too: no checkpoint of a CPU goes on in a GPU's precision.
+        "precision": precision(config.model),
         "stage": stage.settings.model_dump(mode="json"),
         "attention": [stage.forgetting.keep_last_blocks, stage.forgetting.mask_delimiters],
         "check": config.check.model_dump(mode="json"),

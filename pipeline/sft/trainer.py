@@ -3,10 +3,13 @@
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
+from accelerate.utils import DistributedType
 from transformers import PrinterCallback
+from transformers.utils import is_torchao_available
 from trl.trainer.sft_config import SFTConfig as TrlConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
@@ -18,7 +21,7 @@ from pipeline.sft.collate import Collator
 from pipeline.sft.config import StageConfig
 from pipeline.sft.errors import SftError
 from pipeline.sft.lora import with_adapters
-from pipeline.sft.model import precision
+from pipeline.sft.model import Precision, precision
 from pipeline.sft.progress import Progress
 from pipeline.sft.selection import FormatRate
 from pipeline.sft.stage_plan import Job
@@ -48,6 +51,7 @@ def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> SFTTraine
     )
     held_out = packed_examples(learning.held_out, most, seed=None)
     on_gpu = torch.cuda.is_available()
+    chosen = precision(config.model)
     steps = number_of_steps(settings, len(train))
     arguments = TrlConfig(
         output_dir=str(folder),
@@ -62,7 +66,8 @@ def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> SFTTraine
         adam_beta2=settings.adam_beta2,
         warmup_steps=settings.warmup,
         weight_decay=settings.weight_decay,
-        bf16=on_gpu and precision(config.model) == torch.bfloat16,
+        bf16=chosen == "bf16",
+        **_optimizer(chosen),
         gradient_checkpointing=config.model.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         eval_strategy="steps",
@@ -105,7 +110,43 @@ def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> SFTTraine
         ],
     )
     trainer.remove_callback(PrinterCallback)  # what it prints, `Progress` tells in words
+    if chosen == "bf16-stochastic":
+        _check_rounds_once(trainer.accelerator)
+    else:
+        _learn_in_full_precision(trainer)
     return trainer
+
+
+def _optimizer(chosen: Precision) -> dict[str, str]:
+    """Which AdamW: PyTorch's, or for weights in bf16 the one of torchao that rounds them stochastically."""
+    if chosen != "bf16-stochastic":
+        return {"optim": "adamw_torch_fused"}
+    if not is_torchao_available():
+        raise SftError("model.precision bf16-stochastic needs torchao: pip install torchao")
+    return {"optim": "adamw_torch_8bit", "optim_args": "bf16_stochastic_round=True"}
+
+
+def _check_rounds_once(accelerator: Any) -> None:
+    """Raises SftError where several devices would each round the same weights, or not round by chance."""
+    if accelerator.distributed_type not in (DistributedType.NO, DistributedType.FSDP):
+        raise SftError(
+            f"model.precision bf16-stochastic under {accelerator.distributed_type.value}: each device would "
+            "round all weights in its own way; take devices.accelerate fsdp2.yaml, or precision bf16"
+        )
+
+
+def _learn_in_full_precision(trainer: SFTTrainer) -> None:
+    """What learns is held in fp32, and gradients are added up over devices in fp32, as on a single one.
+
+    TRL rounds the adapters of a model in 4 bits to bf16, where small updates are lost; accelerate's FSDP2
+    adds up gradients in the type of the sums.
+    """
+    for parameter in trainer.model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
+    if plugin is not None and plugin.fsdp_version == 2 and plugin.mixed_precision_policy is not None:
+        plugin.mixed_precision_policy = replace(plugin.mixed_precision_policy, reduce_dtype=torch.float32)
 
 
 def _decay(settings: StageConfig, steps: int) -> dict[str, int] | None:

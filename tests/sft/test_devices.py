@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.commands.config.config_args import load_config_from_file
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
 from pipeline.attention.hook import take_visible_until
 from pipeline.sft.errors import SftError
@@ -34,11 +35,13 @@ def test_a_missing_config_names_those_that_come_along() -> None:
         accelerate_config("no.yaml")
 
 
-def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_two_processes_learn_what_one_does(precision: str, tmp_path: Path) -> None:
     """On CPUs accelerate's launcher reads the config and starts the processes; they average gradients."""
-    alone = trained(tmp_path / "one")
+    model = tiny().model.model_dump() | {"precision": precision}
+    alone = trained(tmp_path / "one", tiny(model=model))
     lines: list[str] = []
-    config = tiny(devices={"count": 2})
+    config = tiny(model=model, devices={"count": 2})
     learning = ready(config, tmp_path / "two").learning
     start = None
     for stage in stages_of(config):
@@ -60,21 +63,26 @@ def test_a_batch_that_devices_cannot_share_is_named(tmp_path: Path) -> None:
         run_stage(stage, config, ready(config, tmp_path).learning, tmp_path, None, lambda line: None)
 
 
-def sharded_logits(rank: int, folder: str) -> None:
-    """One of two processes that hold half a model each."""
-    from torch.distributed.fsdp import fully_shard
+# As accelerate shards a model that is trained in bf16, with the trainer's own sums over devices.
+IN_BF16 = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
 
+
+def sharded(rank: int, folder: str) -> None:
+    """One of two processes that hold half a model each; the first writes losses and gradients."""
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    model, ids, visible = example()
     mesh = torch.distributed.init_device_mesh("cpu", (2,))
-    for layer in model.model.layers:
-        fully_shard(layer, mesh=mesh)
-    fully_shard(model, mesh=mesh)
-    loss = model(input_ids=ids, visible_until=visible, labels=ids).loss
-    loss.backward()
-    gradient = model.get_input_embeddings().weight.grad.full_tensor()
+    found = []
+    for policy in (MixedPrecisionPolicy(), IN_BF16):
+        model, ids, visible = example()
+        for layer in model.model.layers:
+            fully_shard(layer, mesh=mesh, mp_policy=policy)
+        fully_shard(model, mesh=mesh, mp_policy=policy)
+        with torch.autocast("cpu", torch.bfloat16, enabled=policy is IN_BF16):
+            loss = model(input_ids=ids, visible_until=visible, labels=ids).loss
+        loss.backward()
+        found.append((loss.detach(), model.get_input_embeddings().weight.grad.full_tensor()))
     if rank == 0:
-        Path(folder, "out").write_bytes(pickle.dumps((loss.detach(), gradient)))
+        Path(folder, "out").write_bytes(pickle.dumps(found))
     torch.distributed.destroy_process_group()
 
 
@@ -88,10 +96,20 @@ def example() -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
 
 
 def test_a_model_sharded_by_fsdp2_attends_as_the_whole_one(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(sharded_logits, (str(tmp_path),), nprocs=2)
-    loss, gradient = pickle.loads((tmp_path / "out").read_bytes())
+    torch.multiprocessing.spawn(sharded, (str(tmp_path),), nprocs=2)
+    (loss, gradient), (in_bf16, gradient_in_bf16) = pickle.loads((tmp_path / "out").read_bytes())
     model, ids, visible = example()
     whole = model(input_ids=ids, visible_until=visible, labels=ids).loss
     whole.backward()
+    expected = model.get_input_embeddings().weight.grad.clone()
     torch.testing.assert_close(loss, whole.detach())
-    torch.testing.assert_close(gradient, model.get_input_embeddings().weight.grad, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(gradient, expected, atol=1e-5, rtol=1e-4)
+    # What one device computes in bf16 is as far from fp32 as what two compute.
+    model.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16):
+        whole = model(input_ids=ids, visible_until=visible, labels=ids).loss
+    whole.backward()
+    torch.testing.assert_close(in_bf16.float(), whole.detach().float(), atol=0, rtol=0.01)
+    assert gradient_in_bf16.dtype == torch.float32
+    far = (gradient_in_bf16 - model.get_input_embeddings().weight.grad).norm() / expected.norm()
+    assert far < 0.05
