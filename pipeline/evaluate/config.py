@@ -13,13 +13,16 @@ class SamplingConfig(Section):
 
     temperature: Annotated[
         float | None,
-        Field(ge=0, description="0 takes the likeliest token each time; null: as the model's makers recommend."),
+        Field(
+            ge=0, description="0 takes the likeliest token each time; null: as the model's makers recommend."
+        ),
     ] = None
     top_p: Annotated[
         float | None, Field(gt=0, le=1, description="Likeliest tokens of this total; null: as recommended.")
     ] = None
     top_k: Annotated[
-        int | None, Field(ge=0, description="So many of the likeliest tokens, 0 is all; null: as recommended.")
+        int | None,
+        Field(ge=0, description="So many of the likeliest tokens, 0 is all; null: as recommended."),
     ] = None
     samples: Annotated[int, Field(ge=1, description="Responses to each problem.")] = 1
     new_tokens: Annotated[int, Field(ge=1, description="Most tokens of a response.")] = 32_768
@@ -69,7 +72,9 @@ class EvaluateConfig(Section):
         tuple[str, ...],
         Field(description="Folders, Hub models or http://…/v1#NAME, each perhaps LABEL=…"),
     ] = ()
-    tasks: Annotated[tuple[str, ...], Field(description="Names of tasks, or JSONL or Parquet files.")] = ()
+    tasks: Annotated[
+        tuple[str, ...], Field(description="Names of tasks, or JSONL or Parquet files, FILE or FILE:KIND.")
+    ] = ()
     dataset: DatasetSection | None = None
     probe: ProbeSection | None = None
     modes: tuple[Mode, ...] = tuple(Mode)

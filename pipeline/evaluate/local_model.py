@@ -97,7 +97,9 @@ class LocalModel:
     ) -> list[Written]:
         """A response to each prompt, all at once. seeds: of each, by which its tokens are drawn."""
         asked = [self.tokenizing.prompt_ids(prompt) for prompt in prompts]
-        sampler = Sampler(sampling.temperature, sampling.top_p or 1.0, seeds) if sampling.temperature else likeliest
+        sampler = (
+            Sampler(sampling.temperature, sampling.top_p or 1.0, seeds) if sampling.temperature else likeliest
+        )
         longest = max(map(len, asked))
         room = _context(self.model.config) - longest
         if room < 1:
