@@ -36,7 +36,9 @@ def evaluate(
         typer.Option(
             "--tasks",
             "-t",
-            help="Names, separated by commas: math500, gym:NAME, FILE…; a wrong one lists all.",
+            help="Names, separated by commas: math500, gym:NAME, FILE…; a wrong one lists all. FILE:KIND "
+            "says what a file's answers are: math, words, choice, code, or my_module.my_judge, a function of "
+            "an answer and its row; else that is found from its references, and said.",
         ),
     ] = None,
     modes: Annotated[
@@ -96,7 +98,7 @@ def evaluate(
 
       openmementos evaluate http://127.0.0.1:8000/v1 --tasks gpqa-diamond --modes vanilla --set batch=64
 
-      openmementos evaluate "before=models/a" "after=models/b" -t my-problems.jsonl --limit 50
+      openmementos evaluate "before=models/a" "after=models/b" -t my-problems.jsonl:words --limit 50
     """
     console = messages()
     settings = _settings(

@@ -10,7 +10,8 @@ class Benchmark:
     """Rows of a data set as problems.
 
     path: a Hub data set, or a file's address; problem, answer: names of columns; identity: that of an id,
-    the row's number where it is empty; group: that of what accuracy is told by besides.
+    the row's number where it is empty; group: that of what accuracy is told by besides; judge: the dotted
+    name of the function that says which answers are right, where the kind is `function`.
     """
 
     path: str
@@ -21,6 +22,7 @@ class Benchmark:
     answer: str = "answer"
     identity: str = ""
     group: str = ""
+    judge: str = ""
 
 
 BENCHMARKS = {

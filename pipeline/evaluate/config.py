@@ -96,7 +96,9 @@ class EvaluateConfig(Section):
         tuple[str, ...],
         Field(description="Folders, Hub models or http://…/v1#NAME, each perhaps LABEL=…"),
     ] = ()
-    tasks: Annotated[tuple[str, ...], Field(description="Names of tasks, or JSONL or Parquet files.")] = ()
+    tasks: Annotated[
+        tuple[str, ...], Field(description="Names of tasks, or JSONL or Parquet files, FILE or FILE:KIND.")
+    ] = ()
     dataset: DatasetSection | None = None
     probe: ProbeSection | None = None
     modes: tuple[Mode, ...] = tuple(Mode)

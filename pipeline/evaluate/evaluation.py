@@ -16,11 +16,10 @@ from pipeline.evaluate.local_model import LocalModel, check_place
 from pipeline.evaluate.modes import Mode
 from pipeline.evaluate.probe import ProbeResult
 from pipeline.evaluate.probing import probe_model
-from pipeline.evaluate.problems import Problem
 from pipeline.evaluate.published import read_traces
 from pipeline.evaluate.report import ModelResults, write_report
 from pipeline.evaluate.sufficiency import sufficiency_problems
-from pipeline.evaluate.tasks import problems_of
+from pipeline.evaluate.tasks import Task, task_of
 from pipeline.files.atomic import value_digest
 from pipeline.files.sealed_json import read_sealed
 from pipeline.run.store import RunFolder
@@ -52,7 +51,7 @@ def check(config: EvaluateConfig) -> None:
         )
     for told in config.models:
         check_place(label_of(told)[1])
-    kinds = {problem.kind for problems in read_tasks(config).values() for problem in problems}
+    kinds = {problem.kind for task in read_tasks(config).values() for problem in task.problems}
     # The answers of a data set's traces are mathematics.
     check_judges(kinds | ({"math"} if config.dataset and config.models else set()))
 
@@ -65,9 +64,9 @@ def refuse_other_folder(run: RunFolder) -> None:
         )
 
 
-def read_tasks(config: EvaluateConfig) -> dict[str, list[Problem]]:
+def read_tasks(config: EvaluateConfig) -> dict[str, Task]:
     """The problems of each task. Raises EvaluateError."""
-    return {task: problems_of(task, config.limit) for task in config.tasks}
+    return {task: task_of(task, config.limit) for task in config.tasks}
 
 
 def measure_dataset(config: EvaluateConfig) -> pa.Table | None:
@@ -91,7 +90,11 @@ def evaluate_model(told: str, config: EvaluateConfig, run: Path, tell: Tell) -> 
         raise EvaluateError(
             f"models {path}: a probe needs a model here that writes mementos; leave --probe out"
         )
-    asked = [(task, mode, its) for task, its in read_tasks(config).items() for mode in modes]
+    tasks = read_tasks(config)
+    notes = [line for task in tasks.values() for line in task.told]
+    for line in notes:
+        tell(line)
+    asked = [(name, mode, task.problems) for name, task in tasks.items() for mode in modes]
     left_out: dict[str, int] = {}
     if config.dataset:
         # What is shown differs, not what is kept.
@@ -107,7 +110,7 @@ def evaluate_model(told: str, config: EvaluateConfig, run: Path, tell: Tell) -> 
     probed: list[ProbeResult] = []
     if config.probe:
         probed = probe_model(model, config.probe, run, tell)
-    return ModelResults(label, pa.concat_tables([SCHEMA.empty_table(), *tables]), probed, left_out)
+    return ModelResults(label, pa.concat_tables([SCHEMA.empty_table(), *tables]), probed, left_out, notes)
 
 
 def label_of(told: str) -> tuple[str, str]:

@@ -5,16 +5,17 @@ from typing import Any, Literal
 
 from pipeline.files.atomic import value_digest
 
-# math: equal as mathematics; choice: the letter; code: passes its tests; words: the same words; gym: as the
-# generator of the problem scores it, where only full points count.
-AnswerKind = Literal["math", "choice", "code", "words", "gym"]
+# math: equal as mathematics; words: the same words; choice: the letter; code: passes its tests; gym: as the
+# generator of the problem scores it, where only full points count; function: as a user's function says.
+AnswerKind = Literal["math", "words", "choice", "code", "gym", "function"]
 
 
 @dataclass(frozen=True)
 class Problem:
     """A problem as a model is asked it. id: unique in its task; group: what accuracy is also told by.
 
-    details: what its kind of answer needs besides: tests of code, a generator's entry.
+    details: what its kind of answer needs besides: tests of code, a generator's entry, a function's name and
+    the row that it is given.
     """
 
     id: str

@@ -36,13 +36,15 @@ _ABOUT = (
 class ModelResults:
     """One model's responses (generations.SCHEMA) to all tasks, and its probe, if there was one.
 
-    left_out: traces of a data set that it could not be asked about, by reason.
+    left_out: traces of a data set that it could not be asked about, by reason; notes: how the references of
+    tasks were read, and which rows were not asked.
     """
 
     label: str
     table: pa.Table
     probed: Sequence[ProbeResult]
     left_out: Mapping[str, int]
+    notes: Sequence[str] = ()
 
 
 def write_report(
@@ -62,6 +64,8 @@ def write_report(
     write_table(table, folder / "generations.parquet")
     found = summaries(table)
     text = f"{results_table(found)}\n{_ABOUT}\n" if found else ""
+    notes = list(dict.fromkeys(note for each in models for note in each.notes))
+    text += "".join(f"\n- {note}" for note in notes) + ("\n" if notes else "")
     if kv is not None:
         write_table(kv, folder / "kv.parquet")
         text += f"\nKV cache of the reasoning, one trace in the mean:\n\n{kv_table(kv)}\n"
@@ -86,6 +90,7 @@ def write_report(
         "name": config.name,
         "settings": config.model_dump(mode="json"),
         "results": [each.as_json() for each in found],
+        "notes": notes,
         "carried_over": [_carried_json(*key, its) for key, its in behind.items() if its],
         "probes": {label: [asdict(each) for each in its] for label, its in probes.items()},
         "not_asked_about": {each.label: dict(each.left_out) for each in models if each.left_out},
