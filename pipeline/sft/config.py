@@ -130,7 +130,7 @@ class StageConfig(Section):
     learning_rate: Annotated[float, Field(gt=0)] = 8e-5
     schedule: Annotated[
         Literal["cosine", "linear", "warmup_stable_decay"],
-        Field(description="Of the learning rate; warmup_stable_decay falls in the last 30 % of the steps."),
+        Field(description="Of the learning rate; warmup_stable_decay falls in the last half of the steps."),
     ] = "cosine"
     adam_beta2: Annotated[float, Field(gt=0, lt=1, description="Memory of AdamW's second moment.")] = 0.999
     warmup: Annotated[float, Field(ge=0, lt=1, description="Share of the steps.")] = 0.05

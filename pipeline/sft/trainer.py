@@ -27,7 +27,7 @@ from pipeline.sft.selection import FormatRate
 from pipeline.sft.stage_plan import Job
 from pipeline.sft.tokenized_rows import mean_pack, packed_examples
 
-_DECAYING = 0.3  # share of the steps in which the learning rate falls
+_DECAYING = 0.5  # share of the steps in which the learning rate falls
 
 
 def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> SFTTrainer:
