@@ -21,7 +21,7 @@ IGNORED = -100  # the label that PyTorch's cross entropy takes no loss of
 
 @dataclass(frozen=True)
 class Collator:
-    """Makes batches of packs; each pack has `input_ids`, `labels`, `lengths` (of its examples), `forgets`.
+    """Makes batches of packs: `input_ids`, `labels`, `lengths` and `prompts` of the examples, `forgets`.
 
     forgetting: of the packs that forget. multiple: batches are padded to a multiple of so many tokens.
     """
@@ -46,7 +46,10 @@ class Collator:
     def _visible(self, row: Mapping[str, Any]) -> np.ndarray[Any, Any]:
         forgetting = self.forgetting if row["forgets"] else FORGET_NOTHING
         parts = np.split(np.asarray(row["input_ids"]), np.cumsum(row["lengths"])[:-1])
-        return packed(visible_until(part, self.tokens, forgetting) for part in parts)
+        return packed(
+            visible_until(part, self.tokens, forgetting, prompt=prompt)
+            for part, prompt in zip(parts, row["prompts"], strict=True)
+        )
 
 
 def _filled(values: Sequence[int], n: int, filler: int) -> np.ndarray[Any, Any]:

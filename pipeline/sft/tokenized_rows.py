@@ -19,7 +19,7 @@ from pipeline.sft.examples import Tokenizing
 from pipeline.sft.packing import packs
 
 # Raise when the same rows would give other ids.
-VERSION = 1
+VERSION = 2
 _ROWS_PER_PROCESS = 1_000
 
 
@@ -135,6 +135,7 @@ def packed_examples(
             "input_ids": [],
             "labels": [],
             "lengths": [],
+            "prompts": [],
             "forgets": batch["forgets"],
         }
         for pack in batch["examples"]:
@@ -142,6 +143,7 @@ def packed_examples(
             made["input_ids"].append(np.concatenate([row["ids"] for row in rows]))
             made["labels"].append(np.concatenate([_labels(row) for row in rows]))
             made["lengths"].append([len(row["ids"]) for row in rows])
+            made["prompts"].append([int(row["prompt"]) for row in rows])
         return made
 
     table_of_packs = datasets.Dataset.from_dict({"examples": numbers, "forgets": chosen.tolist()})

@@ -1,9 +1,11 @@
 from pathlib import Path
 
+import numpy as np
 from datasets import Dataset
 
+from pipeline.sft.collate import IGNORED
 from pipeline.sft.examples import CUT, NO_MEMENTOS
-from pipeline.sft.tokenized_rows import Examples, prepare
+from pipeline.sft.tokenized_rows import Examples, packed_examples, prepare
 from tests.sft.test_examples import row, tokenizing
 
 
@@ -40,3 +42,18 @@ def test_what_a_kill_has_left_is_not_taken_for_whole(tmp_path) -> None:
     again = prepared(tmp_path, told)
     assert len(told) == 2
     assert again.table.to_list() == whole.table.to_list()
+
+
+def test_a_pack_says_how_long_the_prompt_of_each_example_is(tmp_path) -> None:
+    examples = prepared(tmp_path, [])
+    (pack,) = packed_examples(examples, 200, seed=1)
+    assert sorted(zip(pack["lengths"], pack["prompts"], strict=True)) == sorted(
+        (each["length"], each["prompt"]) for each in examples.table
+    )
+    ids, labels = (
+        np.split(pack["input_ids"], pack["lengths"][:1]),
+        np.split(pack["labels"], pack["lengths"][:1]),
+    )
+    for of_one, its_labels, prompt in zip(ids, labels, pack["prompts"], strict=True):
+        assert set(its_labels[:prompt].tolist()) == {IGNORED}
+        assert its_labels[prompt:].tolist() == of_one[prompt:].tolist()
