@@ -107,14 +107,12 @@ def _coded(
     starts = np.flatnonzero(written == tokens.summary_start)[:2] + len(prompt)
     ends = np.flatnonzero(written == tokens.summary_end)[:2] + 1 + len(prompt)
     n = int(ends[1])
-    written = written[: n - len(prompt)]
-    # Of the response alone: nothing in a prompt is a block.
-    visible = visible_until(written, tokens, to_come=1) + len(prompt)
-    visible = np.concatenate((np.full(len(prompt), n + 1), visible))
+    ids = np.concatenate((prompt, written))[:n]
+    visible = visible_until(ids, tokens, prompt=len(prompt), to_come=1)
     return CodedText(
         number,
         digits,
-        ids=np.concatenate((prompt, written)),
+        ids=ids,
         visible_until=visible,
         kept=np.flatnonzero(visible > n),
         mementos=((int(starts[0]), int(ends[0])), (int(starts[1]), n)),

@@ -1,6 +1,6 @@
 """Packs as a batch of tensors, with the vector that says who sees whom."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
@@ -35,7 +35,7 @@ class Seeing(IntEnum):
 
 @dataclass(frozen=True)
 class Collator:
-    """Makes batches of packs; each pack has `input_ids`, `labels`, `lengths` (of its examples), `seeing`.
+    """Makes batches of packs: `input_ids`, `labels`, `lengths` and `prompts` of the examples, `seeing`.
 
     forgetting: of the packs that are not FULL. multiple: batches are padded to a multiple of so many tokens.
     """
@@ -61,7 +61,9 @@ class Collator:
         labels = np.asarray(row["labels"])
         if row["seeing"] != Seeing.RESTART:
             return labels
-        unknowable = np.concatenate([memento_tokens(part, self.tokens) for part in _examples(row)])
+        unknowable = np.concatenate(
+            [memento_tokens(ids, self.tokens, prompt=prompt) for ids, prompt in _examples(row)]
+        )
         return np.where(unknowable, IGNORED, labels)
 
     def _visible(self, row: Mapping[str, Any]) -> np.ndarray[Any, Any]:
@@ -70,11 +72,15 @@ class Collator:
             forgetting = FORGET_NOTHING
         elif row["seeing"] == Seeing.RESTART:
             forgetting = replace(forgetting, before_mementos=True)
-        return packed(visible_until(part, self.tokens, forgetting) for part in _examples(row))
+        return packed(
+            visible_until(ids, self.tokens, forgetting, prompt=prompt) for ids, prompt in _examples(row)
+        )
 
 
-def _examples(row: Mapping[str, Any]) -> list[np.ndarray[Any, Any]]:
-    return np.split(np.asarray(row["input_ids"]), np.cumsum(row["lengths"])[:-1])
+def _examples(row: Mapping[str, Any]) -> Iterator[tuple[np.ndarray[Any, Any], int]]:
+    """The ids of each example of a pack, and how many of them are its prompt."""
+    parts = np.split(np.asarray(row["input_ids"]), np.cumsum(row["lengths"])[:-1])
+    return zip(parts, row["prompts"], strict=True)
 
 
 def _filled(values: Sequence[int], n: int, filler: int) -> np.ndarray[Any, Any]:

@@ -151,6 +151,7 @@ def _visible_pairs(examples: Examples, tokens: BlockTokens, forgetting: Forgetti
     chosen: Sequence[int] = range(0, count, max(1, math.ceil(count / _SAMPLED_ROWS)))
     found = read = 0
     for row in examples.table.select(chosen).with_format("numpy"):
-        found += int(held_tokens(visible_until(row["ids"], tokens, forgetting)).sum())
+        visible = visible_until(row["ids"], tokens, forgetting, prompt=int(row["prompt"]))
+        found += int(held_tokens(visible).sum())
         read += len(row["ids"])
     return round(found * sum(examples.lengths) / read)

@@ -77,10 +77,11 @@ class Tokenizing:
         completion = self.tokenizer.encode(response, add_special_tokens=False)
         ids = np.array([*prompt, *completion, self.tokenizer.eos_token_id], np.int32)
         if len(ids) > self.max_tokens:
-            ends = np.flatnonzero(ids[: self.max_tokens] == self.tokens.summary_end)
+            # A marker in the prompt is text.
+            ends = np.flatnonzero(ids[len(prompt) : self.max_tokens] == self.tokens.summary_end)
             if not len(ends):
                 self.counts[PROMPT_TOO_LONG] += 1
                 return None
             self.counts[CUT] += 1
-            ids = ids[: ends[-1] + 1]
+            ids = ids[: len(prompt) + ends[-1] + 1]
         return Example(ids, len(prompt))

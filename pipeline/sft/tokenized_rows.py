@@ -153,6 +153,7 @@ def packed_examples(
             "input_ids": [],
             "labels": [],
             "lengths": [],
+            "prompts": [],
             "seeing": batch["seeing"],
         }
         for pack in batch["examples"]:
@@ -160,6 +161,7 @@ def packed_examples(
             made["input_ids"].append(np.concatenate([row["ids"] for row in rows]))
             made["labels"].append(np.concatenate([_labels(row) for row in rows]))
             made["lengths"].append([len(row["ids"]) for row in rows])
+            made["prompts"].append([int(row["prompt"]) for row in rows])
         return made
 
     table_of_packs = datasets.Dataset.from_dict({"examples": numbers, "seeing": seeing.tolist()})

@@ -75,7 +75,8 @@ def test_what_was_held_is_what_the_text_says_in_every_mode(model: Path, tmp_path
     for row in rows:
         written = tokenizer.encode(row["response"], add_special_tokens=False)
         ids = [*tokenizing.prompt_ids(row["prompt"]), *written]
-        curve = held_tokens(visible_until(ids, tokens, Mode(row["mode"]).forgetting)).tolist()
+        visible = visible_until(ids, tokens, Mode(row["mode"]).forgetting, prompt=row["prompt_tokens"])
+        curve = held_tokens(visible).tolist()
         assert row["held"] == curve[row["prompt_tokens"] :][: len(row["held"])]
         assert row["peak_tokens"] == max(row["held"])
         assert row["area_tokens"] == sum(row["held"])

@@ -83,6 +83,19 @@ def test_texts_of_a_row_differ_in_the_code_alone() -> None:
     assert one.mementos == other.mementos
 
 
+def test_markers_in_a_problem_are_text_to_the_probe() -> None:
+    (row,) = rows(1)
+    marked = "<|block_start|>1 <|block_end|><|summary_start|>2 <|summary_end|><|block_start|>3 "
+    (text,) = coded_texts(tokenizing(), [{**row, "problem": marked}], 1, 1, digit_words, 0)
+    prompt = len(tokenizing().prompt_ids(marked))
+    n = len(text.ids)
+    assert set(text.visible_until[:prompt].tolist()) == {n + 1}
+    (plain,) = coded(1)
+    shift = prompt - len(tokenizing().prompt_ids(row["problem"]))
+    assert (text.visible_until[prompt:] - shift).tolist() == plain.visible_until[prompt - shift :].tolist()
+    assert text.mementos == tuple((start + shift, end + shift) for start, end in plain.mementos)
+
+
 @pytest.mark.parametrize("config", [*CONFIGS.values(), DEEP], ids=[*CONFIGS, "deep"])
 def test_first_layer_and_entries_without_blocks_are_the_same_for_all_codes(config) -> None:
     model = model_of(config)

@@ -1,13 +1,17 @@
 """Formulas of the estimate against what PyTorch counts and a real run holds."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from datasets import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.sft.config import LoraConfig
 from pipeline.sft.estimate import estimate, memory, shape_of, training_operations
 from pipeline.sft.model import load
 from pipeline.sft.stage_plan import Job, stages_of
+from pipeline.sft.tokenized_rows import Examples
 from pipeline.sft.train_stage import run_stage
 from pipeline.sft.trainer import make_trainer
 from tests.attention.models import CONFIGS, VOCABULARY, model_of
@@ -69,3 +73,20 @@ def test_a_stage_has_the_steps_that_were_estimated(tmp_path) -> None:
     (stage,) = stages_of(config)
     result = run_stage(stage, config, learning, tmp_path, None, lambda line: None)
     assert result.losses[-1]["step"] == estimate(config, learning).stages[0].steps
+
+
+def test_the_block_of_a_prompt_is_counted_as_seen(tmp_path) -> None:
+    config = tiny()
+    learning = ready(config, tmp_path).learning
+    tokens = learning.tokenizing.tokens
+    ids = [tokens.block_start, *[20] * 30, *tokens[1:], *[20] * 30]
+
+    def operations(prompt: int) -> list[float]:
+        table = Dataset.from_dict({"ids": [ids], "prompt": [prompt], "length": [len(ids)]})
+        made = estimate(config, replace(learning, train=Examples(table, {}, "")))
+        return [stage.operations for stage in made.stages]
+
+    full, memento = operations(prompt=len(ids) - 5)
+    assert full == memento
+    full, memento = operations(prompt=0)
+    assert full > memento

@@ -114,11 +114,18 @@ def test_a_batch_has_the_vector_of_every_document_and_no_loss_of_padding() -> No
     examples = [made.example(*row(runs, 2)) for runs in (1, 3)]
     ids = np.concatenate([example.ids for example in examples])
     lengths = [len(example.ids) for example in examples]
-    pack = {"input_ids": ids, "labels": ids, "lengths": lengths, "seeing": Seeing.MEMENTO}
+    pack = {
+        "input_ids": ids,
+        "labels": ids,
+        "lengths": lengths,
+        "prompts": [example.prompt for example in examples],
+        "seeing": Seeing.MEMENTO,
+    }
     short = {
         "input_ids": ids[: lengths[0]],
         "labels": ids[: lengths[0]],
         "lengths": lengths[:1],
+        "prompts": [examples[0].prompt],
         "seeing": Seeing.FULL,
     }
     batch = Collator(made.tokens, AS_IN_THE_PAPER, padding=0, multiple=16)([pack, short])
@@ -138,7 +145,13 @@ def test_a_pack_that_restarts_hides_blocks_from_their_mementos_and_takes_no_loss
     ids = np.concatenate([example.ids for example in examples])
     lengths = [len(example.ids) for example in examples]
     labels = np.concatenate([np.where(np.arange(len(e.ids)) < e.prompt, IGNORED, e.ids) for e in examples])
-    pack = {"input_ids": ids, "labels": labels, "lengths": lengths, "seeing": Seeing.RESTART}
+    pack = {
+        "input_ids": ids,
+        "labels": labels,
+        "lengths": lengths,
+        "prompts": [e.prompt for e in examples],
+        "seeing": Seeing.RESTART,
+    }
     batch = Collator(made.tokens, AS_IN_THE_PAPER, padding=0)([pack])
     restart = Forgetting(before_mementos=True)
     expected = packed(visible_until(example.ids, made.tokens, restart) for example in examples)
@@ -146,3 +159,42 @@ def test_a_pack_that_restarts_hides_blocks_from_their_mementos_and_takes_no_loss
     inside = np.concatenate([memento_tokens(example.ids, made.tokens) for example in examples])
     assert inside.sum() == 5 * 4  # three registers and the end, in each of five mementos
     assert batch["labels"][0].tolist() == np.where(inside, IGNORED, labels).tolist()
+
+
+MARKED = "<|block_start|>1 <|block_end|><|summary_start|>2 <|summary_end|><|block_start|>3 "
+
+
+def test_a_prompts_markers_are_text_in_training() -> None:
+    """A problem of a finished block and one that is open: all of it is seen to the end by its response."""
+    made = tokenizing()
+    _, response = row()
+    plain, marked = made.example("1 2 3 ", response), made.example(MARKED, response)
+    examples = [plain, marked, plain]
+    pack = {
+        "input_ids": np.concatenate([example.ids for example in examples]),
+        "labels": np.concatenate([example.ids for example in examples]),
+        "lengths": [len(example.ids) for example in examples],
+        "prompts": [example.prompt for example in examples],
+        "seeing": Seeing.MEMENTO,
+    }
+    visible = Collator(made.tokens, AS_IN_THE_PAPER, padding=0)([pack])["visible_until"][0]
+    first, second, third = visible.split(pack["lengths"])
+    assert set(second[: marked.prompt].tolist()) == {len(plain.ids) + len(marked.ids)}
+    # Its response is seen as that of the others is.
+    shift = len(plain.ids) + marked.prompt - plain.prompt
+    assert (second[marked.prompt :] - shift).tolist() == first[plain.prompt :].tolist()
+    assert third[0] == len(visible)
+
+
+def test_a_long_row_is_not_cut_at_a_memento_in_its_problem() -> None:
+    _, response = row(runs=4)
+    prompt = tokenizing().example(MARKED, response).prompt
+    whole = tokenizing(prompt + 2)
+    assert whole.example(MARKED, response) is None
+    assert whole.counts == {PROMPT_TOO_LONG: 1}
+    cut = tokenizing(prompt + 60)
+    example = cut.example(MARKED, response)
+    assert cut.counts == {CUT: 1}
+    assert example.ids[-1] == cut.tokens.summary_end
+    ends = np.flatnonzero(tokenizing().example(MARKED, response).ids == cut.tokens.summary_end)
+    assert len(example.ids) == ends[ends < prompt + 60][-1] + 1 > prompt

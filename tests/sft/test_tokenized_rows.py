@@ -1,12 +1,14 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from datasets import Dataset
 from pydantic import ValidationError
 
+from pipeline.sft.collate import IGNORED
 from pipeline.sft.examples import CUT, NO_MEMENTOS
 from pipeline.sft.stage_plan import stages_of
-from pipeline.sft.tokenized_rows import Examples, prepare
+from pipeline.sft.tokenized_rows import Examples, packed_examples, prepare
 from tests.sft.test_examples import row, tokenizing
 from tests.sft.tiny import ready, tiny
 
@@ -69,3 +71,18 @@ def test_rows_without_sizes_are_all_of_the_last(tmp_path) -> None:
     assert examples.of_last_size().table.to_list() == examples.table.to_list()
     with pytest.raises(ValidationError, match="curriculum: last is for register machines"):
         tiny(data={"dataset": "me/rows"}, memento={"curriculum": "last"})
+
+
+def test_a_pack_says_how_long_the_prompt_of_each_example_is(tmp_path) -> None:
+    examples = prepared(tmp_path, [])
+    (pack,) = packed_examples(examples, 200, seed=1)
+    assert sorted(zip(pack["lengths"], pack["prompts"], strict=True)) == sorted(
+        (each["length"], each["prompt"]) for each in examples.table
+    )
+    ids, labels = (
+        np.split(pack["input_ids"], pack["lengths"][:1]),
+        np.split(pack["labels"], pack["lengths"][:1]),
+    )
+    for of_one, its_labels, prompt in zip(ids, labels, pack["prompts"], strict=True):
+        assert set(its_labels[:prompt].tolist()) == {IGNORED}
+        assert its_labels[prompt:].tolist() == of_one[prompt:].tolist()
