@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pipeline.attention.hook import take_visible_until
 from pipeline.attention.visibility import FORGET_NOTHING
+from pipeline.sft.check import Quality
 from pipeline.sft.collate import Collator
 from pipeline.sft.config import LoraConfig
 from pipeline.sft.errors import SftError
@@ -21,7 +22,7 @@ from pipeline.sft.lora import merged, with_adapters
 from pipeline.sft.stage_plan import Job, StageResult, stages_of
 from pipeline.sft.tokenized_rows import packed_examples
 from pipeline.sft.tokens import SPECIAL
-from pipeline.sft.train_stage import load, run_stage
+from pipeline.sft.train_stage import _at_checkpoint, load, run_stage
 from pipeline.sft.trainer import make_trainer
 from tests.attention.models import CONFIGS, VOCABULARY, model_of
 from tests.attention.test_visibility import TOKENS
@@ -175,3 +176,31 @@ def test_a_model_is_retrofitted_by_adapters_and_comes_out_whole(tmp_path) -> Non
     changed = (before["model.embed_tokens.weight"] != after["model.embed_tokens.weight"]).any(1)
     tokenizer = AutoTokenizer.from_pretrained(result.folder)
     assert changed.nonzero().flatten().tolist() == sorted(tokenizer.convert_tokens_to_ids(list(SPECIAL)))
+
+
+@pytest.mark.parametrize("lora", [{"rank": 2, "alpha": 4, "dropout": 0.0}, None])
+def test_quality_is_that_of_the_saved_weights(tmp_path, monkeypatch, lora) -> None:
+    """Of a model in bf16, whose adapters and updates are rounded when they are saved."""
+    scratch = tiny(memento=None)
+    base = tmp_path / "base"
+    load(scratch.model, 0).to(torch.bfloat16).save_pretrained(base)
+    learning = ready(scratch, tmp_path / "run").learning
+    learning.tokenizing.tokenizer.save_pretrained(base)
+    config = tiny(memento=None, model={"path": str(base), "lora": lora})
+    (stage,) = stages_of(config)
+    judged: list[dict[str, torch.Tensor]] = []
+
+    def check(model, *_):  # type: ignore[no-untyped-def]
+        judged.append({name: each.detach().clone() for name, each in model.named_parameters()})
+        return Quality(1, 1, 1, 1.0)
+
+    monkeypatch.setattr("pipeline.sft.train_stage.check", check)
+    result = run_stage(stage, config, learning, tmp_path / "run", None, lambda line: None)
+    saved = AutoModelForCausalLM.from_pretrained(result.folder, dtype="auto")
+    unrounded = _at_checkpoint(tmp_path / "run/full" / f"checkpoint-{result.step}", None, learning, config)
+    (seen,) = judged
+    for (name, weight), exact in zip(saved.named_parameters(), unrounded.parameters(), strict=True):
+        assert weight.dtype == torch.bfloat16, "as the model that was read"
+        assert seen[name].equal(weight.float()), name
+        assert exact.bfloat16().equal(weight), name
+    assert any(not seen[name].equal(exact) for name, exact in unrounded.named_parameters())
