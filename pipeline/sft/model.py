@@ -8,6 +8,7 @@ import torch
 from platformdirs import user_cache_path
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     LlamaConfig,
@@ -52,18 +53,19 @@ def load_tokenizer(config: ModelConfig) -> tuple[Any, tuple[str, ...]]:
     return tokenizer, tuple(add_block_tokens(tokenizer))
 
 
-def load(config: ModelConfig, seed: int, start: Path | None = None) -> Any:
+def load(config: ModelConfig, seed: int, start: Path | None = None, *, whole: bool = False) -> Any:
     """The model with rows for the special tokens, in the type it learns in, attending as this machine can.
 
-    start: folder of an earlier stage's model, which is read instead. Raises SftError.
+    start: folder of an earlier stage's model, which is read instead. whole: with all weights in fp32, to add
+    adapters into them. Raises SftError.
     """
     tokenizer, new = load_tokenizer(config)
     attention = "flex_attention" if torch.cuda.is_available() else "sdpa"
-    dtype = weights_type(config, precision(config))
+    dtype = torch.float32 if whole else weights_type(config, precision(config))
     if config.scratch and start is None:
         return _from_nothing(config.scratch, tokenizer, seed, attention, dtype)
     quantization = {}
-    if config.lora and config.lora.four_bit:
+    if config.lora and config.lora.four_bit and not whole:
         quantization = {"quantization_config": _four_bits(dtype)}
     try:
         model = AutoModelForCausalLM.from_pretrained(
@@ -97,6 +99,26 @@ def weights_type(config: ModelConfig, chosen: Precision) -> torch.dtype:
     if chosen == "bf16-stochastic" or (chosen == "bf16" and config.lora):
         return torch.bfloat16
     return torch.float32
+
+
+def saved_type(config: ModelConfig) -> torch.dtype:
+    """The type that a trained model is saved in: that of the model it was made from, fp32 of a new one."""
+    if config.scratch:
+        return torch.float32
+    read = AutoConfig.from_pretrained(where(config), revision=config.revision)
+    return read.get_text_config(decoder=True).dtype or read.dtype or torch.float32
+
+
+def read_back(folder: Path) -> Any:
+    """A saved model with the weights that its files have, to generate with: on the GPU where there is one."""
+    on_gpu = torch.cuda.is_available()
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        folder,
+        # On a CPU the same weights, but sums in fp32: CPUs are slow in bf16.
+        dtype="auto" if on_gpu else torch.float32,
+        attn_implementation="sdpa",
+    )
+    return model.to("cuda" if on_gpu else "cpu").eval()
 
 
 def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:

@@ -17,7 +17,7 @@ from pipeline.sft.config import SftConfig
 from pipeline.sft.errors import SftError
 from pipeline.sft.launch import train_on_devices
 from pipeline.sft.lora import merged, with_adapters
-from pipeline.sft.model import load, precision
+from pipeline.sft.model import load, precision, read_back, saved_type
 from pipeline.sft.selection import best_step, evaluations_of, format_rates, step_of_goal
 from pipeline.sft.stage_plan import Job, Learning, Stage, StageResult
 from pipeline.sft.trainer import make_trainer
@@ -34,6 +34,8 @@ def run_stage(
     """Trains a stage in RUN/NAME, from its last whole checkpoint on if there is one; its best is in `model`.
 
     start: folder of the model that the stage before has chosen. A stage that is done is not done again.
+    The best is saved in the type of the model that was trained (`saved_type`); quality is that of the saved
+    weights, read back, and the next stage begins with them.
     """
     folder = run / stage.name
     record = folder / "result.json"
@@ -67,8 +69,10 @@ def run_stage(
             "another run folder (--run-dir)"
         )
     chosen = _at_checkpoint(folder / f"checkpoint-{best}", start, learning, config)
-    quality = check(chosen, learning.tokenizing, learning.problems, stage.forgetting, config.check)
-    _save(merged(chosen), learning.tokenizing.tokenizer, folder / "model")
+    _save(chosen.to(saved_type(config.model)), learning.tokenizing.tokenizer, folder / "model")
+    del chosen
+    saved = read_back(folder / "model")
+    quality = check(saved, learning.tokenizing, learning.problems, stage.forgetting, config.check)
     losses = [{"step": log["step"], "loss": log["loss"]} for log in history if "loss" in log]
     write_json(
         {"step": best, "losses": losses, "evaluations": evaluations, "quality": quality.as_json()}, record
@@ -80,7 +84,8 @@ def keep_untrained(config: SftConfig, learning: Learning, run: Path) -> None:
     """Writes RUN/untrained/model, what a training from random weights begins with, to be compared with."""
     folder = run / "untrained" / "model"
     if config.model.scratch and not folder.exists():
-        _save(load(config.model, config.seed), learning.tokenizing.tokenizer, folder)
+        model = load(config.model, config.seed)
+        _save(model.to(saved_type(config.model)), learning.tokenizing.tokenizer, folder)
 
 
 def train(job: Job, tell: Callable[[str], None]) -> None:
@@ -126,13 +131,14 @@ def _check_settings(stage: Stage, config: SftConfig, learning: Learning, folder:
 
 
 def _at_checkpoint(checkpoint: Path, start: Path | None, learning: Learning, config: SftConfig) -> Any:
-    """The model as a checkpoint has it."""
-    if not config.model.lora:
-        return load(config.model, config.seed, checkpoint)
-    model = load(config.model, config.seed, start)
-    adapted = with_adapters(model, learning.tokenizing.tokens, config.model.lora)
+    """The model as a checkpoint has it, adapters added into its weights, in fp32."""
+    lora = config.model.lora
+    if not lora:
+        return load(config.model, config.seed, checkpoint, whole=True)
+    model = load(config.model, config.seed, start, whole=True)
+    adapted = with_adapters(model, learning.tokenizing.tokens, lora.model_copy(update={"four_bit": False}))
     set_peft_model_state_dict(adapted, load_peft_weights(str(checkpoint)))
-    return adapted
+    return merged(adapted)
 
 
 def _save(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -24,7 +24,7 @@ from pipeline.sft.lora import merged, with_adapters
 from pipeline.sft.stage_plan import Job, StageResult, stages_of
 from pipeline.sft.tokenized_rows import packed_examples
 from pipeline.sft.tokens import SPECIAL
-from pipeline.sft.train_stage import load, run_stage
+from pipeline.sft.train_stage import _at_checkpoint, load, run_stage
 from pipeline.sft.trainer import make_trainer
 from tests.attention.models import CONFIGS, VOCABULARY, model_of
 from tests.attention.test_visibility import TOKENS
@@ -232,3 +232,31 @@ def test_a_stage_that_does_not_reach_its_goal_fails_however_often_it_is_run(tmp_
 def test_a_goal_that_nothing_would_tell_of_is_refused() -> None:
     with pytest.raises(ValidationError, match="nothing would tell when it is reached"):
         tiny(**{**GOAL, "check": {"problems": 4, "problems_between": 0}})
+
+
+@pytest.mark.parametrize("lora", [{"rank": 2, "alpha": 4, "dropout": 0.0}, None])
+def test_quality_is_that_of_the_saved_weights(tmp_path, monkeypatch, lora) -> None:
+    """Of a model in bf16, whose adapters and updates are rounded when they are saved."""
+    scratch = tiny(memento=None)
+    base = tmp_path / "base"
+    load(scratch.model, 0).to(torch.bfloat16).save_pretrained(base)
+    learning = ready(scratch, tmp_path / "run").learning
+    learning.tokenizing.tokenizer.save_pretrained(base)
+    config = tiny(memento=None, model={"path": str(base), "lora": lora})
+    (stage,) = stages_of(config)
+    judged: list[dict[str, torch.Tensor]] = []
+
+    def check(model, *_):  # type: ignore[no-untyped-def]
+        judged.append({name: each.detach().clone() for name, each in model.named_parameters()})
+        return Quality(1, 1, 1, 1.0)
+
+    monkeypatch.setattr("pipeline.sft.train_stage.check", check)
+    result = run_stage(stage, config, learning, tmp_path / "run", None, lambda line: None)
+    saved = AutoModelForCausalLM.from_pretrained(result.folder, dtype="auto")
+    unrounded = _at_checkpoint(tmp_path / "run/full" / f"checkpoint-{result.step}", None, learning, config)
+    (seen,) = judged
+    for (name, weight), exact in zip(saved.named_parameters(), unrounded.parameters(), strict=True):
+        assert weight.dtype == torch.bfloat16, "as the model that was read"
+        assert seen[name].equal(weight.float()), name
+        assert exact.bfloat16().equal(weight), name
+    assert any(not seen[name].equal(exact) for name, exact in unrounded.named_parameters())
