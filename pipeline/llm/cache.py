@@ -43,6 +43,8 @@ def request_key(request: Request, model: str, chosen_by: Mapping[str, Any]) -> s
         "seed": request.seed,
         **chosen_by,
     }
+    if request.sampling is not None:
+        told["sampling"] = dict(request.sampling)
     canonical = json.dumps(told, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
