@@ -30,11 +30,15 @@ _NO_BLOCKS = BlockTokens(-1, -2, -3, -4)
 
 @dataclass(frozen=True)
 class Written:
-    """A response as text with its special tokens, its prompt's size in tokens, and how it was written."""
+    """A response as text with its special tokens, its prompt's size in tokens, and how it was written.
+
+    fault: why there is none, "" where there is one.
+    """
 
     text: str
     prompt_tokens: int
     response: Response
+    fault: str = ""
 
 
 class LocalModel:
@@ -92,12 +96,24 @@ class LocalModel:
         found = [mode for mode in wanted if mode in possible]
         return found, why if len(found) < len(wanted) else ""
 
+    def resolved(self, sampling: SamplingConfig) -> SamplingConfig:
+        """The sampling that is used where this is told."""
+        return sampling.model_copy(
+            update={
+                "temperature": sampling.temperature or 0.0,
+                "top_p": sampling.top_p or 1.0,
+                "top_k": sampling.top_k or 0,
+            }
+        )
+
     def write(
         self, prompts: Sequence[str], seeds: Sequence[int], mode: Mode, sampling: SamplingConfig
     ) -> list[Written]:
         """A response to each prompt, all at once. seeds: of each, by which its tokens are drawn."""
         asked = [self.tokenizing.prompt_ids(prompt) for prompt in prompts]
-        sampler = Sampler(sampling.temperature, sampling.top_p or 1.0, seeds) if sampling.temperature else likeliest
+        sampler = (
+            Sampler(sampling.temperature, sampling.top_p or 1.0, seeds) if sampling.temperature else likeliest
+        )
         longest = max(map(len, asked))
         room = _context(self.model.config) - longest
         if room < 1:

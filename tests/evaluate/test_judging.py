@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.evaluate.judging import NO_ANSWER, WRONG, judgement, judges
+from pipeline.evaluate.judging import NO_ANSWER, WRONG, judgement
 from pipeline.evaluate.problems import Problem
 from pipeline.evaluate.tasks import problems_of
 
@@ -54,14 +54,6 @@ def test_computed_problems_are_judged_by_what_made_them() -> None:
     (asked,) = problems_of("gym:chain_sum", 1)
     assert judgement(asked, f"\\boxed{{{asked.expected}}}").is_right
     assert judgement(asked, f"\\boxed{{{int(asked.expected) + 1}}}").fault == WRONG
-
-
-@pytest.mark.slow
-def test_a_pool_judges_in_order_and_says_where_nothing_was_answered() -> None:
-    asked = problem("math", "2")
-    with judges(["math"]) as judging:
-        found = judging.judge([(asked, "\\boxed{2}"), (asked, None), (asked, "\\boxed{3}")])
-    assert [each.fault for each in found] == ["", NO_ANSWER, WRONG]
 
 
 @pytest.mark.slow
