@@ -22,7 +22,7 @@ from pipeline.run.store import RunFolder
 
 
 @flow(name="evaluate", flow_run_name="{evaluation.name}", persist_result=False)
-def evaluate(evaluation: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
+def evaluate(evaluation: EvaluateConfig, run_dir: Path, judge_only: bool = False) -> dict[str, Any]:
     """Asks models the problems of tasks, in several modes, and compares them.
 
     What an earlier run on the same folder has written is not written again.
@@ -30,14 +30,15 @@ def evaluate(evaluation: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
     Args:
         evaluation: Which models, tasks and modes, and how responses are written.
         run_dir: Folder for responses, tables and figures.
+        judge_only: Whether responses that are there are judged again, and no model is asked.
     """
     run = RunFolder(run_dir)
     with run.lock():
         refuse_other_folder(run)
         write_sealed(evaluation.model_dump(mode="json"), run.config_file)
-        check(evaluation)
+        check(evaluation, judge_only=judge_only)
         models = [
-            ask_model.with_options(task_run_name=label_of(model)[0])(model, evaluation, run.root)
+            ask_model.with_options(task_run_name=label_of(model)[0])(model, evaluation, run.root, judge_only)
             for model in evaluation.models
         ]
         report = write_report(evaluation, models, measure_dataset(evaluation), run.root)
@@ -48,6 +49,6 @@ def evaluate(evaluation: EvaluateConfig, run_dir: Path) -> dict[str, Any]:
 
 
 @task(persist_result=False, cache_policy=NO_CACHE)
-def ask_model(model: str, evaluation: EvaluateConfig, run_dir: Path) -> ModelResults:
+def ask_model(model: str, evaluation: EvaluateConfig, run_dir: Path, judge_only: bool) -> ModelResults:
     """All responses of a model, those that were there before, too, and its probe."""
-    return evaluate_model(model, evaluation, run_dir, Log(run_dir).tell)
+    return evaluate_model(model, evaluation, run_dir, Log(run_dir).tell, judge_only=judge_only)

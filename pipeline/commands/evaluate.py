@@ -19,7 +19,8 @@ Models = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[MODEL]...",
-        help="Folder, Hub model or http://…/v1#NAME; LABEL=MODEL calls it so in tables.",
+        help="Folder, Hub model or http://…/v1#NAME (several endpoints of it: URL,URL#NAME); LABEL=MODEL "
+        "calls it so in tables.",
         show_default=False,
     ),
 ]
@@ -69,6 +70,12 @@ def evaluate(
         str | None,
         typer.Option("--probe", help="Data set whose blocks get a code that is read from mementos' entries."),
     ] = None,
+    judge_only: Annotated[
+        bool,
+        typer.Option(
+            "--judge-only", help="Judge the responses that are there again; no model is asked or loaded."
+        ),
+    ] = False,
     config: Config = None,
     run_dir: options.RunDir = None,
     overrides: options.Set = None,
@@ -82,7 +89,8 @@ def evaluate(
     vanilla keeps every token, memento drops a block once its memento is written, restart also computes the
     memento again without its block. What an earlier run in the same folder has written is not written again;
     results.md, results.json, figures and generations.parquet are of the models and tasks named this time.
-    Exit code 0: done; 1: it could not be done.
+    Exit code 0: done; 1: it could not be done; 3: some responses are missing, or could not be judged, and
+    wait for the next run.
 
     Examples:
 
@@ -96,7 +104,9 @@ def evaluate(
 
       openmementos evaluate models/a --probe data/runs/my-mementos
 
-      openmementos evaluate http://127.0.0.1:8000/v1 --tasks gpqa-diamond --modes vanilla --set batch=64
+      openmementos evaluate http://127.0.0.1:8000/v1 --tasks gpqa-diamond --set llm.max_in_flight=128
+
+      openmementos evaluate models/a --tasks math500 --judge-only
 
       openmementos evaluate "before=models/a" "after=models/b" -t my-problems.jsonl:words --limit 50
     """
@@ -123,17 +133,23 @@ def evaluate(
 
     # Before Prefect is started, and the log of another run emptied.
     refuse_other_folder(run)
-    check(settings)
+    check(settings, judge_only=judge_only)
     with flow_run(run, console, verbose=verbose):
         from flows.evaluate import evaluate as flow
 
-        report = flow(evaluation=settings, run_dir=run.root)
+        report = flow(evaluation=settings, run_dir=run.root, judge_only=judge_only)
     if as_json:
         json.dump(report, sys.stdout, indent=2)
         print()
-        return
-    output().print(Markdown((run.root / "results.md").read_text("utf-8")))
-    output().print(f"folder: {run.root}")
+    else:
+        output().print(Markdown((run.root / "results.md").read_text("utf-8")))
+        output().print(f"folder: {run.root}")
+    if report["missing"] or report["judge_failed"]:
+        console.print(
+            "some responses are missing or could not be judged, see results.md; "
+            "run the same command to try them again"
+        )
+        raise typer.Exit(3)
 
 
 def _settings(config: Path | None, given: dict[str, Any], overrides: list[str]) -> EvaluateConfig:

@@ -1,6 +1,6 @@
 """One validated, frozen description of an evaluation: who is asked what, and how."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -36,6 +36,36 @@ class SamplingConfig(Section):
     def _samples_differ(self) -> Self:
         if self.samples > 1 and self.temperature == 0:
             raise ValueError("samples are all the same at temperature 0: raise it, or ask for one sample")
+        return self
+
+
+class AskingSection(Section):
+    """How models behind endpoints are asked; the names are those of a build's `llm`."""
+
+    max_in_flight: Annotated[int, Field(ge=1, description="Requests that are open at once.")] = 64
+    api_key_env: Annotated[
+        # A key itself, which many write here by mistake, would end up in every record of the run.
+        str,
+        Field(
+            pattern=r"^[A-Z_][A-Z0-9_]*$",
+            description="Name of the environment variable, in capitals, that holds the endpoints' key.",
+        ),
+    ] = "OPENAI_API_KEY"
+    request_timeout_seconds: Annotated[float, Field(gt=0, description="Longest wait for one response.")] = (
+        3600
+    )
+    deadline_seconds: Annotated[
+        float, Field(gt=0, description="How long transport errors are retried before the evaluation stops.")
+    ] = 7200
+    extra_body: Annotated[
+        dict[str, Any], Field(description="More fields of every request, e.g. chat_template_kwargs.")
+    ] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _sampling_has_one_place(self) -> Self:
+        ours = {"model", "messages", "seed", "max_tokens", "max_completion_tokens", "n", "stream"}
+        for name in sorted(self.extra_body.keys() & (SamplingConfig.model_fields.keys() | ours)):
+            raise ValueError(f"extra_body has {name}, which is said elsewhere: see sampling")
         return self
 
 
@@ -94,7 +124,10 @@ class EvaluateConfig(Section):
     ] = "evaluation"
     models: Annotated[
         tuple[str, ...],
-        Field(description="Folders, Hub models or http://…/v1#NAME, each perhaps LABEL=…"),
+        Field(
+            description="Folders, Hub models or http://…/v1#NAME (several endpoints of a model: "
+            "http://a/v1,http://b/v1#NAME), each perhaps LABEL=…"
+        ),
     ] = ()
     tasks: Annotated[
         tuple[str, ...], Field(description="Names of tasks, or JSONL or Parquet files, FILE or FILE:KIND.")
@@ -104,7 +137,8 @@ class EvaluateConfig(Section):
     modes: tuple[Mode, ...] = tuple(Mode)
     limit: Annotated[int | None, Field(ge=1, description="Most problems of a task; null for all.")] = None
     sampling: SamplingConfig = SamplingConfig()
-    batch: Annotated[int, Field(ge=1, description="Responses that are written at once.")] = 8
+    batch: Annotated[int, Field(ge=1, description="Responses that a model here writes at once.")] = 8
+    llm: AskingSection = AskingSection()
     claims: Annotated[
         tuple[Claim, ...], Field(description="What the results have to show; else the exit code is 4.")
     ] = ()

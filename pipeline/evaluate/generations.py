@@ -1,15 +1,28 @@
-"""All responses of an evaluation, on disk: added in parts, none twice, and one Parquet file in the end."""
+"""All responses of an evaluation, on disk: each kept as it comes, none twice."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline.files.atomic import write_table
+from pipeline.evaluate.config import SamplingConfig
+from pipeline.evaluate.errors import EvaluateError
+from pipeline.evaluate.modes import Mode
+from pipeline.evaluate.problems import Problem
+from pipeline.files.atomic import value_digest, writing
+from pipeline.files.sealed_json import read_sealed, write_sealed
+from pipeline.files.sealed_lines import SealedLines
 
+_FOLDER = "generations"
+# Digest of what is asked, and which of several responses to it.
+Key = tuple[str, int]
+
+# The report's table: responses with what they were judged.
 SCHEMA = pa.schema(
     [
         ("model", pa.string()),
@@ -40,43 +53,145 @@ SCHEMA = pa.schema(
         ("held", pa.list_(pa.int32())),
         ("forced_ends", pa.int32()),
         ("recomputed_tokens", pa.int64()),
-        # Its share, by tokens, of the time that its batch took.
+        # Its share of the time in which all were written: they add up.
         ("seconds", pa.float64()),
     ]
 )
 
 
 @dataclass(frozen=True)
-class Part:
-    """The responses of one model to one task in one mode, in files of their own below `folder`.
+class Kept:
+    """A response as it came. question: digest of what was asked; held: as in attention.generate.Response.
 
-    digest: of all that they depend on, so that those of other settings are never taken for these.
+    fault: why there is none, "" where there is one; such a problem is asked again.
     """
 
-    folder: Path
-    digest: str
-
-    def done(self) -> list[tuple[str, int]]:
-        """Digest of the problem and sample of each response that is there, in the order of `read`."""
-        columns = ["problem_digest", "sample"]
-        rows = (row for path in self._files() for row in pq.read_table(path, columns=columns).to_pylist())
-        return [(row["problem_digest"], row["sample"]) for row in rows]
-
-    def add(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Keeps the responses of a batch, whole or not at all."""
-        self._place.mkdir(parents=True, exist_ok=True)
-        write_table(
-            pa.Table.from_pylist(list(rows), SCHEMA), self._place / f"{len(self._files()):06}.parquet"
-        )
-
-    def read(self) -> pa.Table:
-        """All that is there, in the order in which it was added."""
-        tables = [pq.read_table(path, schema=SCHEMA) for path in self._files()]
-        return pa.concat_tables([SCHEMA.empty_table(), *tables])
+    problem: str
+    question: str
+    sample: int
+    seed: int
+    response: str
+    fault: str
+    is_ended: bool
+    prompt_tokens: int
+    tokens: int
+    peak_tokens: int | None
+    area_tokens: int | None
+    held: Any
+    forced_ends: int
+    recomputed_tokens: int
+    seconds: float
 
     @property
-    def _place(self) -> Path:
-        return self.folder / "generations" / self.digest[:16]
+    def key(self) -> Key:
+        return self.question, self.sample
 
-    def _files(self) -> list[Path]:
-        return sorted(self._place.glob("*.parquet"))
+
+def question_of(problem: Problem) -> str:
+    """Digest of what a problem asks, whatever a right answer is: one that is corrected asks nothing anew."""
+    return value_digest([problem.id, problem.prompt])[:16]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """All that the responses of a part depend on but the problem: other settings are another part.
+
+    version: of the code that asks; place: as the config names the model, without its label; writer: digest
+    of what says which model it is; told: the config's sampling; sampling: the one that is used (None: the
+    server's own).
+    """
+
+    version: int
+    place: str
+    writer: str
+    task: str
+    mode: Mode
+    told: SamplingConfig
+    sampling: SamplingConfig
+
+    @cached_property
+    def digest(self) -> str:
+        """What the part's files are called by. How the model was named, and more samples, change nothing."""
+        used = self.sampling.model_dump(mode="json", exclude={"samples"})
+        return value_digest([self.version, self.writer, self.task, str(self.mode), used])[:16]
+
+    def is_told(self, place: str, task: str, told: SamplingConfig) -> bool:
+        """Whether a config that names this asks for it, more or fewer samples of it, too."""
+        without = told.model_copy(update={"samples": self.told.samples})
+        return (self.place, self.task, self.told) == (place, task, without)
+
+
+def kept_askings(run: Path) -> list[Asking]:
+    """What was asked in a run's folder so far, in the order in which it was first asked."""
+    files = sorted((run / _FOLDER).glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    return [_asking(read_sealed(path)) for path in files]
+
+
+def _asking(told: Mapping[str, Any]) -> Asking:
+    return Asking(
+        version=told["version"],
+        place=told["place"],
+        writer=told["writer"],
+        task=told["task"],
+        mode=Mode(told["mode"]),
+        told=SamplingConfig.model_validate(told["told"]),
+        sampling=SamplingConfig.model_validate(told["sampling"]),
+    )
+
+
+def refuse_older_responses(run: Path) -> None:
+    """Raises EvaluateError where a folder has responses that were judged before they were kept."""
+    if next((run / _FOLDER).glob("*/*.parquet"), None):
+        raise EvaluateError(
+            f"{run / _FOLDER}: has responses of an earlier version, which kept them as judged then; "
+            "name another folder with --run-dir, or remove this one to ask again"
+        )
+
+
+class Part:
+    """The responses of one model to one task in one mode, in a file that grows; used as a context.
+
+    By key, the latest of each. Raises WriteError where the disk does not take them.
+    """
+
+    def __init__(self, run: Path, asking: Asking) -> None:
+        self.asking = asking
+        self._head = run / _FOLDER / f"{asking.digest}.json"
+        self._path = self._head.with_suffix(".jsonl")
+        self._rows: dict[Key, Kept] = {}
+
+    def __enter__(self) -> Self:
+        with writing(self._path):
+            self._lines = SealedLines(self._path, self._take, lost="these problems are asked again")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lines.close()
+
+    def __iter__(self) -> Iterator[Kept]:
+        yield from self._rows.values()
+
+    def get(self, key: Key) -> Kept | None:
+        """The response under a key, where there is one."""
+        return self._rows.get(key)
+
+    def add(self, kept: Kept) -> None:
+        """Keeps a response: it is there after a `kill -9`."""
+        if not self._head.exists():
+            told = {**asdict(self.asking), "mode": str(self.asking.mode)}
+            for name in ("told", "sampling"):
+                told[name] = getattr(self.asking, name).model_dump(mode="json")
+            write_sealed(told, self._head)
+        with writing(self._path):
+            self._lines.append({**asdict(kept), "held": [*map(int, kept.held)]})
+        self._rows[kept.key] = kept
+
+    def _take(self, fields: dict[str, Any]) -> None:
+        # 4 bytes a number instead of 36: a response may have 32,768 of them.
+        kept = Kept(**{**fields, "held": np.array(fields["held"], np.int32)})
+        self._rows[kept.key] = kept

@@ -3,11 +3,8 @@
 import importlib
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +23,8 @@ from pipeline.evaluate.errors import EvaluateError
 from pipeline.evaluate.mathematics import mentioned, quantity, same
 from pipeline.evaluate.problems import AnswerKind, Problem
 
+# Raise when the same answer would be judged otherwise: all that is kept is then judged again.
+VERSION = 1
 NO_ANSWER = "no answer"
 WRONG = "wrong"
 UNREADABLE = "reference cannot be read"
@@ -54,33 +53,6 @@ def check_judges(kinds: Collection[AnswerKind]) -> None:
             check_sandbox()
         except SandboxError as error:
             raise EvaluateError(str(error)) from error
-
-
-@contextmanager
-def judges(kinds: Collection[AnswerKind]) -> Iterator["Judges"]:
-    """Judges for these kinds of answers. Raises EvaluateError where one cannot work here."""
-    check_judges(kinds)
-    if not {"math", "code", "gym"} & {*kinds}:
-        yield Judges(None)
-        return
-    # Not threads: math-verify ends what takes too long by signals, which only a main thread gets.
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        yield Judges(pool)
-
-
-class Judges:
-    """Judges answers; with a pool, several at once, for those that take long or need a process."""
-
-    def __init__(self, pool: Executor | None) -> None:
-        self._pool = pool
-
-    def judge(self, asked: Iterable[tuple[Problem, str | None]]) -> list[Judgement]:
-        """A judgement for each problem and the answer given to it; None where none was given."""
-        asked = list(asked)
-        given = [(problem, answer) for problem, answer in asked if answer is not None]
-        work = self._pool.map if self._pool else map
-        found = iter(list(work(judgement, *zip(*given, strict=True))) if given else [])
-        return [Judgement(None, NO_ANSWER) if answer is None else next(found) for _, answer in asked]
 
 
 def judgement(problem: Problem, answer: str) -> Judgement:

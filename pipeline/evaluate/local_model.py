@@ -30,11 +30,15 @@ _NO_BLOCKS = BlockTokens(-1, -2, -3, -4)
 
 @dataclass(frozen=True)
 class Written:
-    """A response as text with its special tokens, its prompt's size in tokens, and how it was written."""
+    """A response as text with its special tokens, its prompt's size in tokens, and how it was written.
+
+    fault: why there is none, "" where there is one.
+    """
 
     text: str
     prompt_tokens: int
     response: Response
+    fault: str = ""
 
 
 class LocalModel:
@@ -91,6 +95,16 @@ class LocalModel:
             return list(wanted), ""
         found = [mode for mode in wanted if mode in possible]
         return found, why if len(found) < len(wanted) else ""
+
+    def resolved(self, sampling: SamplingConfig) -> SamplingConfig:
+        """The sampling that is used where this is told."""
+        return sampling.model_copy(
+            update={
+                "temperature": sampling.temperature or 0.0,
+                "top_p": sampling.top_p or 1.0,
+                "top_k": sampling.top_k or 0,
+            }
+        )
 
     def write(
         self, prompts: Sequence[str], seeds: Sequence[int], mode: Mode, sampling: SamplingConfig

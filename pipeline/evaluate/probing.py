@@ -23,13 +23,18 @@ from pipeline.sft.examples import Tokenizing
 from pipeline.sft.rows import load_rows
 
 
+def kept_probe(digest: str, section: ProbeSection, run: Path) -> list[ProbeResult]:
+    """What was read from the mementos of the model with this digest; nothing where that was not done here."""
+    record = _record(digest, section, run)
+    return [ProbeResult(**each) for each in json.loads(record.read_text())] if record.exists() else []
+
+
 def probe_model(
     model: LocalModel, section: ProbeSection, run: Path, tell: Callable[[str], None]
 ) -> list[ProbeResult]:
     """What is read from the entries of a model's mementos. Raises EvaluateError where that cannot be done."""
-    record = run / "probes" / f"{value_digest([model.digest, section.model_dump(mode='json')])[:16]}.json"
-    if record.exists():
-        return [ProbeResult(**each) for each in json.loads(record.read_text())]
+    if known := kept_probe(model.digest, section, run):
+        return known
     tokenizing = Tokenizing(model.tokenizing.tokenizer, model.tokenizing.tokens, section.max_tokens)
     note = passcode_sentence if _reads(tokenizing, passcode_sentence([0], {})) else digit_words
     config = ProbeConfig(sequences=section.sequences, texts=section.texts, seed=section.seed)
@@ -38,9 +43,14 @@ def probe_model(
         found = probe(model.model, tokenizing, [dict(row) for row in rows], config, tell, note=note)
     except (ProbeError, SftError) as error:
         raise EvaluateError(f"probe of {model.path}: {error}") from None
+    record = _record(model.digest, section, run)
     record.parent.mkdir(parents=True, exist_ok=True)
     write_json([asdict(each) for each in found], record)
     return found
+
+
+def _record(digest: str, section: ProbeSection, run: Path) -> Path:
+    return run / "probes" / f"{value_digest([digest, section.model_dump(mode='json')])[:16]}.json"
 
 
 def probes_table(by_model: dict[str, Sequence[ProbeResult]]) -> str:

@@ -11,10 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.evaluate.config import EvaluateConfig
+from pipeline.evaluate.config import EvaluateConfig, SamplingConfig
 from pipeline.evaluate.dataset_kv import kv_table
 from pipeline.evaluate.figures import draw_accuracy, draw_dose_response, draw_majority, draw_sawtooth
 from pipeline.evaluate.generations import SCHEMA
+from pipeline.evaluate.judgements import has_failed
 from pipeline.evaluate.probe import CHANCE, ProbeResult
 from pipeline.evaluate.probing import probes_table
 from pipeline.evaluate.register_machine import Carried, carried, left_out
@@ -36,12 +37,15 @@ _ABOUT = (
 class ModelResults:
     """One model's responses (generations.SCHEMA) to all tasks, and its probe, if there was one.
 
-    left_out: traces of a data set that it could not be asked about, by reason; notes: how the references of
-    tasks were read, and which rows were not asked.
+    sampling: how they were written, None in it where only a server knows; missing: responses that are not
+    there, by task and mode and why; left_out: traces of a data set that it could not be asked about, by
+    reason; notes: how the references of tasks were read, and which rows were not asked.
     """
 
     label: str
     table: pa.Table
+    sampling: SamplingConfig | None
+    missing: Mapping[str, Mapping[str, int]]
     probed: Sequence[ProbeResult]
     left_out: Mapping[str, int]
     notes: Sequence[str] = ()
@@ -64,8 +68,11 @@ def write_report(
     write_table(table, folder / "generations.parquet")
     found = summaries(table)
     text = f"{results_table(found)}\n{_ABOUT}\n" if found else ""
+    failed = _failed_judges(found)
     notes = list(dict.fromkeys(note for each in models for note in each.notes))
-    text += "".join(f"\n- {note}" for note in notes) + ("\n" if notes else "")
+    notes_and_faults = [f"- {note}" for note in notes]
+    notes_and_faults += [*_sampling_lines(models), *_missing_lines(models), *_failed_lines(failed)]
+    text += "\n" + "\n".join(notes_and_faults) + "\n" if notes_and_faults else ""
     if kv is not None:
         write_table(kv, folder / "kv.parquet")
         text += f"\nKV cache of the reasoning, one trace in the mean:\n\n{kv_table(kv)}\n"
@@ -89,6 +96,9 @@ def write_report(
     report = {
         "name": config.name,
         "settings": config.model_dump(mode="json"),
+        "sampling": {each.label: each.sampling.model_dump() for each in models if each.sampling},
+        "missing": {each.label: dict(each.missing) for each in models if each.missing},
+        "judge_failed": failed,
         "results": [each.as_json() for each in found],
         "notes": notes,
         "carried_over": [_carried_json(*key, its) for key, its in behind.items() if its],
@@ -99,6 +109,48 @@ def write_report(
     }
     write_json(report, folder / "results.json")
     return report
+
+
+def _sampling_lines(models: Sequence[ModelResults]) -> list[str]:
+    """How each model's tokens were chosen, as they were really."""
+    return [f"- {each.label}: {_sampling_text(each.sampling)}" for each in models if each.sampling]
+
+
+def _sampling_text(sampling: SamplingConfig) -> str:
+    own = "the server's own"
+    if sampling.temperature == 0:
+        parts = ["the likeliest token each time"]
+    else:
+        told = {"temperature": sampling.temperature, "top-p": sampling.top_p, "top-k": sampling.top_k}
+        parts = [f"{name} {own if value is None else f'{value:g}'}" for name, value in told.items()]
+    limit = "" if sampling.block_limit is None else f", blocks ended after {sampling.block_limit:,} tokens"
+    return f"{', '.join(parts)}; at most {sampling.new_tokens:,} tokens{limit}; seed {sampling.seed}"
+
+
+def _missing_lines(models: Sequence[ModelResults]) -> list[str]:
+    return [
+        f"- {each.label}, {part}: {count:,} responses are missing ({why})"
+        for each in models
+        for part, its in each.missing.items()
+        for why, count in its.items()
+    ]
+
+
+def _failed_judges(found: Sequence[Summary]) -> list[dict[str, Any]]:
+    """Answers that could not be judged, which count as not right, and why, by model, task and mode."""
+    return [
+        {"model": each.model, "task": each.task, "mode": each.mode, "faults": faults}
+        for each in found
+        if (faults := {fault: count for fault, count in each.faults.items() if has_failed(fault)})
+    ]
+
+
+def _failed_lines(failed: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [
+        f"- {each['model']}, {each['task']}, {each['mode']}: {count:,} `{fault}`"
+        for each in failed
+        for fault, count in each["faults"].items()
+    ]
 
 
 def _file_name(label: str) -> str:

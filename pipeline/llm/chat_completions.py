@@ -9,8 +9,19 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from pipeline.llm.choice_replies import choice_shares, row_pattern, row_shares, row_text
-from pipeline.llm.model import Choice, Choices, Constraint, JsonReply, Request, Text, Uncertainty, Usage
+from pipeline.llm.model import (
+    Choice,
+    Choices,
+    Constraint,
+    FreeText,
+    JsonReply,
+    Request,
+    Text,
+    Uncertainty,
+    Usage,
+)
 from pipeline.llm.uncertainty import TOP, uncertainties
+from schemas.openmementos import THINK_END, THINK_START
 
 JsonObject = dict[str, Any]
 Style = Literal["structured_outputs", "response_format", "none"]
@@ -27,6 +38,8 @@ REFUSAL = re.compile(
     r"(I'm|I am) (very )?sorry,? (but )?I|I (cannot|can't|can not|won't) (assist|help|provide|comply)"
     r"|I'm (unable|not able) to (assist|help|provide)|As an AI\b"
 )
+# An engine that ends a reply so has failed at it; the model has not.
+FAILED_ENDS = ("abort", "error")
 FENCED = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
 
 
@@ -41,27 +54,32 @@ class UnusableReply(Exception):
 
 @dataclass(frozen=True)
 class ParsedReply:
-    """What a usable reply says."""
+    """What a usable reply says; ended: False of a FreeText that was cut."""
 
     text: str
     probabilities: dict[str, float] | None = None
     value: BaseModel | None = None
     uncertainties: list[float] | None = None
+    ended: bool = True
 
 
 def request_body(
     request: Request, attempt: int, model: str, style: Style, sampling: JsonObject, extra_body: JsonObject
 ) -> JsonObject:
-    """The JSON body of a chat completion. attempt counts from 0 and changes seed and temperature."""
-    temperature = request.temperature
-    if attempt > 0:
-        temperature = max(temperature, TEMPERATURE_OF_SECOND_ATTEMPT)
+    """The JSON body of a chat completion. attempt counts from 0 and changes seed and temperature.
+
+    Not those of a FreeText: that its first attempt came to nothing does not lie with what the model said.
+    """
+    temperature, seed = request.temperature, request.seed
+    if attempt > 0 and not isinstance(request.constraint, FreeText):
+        temperature = max(temperature or 0.0, TEMPERATURE_OF_SECOND_ATTEMPT)
+        seed += attempt
+    told = {"max_tokens": request.max_tokens, "temperature": temperature}
     return {
         "model": model,
         "messages": [{"role": m.role, "content": m.content} for m in request.messages],
-        "max_tokens": request.max_tokens,
-        "temperature": temperature,
-        "seed": request.seed + attempt,
+        **{name: value for name, value in told.items() if value is not None},
+        "seed": seed,
         **sampling,
         **_constrained(request.constraint, style),
         **extra_body,
@@ -81,6 +99,8 @@ def identity(constraint: Constraint) -> JsonObject:
             return {"forbidden": list(forbidden)}
         case Uncertainty(_, places):
             return {"places": list(places)}
+        case FreeText():
+            return {"free": True}
 
 
 def usage(completion: JsonObject) -> Usage:
@@ -100,6 +120,8 @@ def parse_reply(constraint: Constraint, completion: JsonObject) -> ParsedReply:
             return ParsedReply("", uncertainties=uncertainties(constraint, completion))
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise UnusableReply(f"an answer with {error}", str(completion.get("choices"))[:1000]) from None
+    if isinstance(constraint, FreeText):
+        return _free(completion)
     try:
         choice = completion["choices"][0]
         text = choice["message"]["content"] or ""
@@ -146,6 +168,31 @@ def validated(constraint: Constraint, text: str) -> ParsedReply:
             return ParsedReply(stripped)
         case Uncertainty():
             return ParsedReply(stripped)
+        case FreeText():
+            return ParsedReply(text)
+
+
+def _free(completion: JsonObject) -> ParsedReply:
+    """Whatever a model answered. Raises UnusableReply where that is no answer of a model."""
+    try:
+        choice = completion["choices"][0]
+        message, finish = choice["message"], choice.get("finish_reason")
+        text = message.get("content") or message.get("refusal") or ""
+        # vLLM calls it `reasoning`; others, and its older versions, `reasoning_content`.
+        thought = message.get("reasoning") or message.get("reasoning_content") or ""
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise UnusableReply("no chat completion", str(completion)[:1000]) from None
+    if not isinstance(text, str) or not isinstance(thought, str):
+        raise UnusableReply("content that is no text", str(message)[:1000])
+    ended = finish == "stop"
+    if thought:
+        # Cut while it thought, it has not come to an end of that.
+        text = f"{THINK_START}{thought}{THINK_END if text or ended else ''}{text}"
+    # JSON may carry one half of a surrogate pair; no file takes it.
+    text = text.encode(errors="backslashreplace").decode()
+    if finish in FAILED_ENDS:
+        raise UnusableReply(f"a reply ended by {finish!r}", text)
+    return ParsedReply(text, ended=ended)
 
 
 def _count(told: Any, *path: str) -> int:
@@ -178,6 +225,9 @@ def _constrained(constraint: Constraint, style: Style) -> JsonObject:
             return logprobs | {"structured_outputs": {"choice": list(options)}}
         case Uncertainty():
             return {"prompt_logprobs": TOP, "return_token_ids": True}
+        case FreeText() if style == "structured_outputs":
+            # vLLM's own field, as that style is: without it the tokens of the format are left out.
+            return {"skip_special_tokens": False}
         case JsonReply(schema) if style == "structured_outputs":
             return {"structured_outputs": {"json": _json_schema(schema)}}
         case JsonReply(schema) if style == "response_format":

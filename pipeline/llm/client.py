@@ -7,13 +7,13 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from pipeline.config import LlmConfig
+from pipeline.config import LlmConfig, SamplingConfig
 from pipeline.llm import chat_completions
 from pipeline.llm.cache import ReplyCache, Stored, request_key
 from pipeline.llm.endpoints import Endpoint, Endpoints, backoff
 from pipeline.llm.errors import Transient, Unsupported, classified
 from pipeline.llm.http_json import CALL_ERRORS
-from pipeline.llm.model import EndpointUnavailable, Reply, ReplyError, Request, Usage
+from pipeline.llm.model import EndpointUnavailable, FreeText, Reply, ReplyError, Request, Usage
 
 FROM_DISK = Usage(replies_from_disk=1)
 
@@ -66,6 +66,10 @@ class Client:
         await asyncio.gather(*self._asking.values(), return_exceptions=True)
         await self._endpoints.close()
 
+    async def look(self) -> None:
+        """Asks each endpoint once whether it is there, so that a few long requests go to all that are."""
+        await self._endpoints.look()
+
     async def context_window(self) -> int | None:
         """Tokens that the model can see: as configured, else as the endpoint tells, else None."""
         if self._config.context_window is not None:
@@ -81,7 +85,11 @@ class Client:
         Equal requests share one reply. Unusable replies of earlier runs count as attempts, but not as this
         run's. Raises ReplyError after max_attempts unusable replies, ContextTooLong or RequestRefused,
         EndpointUnavailable after deadline_seconds, EndpointRefused at once.
+
+        A FreeText is its asker's to keep: it is not put on disk. Raises ValueError where there is a cache.
         """
+        if self._cache is not None and isinstance(request.constraint, FreeText):
+            raise ValueError("a FreeText is its asker's to keep: give the client no cache")
         key = request_key(request, self._model, self._chosen_by)
         if (known := self._from_disk(key, request)) is not None:
             return known
@@ -150,6 +158,8 @@ class Client:
                 probabilities=reading.probabilities,
                 value=reading.value,
                 uncertainties=reading.uncertainties,
+                ended=reading.ended,
+                used=usage if isinstance(request.constraint, FreeText) else Usage(),
             )
         raise ReplyError(request.label, reason, replies)
 
@@ -172,10 +182,8 @@ class Client:
         self, endpoint: Endpoint, request: Request, attempt: int
     ) -> chat_completions.JsonObject | Transient | Unsupported:
         style = self._style(endpoint)
-        # vLLM takes from the model's folder what is not said; others may not know a field that they are told.
-        sampling = self._config.sampling.model_dump(exclude_defaults=not endpoint.is_vllm)
         body = chat_completions.request_body(
-            request, attempt, self._model, style, sampling, self._config.extra_body
+            request, attempt, self._model, style, self._sampling(endpoint, request), self._config.extra_body
         )
         without = frozenset(endpoint.without)
         failure: Transient | None = None
@@ -194,6 +202,12 @@ class Client:
             raise problem from None
         finally:
             self._endpoints.done(endpoint, failure)
+
+    def _sampling(self, endpoint: Endpoint, request: Request) -> dict[str, float]:
+        told = self._config.sampling.model_dump() if request.sampling is None else request.sampling
+        usual = SamplingConfig().model_dump()
+        # vLLM takes from the model's folder what is not said; others may not know a field that they are told.
+        return {name: value for name, value in told.items() if endpoint.is_vllm or value != usual[name]}
 
     async def _wait(self, detail: str, label: str, times: int, deadline: float) -> None:
         seconds = backoff(times - 1)

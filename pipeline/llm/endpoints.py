@@ -50,7 +50,7 @@ class Endpoint:
         sent = {name: value for name, value in body.items() if name not in self.without}
         if "logprobs" not in sent:
             sent.pop("top_logprobs", None)
-        if "max_tokens" in self.without:
+        if "max_tokens" in self.without and "max_tokens" in body:
             sent["max_completion_tokens"] = body["max_tokens"]
         async with asyncio.timeout(timeout_seconds):
             answer = await self.api.post("/chat/completions", sent)
@@ -81,6 +81,15 @@ class Endpoints:
     def running(self) -> int:
         """Requests that are with an endpoint now."""
         return sum(endpoint.open for endpoint in self._endpoints)
+
+    async def look(self) -> None:
+        """Asks each endpoint once whether it is there, so that the first requests go to all that are."""
+
+        async def look_at(endpoint: Endpoint) -> None:
+            if await self._look_at(endpoint) is None:
+                endpoint.up = True
+
+        await asyncio.gather(*map(look_at, self._endpoints))
 
     async def take(self, label: str, deadline: float, home: str | None = None) -> Endpoint:
         """The endpoint `home` if it may be asked, else the least busy one; give it back with `done`.

@@ -1,5 +1,6 @@
 """The interface to a language model: requests, replies, and five kinds of error."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -54,7 +55,16 @@ class Uncertainty:
     places: tuple[int, ...]
 
 
-Constraint = Choice | Choices | JsonReply | Text | Uncertainty
+@dataclass(frozen=True)
+class FreeText:
+    """Whatever the model writes is the reply: cut at max_tokens, repeating itself, refusing, empty.
+
+    Thinking that the endpoint gives beside the text stands before it, between <think> and </think>. Only what
+    is no answer of a model is asked again, word for word as before: an engine's own failure.
+    """
+
+
+Constraint = Choice | Choices | JsonReply | Text | Uncertainty | FreeText
 
 
 @dataclass(frozen=True)
@@ -64,16 +74,20 @@ class Request:
     purpose groups the counters ("score", "compress", "judge", "refine"); label is what an error message
     names ("trace 1f2e…, block 3, round 1"); home: the endpoint to ask while it answers, since its cache may
     have the prompt's beginning. None of these is part of what identifies the reply on disk.
+
+    max_tokens, temperature: None says nothing of it, so that the endpoint decides. sampling: told instead of
+    the config's, names as there; what is not in it the endpoint decides.
     """
 
     messages: tuple[Message, ...]
     constraint: Constraint
-    max_tokens: int
-    temperature: float
+    max_tokens: int | None
+    temperature: float | None
     seed: int
     purpose: str
     label: str
     home: str | None = None
+    sampling: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +127,9 @@ class Reply:
 
     probabilities: for a Choice, the probability of each option at the first token, renormalised over the
     options; for Choices, of each option under its label ("A2"); None where the endpoint gives no logprobs.
-    value: for a JsonReply, the validated object. uncertainties: for Uncertainty, nats at each place.
+    value: for a JsonReply, the validated object. uncertainties: for Uncertainty, nats at each place. Of a
+    FreeText, ended: whether the model has ended it itself; used: the tokens of this answer alone, without
+    those of attempts before it.
     """
 
     text: str
@@ -123,6 +139,8 @@ class Reply:
     probabilities: dict[str, float] | None = None
     value: BaseModel | None = None
     uncertainties: list[float] | None = None
+    ended: bool = True
+    used: Usage = Usage()
 
 
 class ModelError(Exception):

@@ -121,7 +121,7 @@ def test_a_killed_evaluation_goes_on_to_the_same_file(model: Path, tmp_path: Pat
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     deadline = time.monotonic() + 120
-    while len(list(killed.glob("generations/*/*.parquet"))) < 5:
+    while sum(len(path.read_text().splitlines()) for path in killed.glob("generations/*.jsonl")) < 5:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -166,7 +166,7 @@ def test_a_mode_that_is_named_twice_is_refused(model: Path) -> None:
         config(model, modes=["vanilla", "vanilla"])
 
 
-def test_a_corrected_answer_is_asked_about_anew_and_more_samples_leave_the_others(
+def test_a_corrected_answer_asks_nothing_anew_and_more_samples_leave_the_others(
     model: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "mine.jsonl"
@@ -177,7 +177,7 @@ def test_a_corrected_answer_is_asked_about_anew_and_more_samples_leave_the_other
     lines: list[str] = []
     sampling = {"temperature": 1.0, "samples": 3, "new_tokens": 60}
     evaluate(config(model, **told, sampling=sampling), tmp_path / "run", lines.append)
-    assert f"tiny, {file}, vanilla: 2 of 6 responses were there" in lines
+    assert f"tiny, {file}, vanilla: 4 of 6 responses were there" in lines
     assert [row["expected"] for row in rows_of(tmp_path / "run")] == ["2"] * 3 + ["3"] * 3
 
 
@@ -189,6 +189,14 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
         refuse_other_folder(run)
 
 
+def test_a_folder_of_responses_that_were_kept_as_they_were_judged_is_refused(tmp_path: Path) -> None:
+    older = tmp_path / "generations" / "0123456789abcdef" / "000000.parquet"
+    older.parent.mkdir(parents=True)
+    older.touch()
+    with pytest.raises(EvaluateError, match=r"has responses of an earlier version.*; name another folder"):
+        refuse_other_folder(RunFolder(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("told", "label", "path"),
     [
@@ -196,6 +204,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
         ("data/runs/x/memento/model", "memento/model", "data/runs/x/memento/model"),
         ("Qwen/Qwen3-8B", "Qwen/Qwen3-8B", "Qwen/Qwen3-8B"),
         ("http://h:8000/v1?a=b", "h:8000/v1?a=b", "http://h:8000/v1?a=b"),
+        ("http://h:1/v1,http://i:1/v1#Q", "h:1/v1#Q", "http://h:1/v1,http://i:1/v1#Q"),
     ],
 )
 def test_a_label_is_told_or_the_end_of_the_place(told: str, label: str, path: str) -> None:

@@ -14,7 +14,6 @@ from pipeline.evaluate.judging import (
     Judgement,
     function_named,
     judgement,
-    judges,
     unreadable,
 )
 from pipeline.evaluate.problems import Problem
@@ -226,14 +225,6 @@ def test_computed_problems_are_judged_by_what_made_them() -> None:
     (asked,) = task_of("gym:chain_sum", 1).problems
     assert judgement(asked, f"\\boxed{{{asked.expected}}}").is_right
     assert judgement(asked, f"\\boxed{{{int(asked.expected) + 1}}}").fault == WRONG
-
-
-@pytest.mark.slow
-def test_a_pool_judges_in_order_and_says_where_nothing_was_answered() -> None:
-    asked = problem("math", "2")
-    with judges(["math"]) as judging:
-        found = judging.judge([(asked, "\\boxed{2}"), (asked, None), (asked, "\\boxed{3}")])
-    assert [each.fault for each in found] == ["", NO_ANSWER, WRONG]
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from tests.servers import stub_replies
 from tests.servers.background import Background
-from tests.servers.stub_prefix_cache import BLOCK_TOKENS, Counter, PrefixCache, chat_ml
+from tests.servers.stub_prefix_cache import BLOCK_TOKENS, CHARACTERS_PER_TOKEN, Counter, PrefixCache, chat_ml
 
 JsonObject = dict[str, Any]
 REFUSAL = "I'm sorry, but I can't assist with that."
@@ -92,7 +92,9 @@ class StubLlm(Background):
 
     faults: consumed by successive chat requests, None answers; rates: probability by fault, after
     the schedule is used up. answer: text for a request, None for the stub's own. latency_seconds: per
-    reply. cache_tokens: what its prefix cache holds, None for no limit. record: keep every request in
+    reply. cache_tokens: what its prefix cache holds, None for no limit. cuts: ends replies as vLLM does, at
+    max_tokens, or where that is not said at new_tokens (the model's generation config) or the window's end;
+    the shortest of them. record: keep every request in
     `requests` (turn it off for long runs).
     """
 
@@ -109,6 +111,8 @@ class StubLlm(Background):
     logprobs: bool = True
     counter: Counter = "characters"
     cache_tokens: int | None = None
+    cuts: bool = False
+    new_tokens: int | None = None
     record: bool = True
     port: int = 0
 
@@ -206,7 +210,11 @@ class StubLlm(Background):
         text = BAD_TEXTS.get(fault or "", text)
         if fault == "length":
             text = text[: len(text) // 2]
-        completion_tokens = min(self._cache.count(text) + 1, wanted or 1_000_000)
+        limit = min(wanted or self.new_tokens or 1_000_000, self.max_model_len - prompt.tokens)
+        is_cut = fault == "length" or (self.cuts and self._cache.count(text) > limit)
+        if self.cuts:
+            text = text[: limit * CHARACTERS_PER_TOKEN]
+        completion_tokens = min(self._cache.count(text) + 1, limit)
         async with self._cache.running(prompt, completion_tokens) as cached_tokens:
             await asyncio.sleep(self.latency_seconds)
         self.totals.requests += 1
@@ -216,7 +224,7 @@ class StubLlm(Background):
         choice = {
             "index": 0,
             "message": {"role": "assistant", "content": text},
-            "finish_reason": "length" if fault == "length" else "stop",
+            "finish_reason": "length" if is_cut else "stop",
             "logprobs": logprobs if body.get("logprobs") and self.logprobs else None,
         }
         usage = {
