@@ -4,11 +4,12 @@ import math
 from statistics import NormalDist
 
 
-def wilson_interval(right: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(right: float, n: float, *, confidence: float = 0.95) -> tuple[float, float]:
     """The shares, between 0 and 1, of which `right` of `n` independent cases are a likely outcome.
 
     Wilson's score interval (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927, p. 209), without continuity
-    correction. Unlike a standard error it has a width at 0 and at n of n. Of no cases it is (0, 1).
+    correction. Unlike a standard error it has a width at 0 and at n of n. Of no cases it is (0, 1). Cases
+    that depend on one another count as fewer, so that both numbers may be fractions.
     Raises ValueError where `right` is not one of 0 … n, or `confidence` is not between 0 and 1.
     """
     if not 0 <= right <= n:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.evaluate.summary import Summary
+from pipeline.proportions import wilson_interval
 from pipeline.report.colours import COLOURS, INK, LIGHT
 
 
@@ -25,7 +26,7 @@ def draw_sawtooth(curves: Mapping[str, Sequence[int]], prompt_tokens: int, path:
 
 
 def draw_accuracy(summaries: Sequence[Summary], path: Path) -> None:
-    """Accuracy of each model in each mode against the most tokens that its cache held."""
+    """Accuracy of each model in each mode, with its interval, against the most tokens that its cache held."""
     with _axes(path) as axes:
         modes = list(dict.fromkeys(each.mode for each in summaries))
         models = list(dict.fromkeys(each.model for each in summaries))
@@ -35,7 +36,7 @@ def draw_accuracy(summaries: Sequence[Summary], path: Path) -> None:
             axes.errorbar(
                 each.peak_tokens,
                 100 * each.accuracy,
-                yerr=100 * each.accuracy_error,
+                yerr=bars([each.accuracy], [each.accuracy_low], [each.accuracy_high]),
                 color=COLOURS[models.index(each.model) % len(COLOURS)],
                 marker="os^D"[modes.index(each.mode) % 4],
                 capsize=2,
@@ -67,16 +68,19 @@ def draw_majority(summaries: Sequence[Summary], path: Path) -> None:
 
 
 def draw_dose_response(by_part: Mapping[str, Mapping[int, tuple[int, int]]], path: Path) -> None:
-    """Accuracy over mementos that leave out a register; by_part: (right, responses) by number of them."""
+    """Accuracy over mementos that leave out a register, with 95 % intervals.
+
+    by_part: (right, responses) by number of these mementos, one response to a problem.
+    """
     with _axes(path) as axes:
         for colour, (name, doses) in zip(COLOURS * 3, by_part.items(), strict=False):
             xs = sorted(doses)
             shares = [doses[x][0] / doses[x][1] for x in xs]
-            errors = [(share * (1 - share) / doses[x][1]) ** 0.5 for x, share in zip(xs, shares, strict=True)]
+            ends = [wilson_interval(*doses[x]) for x in xs]
             axes.errorbar(
                 xs,
                 [100 * share for share in shares],
-                yerr=[100 * error for error in errors],
+                yerr=bars(shares, *zip(*ends, strict=True)),
                 marker="o",
                 color=colour,
                 capsize=2,
@@ -87,6 +91,12 @@ def draw_dose_response(by_part: Mapping[str, Mapping[int, tuple[int, int]]], pat
         axes.set_ylabel("right, %")
         axes.set_ylim(-3, 103)
         axes.legend(frameon=False, fontsize=7)
+
+
+def bars(shares: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> list[list[float]]:
+    """How far the ends of intervals are from their shares, in percentage points: below, and above."""
+    below = [100 * max(0.0, share - low) for share, low in zip(shares, lows, strict=True)]
+    return [below, [100 * max(0.0, high - share) for share, high in zip(shares, highs, strict=True)]]
 
 
 @contextmanager

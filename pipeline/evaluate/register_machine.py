@@ -6,9 +6,10 @@ or through its entries. Judged from the state that the model itself wrote last, 
 mistake is counted once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pipeline.evaluate.accuracy import share_interval
 from pipeline.procedural.register_machine import INSTRUCTIONS, LEFT_OUT, REGISTERS, executed
 from pipeline.records import ParseError, parse
 
@@ -40,6 +41,32 @@ def carried(response: str) -> Iterator[Carried]:
         for at, register in enumerate(REGISTERS):
             stated = all(named[source] != LEFT_OUT for source in _sources(after[0], at))
             yield Carried(register, stated, int(after[1 + at]) == expected[at])
+
+
+@dataclass(frozen=True)
+class CarriedShare:
+    """Registers that are right, of so many; share: the mean over responses, with the ends of its interval."""
+
+    right: int
+    of: int
+    share: float
+    low: float
+    high: float
+
+
+def share_of_carried(found: Sequence[Sequence[Carried]], *, stated: bool) -> CarriedShare | None:
+    """How many of the registers are right that mementos name, or do not name; None where there is none.
+
+    found: the registers of each response. Those of one response are right or wrong together, so that they
+    count for the interval as responses to one problem do (accuracy.share_interval).
+    """
+    by_response = [[each.is_right for each in its if each.stated is stated] for its in found]
+    by_response = [its for its in by_response if its]
+    if not by_response:
+        return None
+    shares = [sum(its) / len(its) for its in by_response]
+    right, of = (sum(map(count, by_response)) for count in (sum, len))
+    return CarriedShare(right, of, sum(shares) / len(shares), *share_interval(shares, of))
 
 
 def left_out(response: str) -> int | None:

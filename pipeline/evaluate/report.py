@@ -18,18 +18,19 @@ from pipeline.evaluate.generations import SCHEMA
 from pipeline.evaluate.judgements import has_failed
 from pipeline.evaluate.probe import CHANCE, ProbeResult
 from pipeline.evaluate.probing import probes_table
-from pipeline.evaluate.register_machine import Carried, carried, left_out
+from pipeline.evaluate.register_machine import Carried, carried, left_out, share_of_carried
 from pipeline.evaluate.sufficiency import CONDITIONS, by_trace, sufficiency_table
-from pipeline.evaluate.summary import Summary, summaries
+from pipeline.evaluate.summary import Summary, comparisons, summaries
 from pipeline.evaluate.tables import carried_table, results_table
 from pipeline.evaluate.tasks import REGISTER_MACHINE
 from pipeline.files.atomic import replacing, write_json, write_table
 
 _ABOUT = (
-    "Right: pass@1 with its standard error over problems. Well formed: the response ended, and its parts are "
-    "those of the format. Peak and area of the KV cache are counted in tokens, prompt included, at each "
-    "token that was computed. vanilla keeps every token; memento drops finished blocks; restart drops them "
-    "and computes their mementos again without them."
+    "Right: pass@1 with its 95 % interval; the lines below a table compare on the same problems, where what "
+    "is hard for both cancels. Well formed: the response ended, and its parts are those of the format. Peak "
+    "and area of the KV cache are counted in tokens, prompt included, at each token that was computed. "
+    "vanilla keeps every token; memento drops finished blocks; restart drops them and computes their "
+    "mementos again without them."
 )
 
 
@@ -67,12 +68,13 @@ def write_report(
     table = pa.concat_tables([SCHEMA.empty_table(), *(each.table for each in models)])
     write_table(table, folder / "generations.parquet")
     found = summaries(table)
-    text = f"{results_table(found)}\n{_ABOUT}\n" if found else ""
+    compared = comparisons(table)
+    text = f"{results_table(found, compared)}\n{_ABOUT}\n" if found else ""
     failed = _failed_judges(found)
     notes = list(dict.fromkeys(note for each in models for note in each.notes))
-    notes_and_faults = [f"- {note}" for note in notes]
-    notes_and_faults += [*_sampling_lines(models), *_missing_lines(models), *_failed_lines(failed)]
-    text += "\n" + "\n".join(notes_and_faults) + "\n" if notes_and_faults else ""
+    lines = [f"- {note}" for note in notes]
+    lines += [*_sampling_lines(models), *_missing_lines(models), *_failed_lines(failed)]
+    text += "\n" + "\n".join(lines) + "\n" if lines else ""
     if kv is not None:
         write_table(kv, folder / "kv.parquet")
         text += f"\nKV cache of the reasoning, one trace in the mean:\n\n{kv_table(kv)}\n"
@@ -84,8 +86,9 @@ def write_report(
         text += f"\nThe traces' answers, reached by {each.label}:\n\n{sufficiency_table(enough)}\n"
         text += "".join(f"\nNot asked about: {count:,} ({why})\n" for why, count in each.left_out.items())
     rows = _computed_rows(table)
-    behind = {key: [one for row in its for one in carried(row["response"])] for key, its in rows.items()}
-    if any(behind.values()):
+    behind = {key: [[*carried(row["response"])] for row in its] for key, its in rows.items()}
+    behind = {key: its for key, its in behind.items() if any(its)}
+    if behind:
         text += f"\nRegisters at a block's first line:\n\n{carried_table(behind)}\n"
     probes = {each.label: each.probed for each in models if each.probed}
     if probes:
@@ -101,7 +104,8 @@ def write_report(
         "judge_failed": failed,
         "results": [each.as_json() for each in found],
         "notes": notes,
-        "carried_over": [_carried_json(*key, its) for key, its in behind.items() if its],
+        "differences": [each.as_json() for each in compared],
+        "carried_over": [_carried_json(*key, its) for key, its in behind.items()],
         "probes": {label: [asdict(each) for each in its] for label, its in probes.items()},
         "not_asked_about": {each.label: dict(each.left_out) for each in models if each.left_out},
         "figures": figures,
@@ -213,15 +217,9 @@ def _doses(rows: Sequence[dict[str, Any]]) -> dict[int, tuple[int, int]]:
     return doses
 
 
-def _carried_json(model: str, mode: str, found: Sequence[Carried]) -> dict[str, Any]:
-    return {
-        "model": model,
-        "mode": mode,
-        **{
-            name: {"right": sum(each.is_right for each in its), "of": len(its)}
-            for name, its in (
-                ("named", [each for each in found if each.stated]),
-                ("not_named", [each for each in found if not each.stated]),
-            )
-        },
+def _carried_json(model: str, mode: str, found: Sequence[Sequence[Carried]]) -> dict[str, Any]:
+    shares = {
+        name: share_of_carried(found, stated=stated)
+        for name, stated in (("named", True), ("not_named", False))
     }
+    return {"model": model, "mode": mode} | {name: its and asdict(its) for name, its in shares.items()}

@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.evaluate.accuracy import majority_at, mean_and_error, pass_at
+from pipeline.evaluate.accuracy import Difference, majority_at, paired_difference, pass_at, share_interval
+from pipeline.evaluate.modes import Mode
 from pipeline.evaluate.responses import NOT_ENDED
 
 
@@ -16,9 +17,10 @@ from pipeline.evaluate.responses import NOT_ENDED
 class Summary:
     """Of all responses of one model in one mode to one task.
 
-    accuracy: pass@1, with its standard error over problems; pass_at, majority_at: by k; peak_tokens,
-    area_tokens, tokens: means over responses, NaN where the cache is not seen; tokens_per_second: of all that
-    was written; form_faults, faults: why responses had not the form, or were not right, and how many.
+    accuracy: pass@1, with the ends of its 95 % interval (accuracy.share_interval); pass_at, majority_at:
+    by k; peak_tokens, area_tokens, tokens: means over responses, NaN where the cache is not seen;
+    tokens_per_second: of all that was written; form_faults, faults: why responses had not the form, or were
+    not right, and how many.
     """
 
     model: str
@@ -27,7 +29,8 @@ class Summary:
     problems: int
     responses: int
     accuracy: float
-    accuracy_error: float
+    accuracy_low: float
+    accuracy_high: float
     pass_at: dict[int, float]
     majority_at: dict[int, float]
     format_rate: float
@@ -57,13 +60,54 @@ def summaries(table: pa.Table) -> list[Summary]:
     return [_summary(*key, its) for key, its in by_part.items()]
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """How much more often one model in one mode is right than another, or itself in another mode.
+
+    problems: those that both were asked, of which the difference is the mean.
+    """
+
+    task: str
+    model: str
+    mode: str
+    than_model: str
+    than_mode: str
+    problems: int
+    difference: Difference
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+def comparisons(table: pa.Table) -> list[Comparison]:
+    """Of each task's responses: each mode against vanilla, and each model against the first in each mode."""
+    shares: dict[tuple[str, str, str], dict[str, float]] = {}
+    rights: dict[tuple[str, str, str, str], list[bool]] = {}
+    for row in table.select(["task", "model", "mode", "problem", "fault"]).to_pylist():
+        key = (row["task"], row["model"], row["mode"], row["problem"])
+        rights.setdefault(key, []).append(not row["fault"])
+    for (task, model, mode, problem), right in rights.items():
+        shares.setdefault((task, model, mode), {})[problem] = sum(right) / len(right)
+    found = []
+    for (task, model, mode), its in shares.items():
+        first = next(other for name, other, of in shares if (name, of) == (task, mode))
+        for than in ((model, str(Mode.VANILLA)), (first, mode)):
+            others = shares.get((task, *than), {})
+            both = [problem for problem in its if problem in others]
+            if than != (model, mode) and both:
+                apart = paired_difference([its[each] for each in both], [others[each] for each in both])
+                found.append(Comparison(task, model, mode, *than, len(both), apart))
+    return found
+
+
 def _summary(model: str, task: str, mode: str, rows: Sequence[dict[str, Any]]) -> Summary:
     by_problem: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_problem.setdefault(row["problem"], []).append(row)
     right = {problem: sum(not row["fault"] for row in its) for problem, its in by_problem.items()}
     shares = {problem: right[problem] / len(its) for problem, its in by_problem.items()}
-    accuracy, error = mean_and_error(list(shares.values()))
+    low, high = share_interval([*shares.values()], len(rows))
     most = min(map(len, by_problem.values()))
     groups: dict[str, list[float]] = {}
     for problem, its in by_problem.items():
@@ -75,8 +119,9 @@ def _summary(model: str, task: str, mode: str, rows: Sequence[dict[str, Any]]) -
         mode=mode,
         problems=len(by_problem),
         responses=count,
-        accuracy=accuracy,
-        accuracy_error=error,
+        accuracy=_mean(shares.values()),
+        accuracy_low=low,
+        accuracy_high=high,
         pass_at={
             k: _mean(pass_at(k, len(its), right[problem]) for problem, its in by_problem.items())
             for k in _powers(most)

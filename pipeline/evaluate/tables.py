@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from pipeline.evaluate.register_machine import Carried
-from pipeline.evaluate.summary import Summary
+from pipeline.evaluate.register_machine import Carried, CarriedShare, share_of_carried
+from pipeline.evaluate.summary import Comparison, Summary
 
 _HEAD = (
     "| model | mode | right | well formed | cut off | KV peak | KV area | tokens | tokens/s |",
@@ -12,26 +12,28 @@ _HEAD = (
 )
 
 
-def results_table(summaries: Sequence[Summary]) -> str:
-    """A table for each task: accuracy ± standard error over problems, form, and what the cache held."""
+def results_table(summaries: Sequence[Summary], compared: Sequence[Comparison] = ()) -> str:
+    """A table for each task: accuracy with its interval, form, what the cache held; and what is compared."""
     parts = []
     for task in dict.fromkeys(each.task for each in summaries):
         its = [each for each in summaries if each.task == task]
         parts.append(f"**{task}**, {its[0].problems:,} problems{_samples(its[0])}\n")
         parts += [*_HEAD, *map(_row, its), ""]
-        parts += [*_faults(its)]
+        parts += [*_faults(its), *_differences([each for each in compared if each.task == task])]
     return "\n".join(parts)
 
 
-def carried_table(by_part: Mapping[tuple[str, str], Sequence[Carried]]) -> str:
-    """How often a register is right in a block's first line, by whether its memento names it."""
+def carried_table(by_part: Mapping[tuple[str, str], Sequence[Sequence[Carried]]]) -> str:
+    """How often a register is right in a block's first line, by whether its memento names it.
+
+    by_part: by model and mode, the registers of each response.
+    """
     lines = [
         "| model | mode | carried over, named in the memento | carried over, not named |",
         "| --- | --- | ---: | ---: |",
     ]
     for (model, mode), found in by_part.items():
-        named = _share([each.is_right for each in found if each.stated])
-        unnamed = _share([each.is_right for each in found if not each.stated])
+        named, unnamed = (_share(share_of_carried(found, stated=stated)) for stated in (True, False))
         lines.append(f"| {model} | {mode} | {named} | {unnamed} |")
     return "\n".join(lines)
 
@@ -45,9 +47,30 @@ def _row(summary: Summary) -> str:
 
 
 def accuracy_text(summary: Summary) -> str:
-    """Accuracy with its standard error, e.g. "96.9 % ± 2.2"."""
-    error = "" if math.isnan(summary.accuracy_error) else f" ± {100 * summary.accuracy_error:.1f}"
-    return f"{100 * summary.accuracy:.1f} %{error}"
+    """Accuracy with its interval, e.g. "99.2 % [95.7, 99.9]"."""
+    return _with_ends(summary.accuracy, summary.accuracy_low, summary.accuracy_high)
+
+
+def _with_ends(share: float, low: float, high: float) -> str:
+    return f"{100 * share:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _differences(compared: Sequence[Comparison]) -> list[str]:
+    """A line for each comparison, in percentage points."""
+    lines = []
+    for each in compared:
+        one, other = (
+            (each.mode, each.than_mode)
+            if each.model == each.than_model
+            else (f"{each.model}, {each.mode}", f"{each.than_model}, {each.than_mode}")
+        )
+        apart = each.difference
+        ends = f"[{100 * apart.low:+.1f}, {100 * apart.high:+.1f}]"
+        name = f"{each.model}: {one} − {other}" if each.model == each.than_model else f"{one} − {other}"
+        lines.append(
+            f"- {name}: {100 * apart.mean:+.1f} {ends} points on the same {each.problems:,} problems"
+        )
+    return [*lines, ""] if lines else []
 
 
 def _tokens(mean: float) -> str:
@@ -73,5 +96,5 @@ def _faults(summaries: Sequence[Summary]) -> list[str]:
     return [*lines, ""] if lines else []
 
 
-def _share(found: Sequence[bool]) -> str:
-    return f"{sum(found) / len(found):.1%} of {len(found):,}" if found else "–"
+def _share(found: CarriedShare | None) -> str:
+    return f"{_with_ends(found.share, found.low, found.high)} of {found.of:,}" if found else "–"
