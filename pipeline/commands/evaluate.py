@@ -90,7 +90,7 @@ def evaluate(
     memento again without its block. What an earlier run in the same folder has written is not written again;
     results.md, results.json, figures and generations.parquet are of the models and tasks named this time.
     Exit code 0: done; 1: it could not be done; 3: some responses are missing, or could not be judged, and
-    wait for the next run.
+    wait for the next run; 4: a claim of the config does not hold.
 
     Examples:
 
@@ -150,6 +150,9 @@ def evaluate(
             "run the same command to try them again"
         )
         raise typer.Exit(3)
+    if failing := [claim for claim in report["claims"] if not claim["holds"]]:
+        console.print(f"{len(failing)} of {len(report['claims'])} claims do not hold, see results.md")
+        raise typer.Exit(4)
 
 
 def _settings(config: Path | None, given: dict[str, Any], overrides: list[str]) -> EvaluateConfig:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.evaluate.claims import checked
 from pipeline.evaluate.config import EvaluateConfig, SamplingConfig
 from pipeline.evaluate.dataset_kv import kv_table
 from pipeline.evaluate.figures import draw_accuracy, draw_dose_response, draw_majority, draw_sawtooth
@@ -21,7 +22,7 @@ from pipeline.evaluate.probing import probes_table
 from pipeline.evaluate.register_machine import Carried, carried, left_out, share_of_carried
 from pipeline.evaluate.sufficiency import CONDITIONS, by_trace, sufficiency_table
 from pipeline.evaluate.summary import Summary, comparisons, summaries
-from pipeline.evaluate.tables import carried_table, results_table
+from pipeline.evaluate.tables import carried_table, dose_table, results_table
 from pipeline.evaluate.tasks import REGISTER_MACHINE
 from pipeline.files.atomic import replacing, write_json, write_table
 
@@ -90,10 +91,18 @@ def write_report(
     behind = {key: its for key, its in behind.items() if any(its)}
     if behind:
         text += f"\nRegisters at a block's first line:\n\n{carried_table(behind)}\n"
+    # A model whose mementos all leave out equally many shows no response to the dose.
+    doses = {f"{model}, {mode}": _doses(its) for (model, mode), its in rows.items()}
+    doses = {name: its for name, its in doses.items() if len(its) > 1}
+    if doses:
+        text += f"\nRight, by mementos but the last that leave out a register:\n\n{dose_table(doses)}\n"
     probes = {each.label: each.probed for each in models if each.probed}
     if probes:
         text += f"\nDigits of a code read from mementos, chance {CHANCE:.0%}:\n\n{probes_table(probes)}\n"
-    figures = _figures(found, table, rows, folder / "figures")
+    claims = checked(config.claims, table)
+    if claims:
+        text += "\nClaims:\n\n" + "".join(f"- {claim}\n" for claim in claims)
+    figures = _figures(found, table, doses, folder / "figures")
     with replacing(folder / "results.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     report = {
@@ -106,6 +115,19 @@ def write_report(
         "notes": notes,
         "differences": [each.as_json() for each in compared],
         "carried_over": [_carried_json(*key, its) for key, its in behind.items()],
+        "dose_response": {
+            name: [{"left_out": dose, "right": right, "of": of} for dose, (right, of) in sorted(its.items())]
+            for name, its in doses.items()
+        },
+        "claims": [
+            {
+                **each.claim.model_dump(mode="json"),
+                "right": each.right,
+                "of": each.responses,
+                "holds": each.holds,
+            }
+            for each in claims
+        ],
         "probes": {label: [asdict(each) for each in its] for label, its in probes.items()},
         "not_asked_about": {each.label: dict(each.left_out) for each in models if each.left_out},
         "figures": figures,
@@ -173,7 +195,7 @@ def _computed_rows(table: pa.Table) -> dict[tuple[str, str], list[dict[str, Any]
 def _figures(
     found: Sequence[Summary],
     table: pa.Table,
-    rows: dict[tuple[str, str], list[dict[str, Any]]],
+    doses: Mapping[str, Mapping[int, tuple[int, int]]],
     folder: Path,
 ) -> list[str]:
     written = []
@@ -189,10 +211,8 @@ def _figures(
         if curves:
             draw_sawtooth(curves, prompt, folder / f"sawtooth-{number}.svg")
             written.append(f"sawtooth-{number}.svg")
-    doses = {f"{model}, {mode}": _doses(its) for (model, mode), its in rows.items()}
-    # A model whose mementos all leave out equally many shows no response to the dose.
-    if varied := {name: its for name, its in doses.items() if len(its) > 1}:
-        draw_dose_response(varied, folder / "dose-response.svg")
+    if doses:
+        draw_dose_response(doses, folder / "dose-response.svg")
         written.append("dose-response.svg")
     return written
 

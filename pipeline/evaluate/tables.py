@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.evaluate.register_machine import Carried, CarriedShare, share_of_carried
 from pipeline.evaluate.summary import Comparison, Summary
+from pipeline.proportions import wilson_interval
 
 _HEAD = (
     "| model | mode | right | well formed | cut off | KV peak | KV area | tokens | tokens/s |",
@@ -36,6 +37,28 @@ def carried_table(by_part: Mapping[tuple[str, str], Sequence[Sequence[Carried]]]
         named, unnamed = (_share(share_of_carried(found, stated=stated)) for stated in (True, False))
         lines.append(f"| {model} | {mode} | {named} | {unnamed} |")
     return "\n".join(lines)
+
+
+def dose_table(by_part: Mapping[str, Mapping[int, tuple[int, int]]]) -> str:
+    """Right responses by how many of their mementos leave out a register, a column for each model and mode.
+
+    by_part: (right, responses) by number of these mementos.
+    """
+    lines = [
+        f"| mementos that leave out a register | {' | '.join(by_part)} |",
+        f"| ---: |{' ---: |' * len(by_part)}",
+    ]
+    for dose in sorted({dose for doses in by_part.values() for dose in doses}):
+        cells = (_of(doses.get(dose, (0, 0))) for doses in by_part.values())
+        lines.append(f"| {dose} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _of(counts: tuple[int, int]) -> str:
+    right, responses = counts
+    if not responses:
+        return "–"
+    return f"{_with_ends(right / responses, *wilson_interval(right, responses))} of {responses:,}"
 
 
 def _row(summary: Summary) -> str:
