@@ -13,13 +13,24 @@ class SamplingConfig(Section):
 
     temperature: Annotated[
         float | None,
-        Field(ge=0, description="0 takes the likeliest token each time; null: as the model's makers recommend."),
+        Field(
+            ge=0, description="0 takes the likeliest token each time; null: as the model's makers recommend."
+        ),
     ] = None
     top_p: Annotated[
         float | None, Field(gt=0, le=1, description="Likeliest tokens of this total; null: as recommended.")
     ] = None
     top_k: Annotated[
-        int | None, Field(ge=0, description="So many of the likeliest tokens, 0 is all; null: as recommended.")
+        int | None,
+        Field(ge=0, description="So many of the likeliest tokens, 0 is all; null: as recommended."),
+    ] = None
+    min_p: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=1,
+            description="Tokens at least this share as likely as the likeliest; null: as recommended.",
+        ),
     ] = None
     samples: Annotated[int, Field(ge=1, description="Responses to each problem.")] = 1
     new_tokens: Annotated[int, Field(ge=1, description="Most tokens of a response.")] = 32_768
