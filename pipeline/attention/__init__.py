@@ -8,7 +8,7 @@
 | `layers` | which layers of a model see all the way, and which through a sliding window |
 | `hook` | models of Transformers attend so, unchanged |
 | `cache` | a KV cache that really drops finished blocks |
-| `generate` | responses of a batch, greedily, with that cache |
+| `generate`, `sampling` | responses of a batch with that cache: the likeliest tokens, or drawn ones |
 | `kv_curve` | tokens held while a text is written |
 
 Only `visibility` and `kv_curve` do without PyTorch, which takes seconds to import.

@@ -30,7 +30,7 @@ class BlockCache(Cache):
         self._types = layer_types(config)
         self._windows = windows(config)
         self._positions: dict[str, torch.Tensor] = {}
-        self._own = [_Layer() for _ in self._types]  # type: ignore[no-untyped-call]
+        self._own = [_Layer() for _ in self._types]
         super().__init__(layers=[*self._own])
 
     def admit(
@@ -104,9 +104,9 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Adds a chunk's keys and values, each (rows, heads, m, head); all that are held."""
         if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)  # type: ignore[no-untyped-call]
+            self.lazy_initialization(key_states, value_states)
         chunk = (key_states, value_states)
-        held = self.get_seq_length()  # type: ignore[no-untyped-call]
+        held = self.get_seq_length()
         end = held + key_states.shape[2]
         if not self._buffers or end > self._buffers[0].shape[2]:
             larger = [more.new_empty((*more.shape[:2], end + ROOM, more.shape[3])) for more in chunk]
@@ -129,7 +129,7 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
 
     def keep_rows(self, rows: torch.Tensor) -> None:
         """Keeps the rows with these numbers, (n,)."""
-        held = self.get_seq_length()  # type: ignore[no-untyped-call]
+        held = self.get_seq_length()
         self._buffers = [buffer[rows] for buffer in self._buffers]
         self._show(held)
 

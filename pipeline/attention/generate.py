@@ -151,12 +151,12 @@ def _computed(
     ids, positions = ids.to(model.device), positions.to(model.device)
     next_positions = torch.tensor(starts, device=model.device)
     queries = max(1, MOST_PAIRS // (len(texts) * (cache.columns + longest)))
-    chunks = zip(ids.split(queries, 1), positions.split(queries, 1), strict=True)
-    for number, (chunk_ids, chunk) in enumerate(chunks):
-        if number:
+    for first in range(0, longest, queries):
+        chunk = positions[:, first : first + queries]
+        if first:
             cache.evict(visible, next_positions)  # what has left the window of layers that slide
         logits: torch.Tensor = model(
-            input_ids=chunk_ids,
+            input_ids=ids[:, first : first + queries],
             position_ids=chunk.clamp(min=0),
             attention_mask=cache.admit(chunk, visible),
             past_key_values=cache,

@@ -53,7 +53,12 @@ def evaluate(
         int | None, typer.Option("--samples", "-k", min=1, help="Responses to each problem.")
     ] = None,
     temperature: Annotated[
-        float | None, typer.Option("--temperature", min=0, help="0, the default, is greedy.")
+        float | None,
+        typer.Option(
+            "--temperature",
+            min=0,
+            help="0 takes the likeliest token each time; default: as the model's makers recommend.",
+        ),
     ] = None,
     new_tokens: Annotated[
         int | None, typer.Option("--new-tokens", min=1, help="Most tokens of a response.")

@@ -24,6 +24,14 @@ class SamplingConfig(Section):
         int | None,
         Field(ge=0, description="So many of the likeliest tokens, 0 is all; null: as recommended."),
     ] = None
+    min_p: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=1,
+            description="Tokens at least this share as likely as the likeliest; null: as recommended.",
+        ),
+    ] = None
     samples: Annotated[int, Field(ge=1, description="Responses to each problem.")] = 1
     new_tokens: Annotated[int, Field(ge=1, description="Most tokens of a response.")] = 32_768
     block_limit: Annotated[

@@ -92,7 +92,7 @@ class EndpointModel:
         if sampling.temperature != 0:
             return sampling
         # The likeliest token is the likeliest of all.
-        return sampling.model_copy(update={"top_p": 1.0, "top_k": 0})
+        return sampling.model_copy(update={"top_p": 1.0, "top_k": 0, "min_p": 0.0})
 
     def stream(
         self, prompts: Sequence[str], seeds: Sequence[int], mode: Mode, sampling: SamplingConfig
@@ -147,7 +147,7 @@ class EndpointModel:
                 await asyncio.gather(*asking, return_exceptions=True)
 
     def _request(self, prompt: str, seed: int, sampling: SamplingConfig) -> Request:
-        told = {"top_p": sampling.top_p, "top_k": sampling.top_k}
+        told = {"top_p": sampling.top_p, "top_k": sampling.top_k, "min_p": sampling.min_p}
         known = {name: value for name, value in told.items() if value is not None}
         # Who leaves nothing to the makers does not want their penalties either.
         is_all_told = sampling.temperature is not None and len(known) == len(told)

@@ -9,6 +9,7 @@ import secrets
 from typing import Any
 
 import anyio
+from inspect_ai.log._samples import sample_active  # the only way to the epoch from here
 from inspect_ai.model import (
     ChatCompletionChoice,
     ChatMessage,
@@ -37,8 +38,9 @@ def openmementos() -> type[ModelAPI]:
 class MementoModel(ModelAPI):  # type: ignore[misc]
     """A model of Transformers in a folder or on the Hub, which answers in one mode.
 
-    mode: vanilla, memento or restart; block_limit: tokens after which a block is ended. Raises EvaluateError
-    where the model cannot be used.
+    mode: vanilla, memento or restart; block_limit: tokens after which a block is ended. What Inspect is not
+    told of sampling is as the model's makers recommend. Raises EvaluateError where the model cannot be used,
+    and at the second epoch of a problem whose likeliest tokens are taken: it would be answered the same.
     """
 
     def __init__(
@@ -72,23 +74,32 @@ class MementoModel(ModelAPI):  # type: ignore[misc]
         if config.stop_seqs or any(message.role not in ("system", "user") for message in input):
             raise ValueError("memento models are asked once, without earlier answers and stop sequences")
         prompt = "\n\n".join(message.text for message in input)
-        sampling = SamplingConfig(
-            temperature=config.temperature or 0.0,
-            top_p=1.0 if config.top_p is None else config.top_p,
-            new_tokens=config.max_tokens or SamplingConfig().new_tokens,
-            block_limit=self._block_limit,
+        sampling = self._model.resolved(
+            SamplingConfig(
+                temperature=config.temperature,
+                top_p=config.top_p,
+                top_k=config.top_k,
+                new_tokens=config.max_tokens or SamplingConfig().new_tokens,
+                block_limit=self._block_limit,
+            )
         )
+        sample = sample_active()
+        if sampling.temperature == 0 and sample and sample.epoch > 1:
+            raise EvaluateError(
+                f"models {self.model_name}: epochs are all the same at temperature 0: give a --temperature "
+                "above 0, or --epochs 1"
+            )
         # Each epoch of a problem is another draw.
         seed = secrets.randbits(31) if config.seed is None else config.seed + self._calls
         self._calls += 1
         written = await anyio.to_thread.run_sync(self._written, prompt, seed, sampling)
-        return self._output(written)
+        return self._output(written, sampling)
 
     def _written(self, prompt: str, seed: int, sampling: SamplingConfig) -> Written:
         (written,) = self._model.write([prompt], [seed], self._mode, sampling)
         return written
 
-    def _output(self, written: Written) -> ModelOutput:
+    def _output(self, written: Written, sampling: SamplingConfig) -> ModelOutput:
         response = written.response
         answer = parts_of(written.text, is_ended=response.is_ended).answer
         tokens = len(response.ids)
@@ -96,13 +107,15 @@ class MementoModel(ModelAPI):  # type: ignore[misc]
             "response": written.text,
             "peak_tokens": max(response.held, default=0),
             "area_tokens": sum(response.held),
+            "sampling": sampling.model_dump(include={"temperature", "top_p", "top_k", "min_p"}),
         }
+        stopped = "stop" if response.is_ended else "max_tokens"
         return ModelOutput(
             model=self.model_name,
             choices=[
                 ChatCompletionChoice(
                     message=ChatMessageAssistant(content=answer or "", source="generate"),
-                    stop_reason="stop" if response.is_ended else "max_tokens",
+                    stop_reason="model_length" if written.fault else stopped,
                 )
             ],
             usage=ModelUsage(
@@ -111,4 +124,5 @@ class MementoModel(ModelAPI):  # type: ignore[misc]
                 total_tokens=written.prompt_tokens + tokens,
             ),
             metadata=metadata,
+            error=written.fault or None,
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pipeline.attention.generate import Choose, Response, generate, likeliest
@@ -32,7 +33,7 @@ _NO_BLOCKS = BlockTokens(-1, -2, -3, -4)
 class Written:
     """A response as text with its special tokens, its prompt's size in tokens, and how it was written.
 
-    fault: why there is none, "" where there is one.
+    fault: why there is none; "" where there is one.
     """
 
     text: str
@@ -72,6 +73,9 @@ class LocalModel:
         except SftError as error:
             raise EvaluateError(f"models {path}: {error}") from None
         self._ends = _ends(self.model, tokenizer)
+        penalty = getattr(self.model.generation_config, "repetition_penalty", None)
+        if penalty not in (None, 1.0):
+            tell(f"models {path}: its makers recommend a repetition_penalty of {penalty}; none is used here")
 
     @property
     def digest(self) -> str:
@@ -96,46 +100,82 @@ class LocalModel:
         found = [mode for mode in wanted if mode in possible]
         return found, why if len(found) < len(wanted) else ""
 
-    def resolved(self, sampling: SamplingConfig) -> SamplingConfig:
-        """The sampling that is used where this is told."""
-        return sampling.model_copy(
-            update={
-                "temperature": sampling.temperature or 0.0,
-                "top_p": sampling.top_p or 1.0,
-                "top_k": sampling.top_k or 0,
-            }
-        )
-
     def write(
         self, prompts: Sequence[str], seeds: Sequence[int], mode: Mode, sampling: SamplingConfig
     ) -> list[Written]:
-        """A response to each prompt, all at once. seeds: of each, by which its tokens are drawn."""
+        """A response to each prompt, all at once. seeds: of each, by which its tokens are drawn.
+
+        Each may get as long as the model's context leaves it beside its own prompt; a prompt that leaves
+        nothing is answered with a fault.
+        """
+        sampling = self.resolved(sampling)
         asked = [self.tokenizing.prompt_ids(prompt) for prompt in prompts]
-        sampler = (
-            Sampler(sampling.temperature, sampling.top_p or 1.0, seeds) if sampling.temperature else likeliest
-        )
-        longest = max(map(len, asked))
-        room = _context(self.model.config) - longest
-        if room < 1:
-            raise EvaluateError(
-                f"models {self.path}: a prompt of {longest:,} tokens is longer than it can read"
-            )
+        context = _context(self.model.config)
         responses = generate(
             self.model,
             asked,
             self.tokenizing.tokens,
             mode.forgetting,
             ends=self._ends,
-            new_tokens=min(sampling.new_tokens, room),
-            choose=_Told(sampler, len(asked), self._tell),
+            new_tokens=[max(0, min(sampling.new_tokens, context - len(ids))) for ids in asked],
+            choose=_Told(_chooser(sampling, seeds), len(asked), self._tell),
             block_limit=sampling.block_limit,
             restart=mode is Mode.RESTART,
         )
         decode = self.tokenizing.tokenizer.decode
         return [
-            Written(decode(response.ids, skip_special_tokens=False), len(ids), response)
+            Written(
+                decode(response.ids, skip_special_tokens=False),
+                len(ids),
+                response,
+                ""
+                if len(ids) < context
+                else f"prompt of {len(ids):,} tokens leaves no room in the model's {context:,}",
+            )
             for ids, response in zip(asked, responses, strict=True)
         ]
+
+    def resolved(self, sampling: SamplingConfig) -> SamplingConfig:
+        """How it is really sampled: what is not told is as the model's makers recommend.
+
+        That is as vLLM reads their generation config: what it names of temperature, top_p, top_k and min_p;
+        temperature 1 and no limit where it names none. Temperature 0 where it says `do_sample: false`.
+        Raises EvaluateError for several samples at temperature 0, which would all be the same.
+        """
+        makers = self.model.generation_config
+        greedy = makers.do_sample is False
+        recommended = {
+            "temperature": 0.0 if greedy else _or(makers.temperature, 1.0),
+            "top_p": _or(makers.top_p, 1.0),
+            "top_k": max(0, _or(makers.top_k, 0)),
+            "min_p": _or(makers.min_p, 0.0),
+        }
+        told = {name: _or(getattr(sampling, name), value) for name, value in recommended.items()}
+        if told["temperature"] == 0 and sampling.samples > 1:
+            raise EvaluateError(
+                f"models {self.path}: its makers recommend the likeliest token each time, so samples would "
+                "be all the same: give a --temperature above 0, or ask for one sample"
+            )
+        try:
+            return SamplingConfig.model_validate({**sampling.model_dump(), **told})
+        except ValidationError as error:
+            raise EvaluateError(
+                f"models {self.path}: its generation config recommends what cannot be sampled ({error})"
+            ) from None
+
+
+def _or(told: float | None, otherwise: float) -> float:
+    return otherwise if told is None else told
+
+
+def _chooser(sampling: SamplingConfig, seeds: Sequence[int]) -> Choose:
+    """Of a sampling in which nothing is left to others."""
+    if not sampling.temperature:
+        return likeliest
+    assert sampling.top_p is not None
+    assert sampling.top_k is not None
+    assert sampling.min_p is not None
+    return Sampler(sampling.temperature, sampling.top_p, seeds, top_k=sampling.top_k, min_p=sampling.min_p)
 
 
 def _context(config: Any) -> int:

@@ -147,7 +147,12 @@ def _sampling_text(sampling: SamplingConfig) -> str:
     if sampling.temperature == 0:
         parts = ["the likeliest token each time"]
     else:
-        told = {"temperature": sampling.temperature, "top-p": sampling.top_p, "top-k": sampling.top_k}
+        told = {
+            "temperature": sampling.temperature,
+            "top-p": sampling.top_p,
+            "top-k": sampling.top_k,
+            "min-p": sampling.min_p,
+        }
         parts = [f"{name} {own if value is None else f'{value:g}'}" for name, value in told.items()]
     limit = "" if sampling.block_limit is None else f", blocks ended after {sampling.block_limit:,} tokens"
     return f"{', '.join(parts)}; at most {sampling.new_tokens:,} tokens{limit}; seed {sampling.seed}"

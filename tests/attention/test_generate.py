@@ -225,3 +225,45 @@ def test_how_long_a_response_may_get_is_its_own() -> None:
     assert not any(response.is_ended for response in together[1:])
     with pytest.raises(ValueError, match="shorter"):
         generate(model, TEXTS, TOKENS, Forgetting(), ends=[END], new_tokens=[5])
+
+
+def drawn_shares(shares: list[float], **how: float) -> list[float]:
+    """How often each token is drawn of a distribution, in 20,000 draws (± 0.004)."""
+    logits = torch.log(torch.tensor([shares])).expand(2_000, len(shares))
+    sampler = Sampler(**{"temperature": 1.0, "top_p": 1.0, "seeds": range(2_000)} | how)  # type: ignore[arg-type]
+    drawn = torch.stack([sampler(logits, range(2_000)) for _ in range(10)])
+    return (torch.bincount(drawn.flatten(), minlength=len(shares)) / drawn.numel()).tolist()
+
+
+SHARES = [0.05, 0.4, 0.25, 0.2, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("how", "kept"),
+    [
+        ({}, [0, 1, 2, 3, 4]),
+        ({"top_k": 2}, [1, 2]),
+        ({"top_k": 1}, [1]),
+        ({"top_k": 50}, [0, 1, 2, 3, 4]),
+        ({"min_p": 0.3}, [1, 2, 3]),
+        ({"min_p": 1.0}, [1]),
+        ({"top_p": 0.6}, [1, 2]),
+        ({"top_p": 0.7}, [1, 2, 3]),
+        # Of the two likeliest 0.4 is 62 %: without the others it is more than half.
+        ({"top_k": 2, "top_p": 0.6}, [1]),
+        ({"top_k": 3, "top_p": 0.6}, [1, 2]),
+        ({"min_p": 0.6, "top_p": 0.6}, [1]),
+    ],
+    ids=str,
+)
+def test_what_is_kept_is_drawn_by_its_shares(how: dict[str, float], kept: list[int]) -> None:
+    total = sum(SHARES[token] for token in kept)
+    expected = [share / total if token in kept else 0.0 for token, share in enumerate(SHARES)]
+    found = drawn_shares(SHARES, **how)
+    assert found == pytest.approx(expected, abs=0.015)
+    assert [token for token, share in enumerate(found) if share] == kept
+
+
+def test_a_temperature_sharpens_what_top_k_leaves() -> None:
+    found = drawn_shares([0.05, 0.4, 0.25, 0.2, 0.1], temperature=0.5, top_k=2)
+    assert found == pytest.approx([0, 0.16 / 0.2225, 0.0625 / 0.2225, 0, 0], abs=0.015)
