@@ -81,7 +81,7 @@ def test_several_endpoints_share_the_requests_and_one_that_dies_leaves_them_to_t
 
 def test_vllm_is_told_all_of_a_sampling_that_leaves_nothing_to_the_makers() -> None:
     with StubLlm() as stub:
-        (body,) = asked(stub, ["p"], temperature=0.6, top_p=0.95, top_k=20)
+        (body,) = asked(stub, ["p"], temperature=0.6, top_p=0.95, top_k=20, min_p=0.0)
     told = BuildSampling(top_p=0.95, top_k=20).model_dump() | {"temperature": 0.6}
     assert {name: body[name] for name in told} == told
     assert body["max_tokens"] == 20
