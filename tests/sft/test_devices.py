@@ -7,7 +7,7 @@ import pytest
 import torch
 from accelerate.commands.config.config_args import load_config_from_file
 
-from pipeline.attention.hook import take_visible_until
+from pipeline.attention.hook import MaskedAttention, take_visible_until
 from pipeline.sft.errors import SftError
 from pipeline.sft.launch import accelerate_config
 from pipeline.sft.stage_plan import stages_of
@@ -65,32 +65,36 @@ def sharded_logits(rank: int, folder: str) -> None:
     from torch.distributed.fsdp import fully_shard
 
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    model, ids, visible = example()
+    model, attention, ids, visible = example()
     mesh = torch.distributed.init_device_mesh("cpu", (2,))
     for layer in model.model.layers:
         fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
-    loss = model(input_ids=ids, visible_until=visible, labels=ids).loss
-    loss.backward()
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    for _ in range(2):  # the second sees that the layers that were computed again had masks
+        model.zero_grad()
+        with attention.in_every_layer():
+            loss = model.train()(input_ids=ids, visible_until=visible, labels=ids, use_cache=False).loss
+        loss.backward()
     gradient = model.get_input_embeddings().weight.grad.full_tensor()
     if rank == 0:
         Path(folder, "out").write_bytes(pickle.dumps((loss.detach(), gradient)))
     torch.distributed.destroy_process_group()
 
 
-def example() -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
+def example() -> tuple[torch.nn.Module, MaskedAttention, torch.Tensor, torch.Tensor]:
     model = model_of(CONFIGS["olmo3"])
-    take_visible_until(model)
+    attention = take_visible_until(model)
     ids = torch.randint(0, VOCABULARY, (2, 24), generator=torch.Generator().manual_seed(0))
     visible = torch.full((2, 24), 24)
     visible[:, 4:9] = 12
-    return model, ids, visible
+    return model, attention, ids, visible
 
 
 def test_a_model_sharded_by_fsdp2_attends_as_the_whole_one(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(sharded_logits, (str(tmp_path),), nprocs=2)
     loss, gradient = pickle.loads((tmp_path / "out").read_bytes())
-    model, ids, visible = example()
+    model, _, ids, visible = example()
     whole = model(input_ids=ids, visible_until=visible, labels=ids).loss
     whole.backward()
     torch.testing.assert_close(loss, whole.detach())
