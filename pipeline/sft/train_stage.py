@@ -18,7 +18,7 @@ from pipeline.sft.errors import SftError
 from pipeline.sft.launch import train_on_devices
 from pipeline.sft.lora import merged, with_adapters
 from pipeline.sft.model import load, precision, read_back, saved_type
-from pipeline.sft.selection import best_step, evaluations_of, format_rates, step_of_goal
+from pipeline.sft.selection import best_step, evaluations_of, format_counts, step_of_goal
 from pipeline.sft.stage_plan import Job, Learning, Stage, StageResult
 from pipeline.sft.trainer import make_trainer
 
@@ -55,7 +55,7 @@ def run_stage(
     finished = last_whole_checkpoint(folder)
     assert finished is not None, "a stage ends with a checkpoint"
     history = history_of(finished)
-    evaluations = evaluations_of(history, format_rates(folder))
+    evaluations = evaluations_of(history, format_counts(folder))
     if stage.settings.goal is None:
         best = best_step(evaluations)
         tell(f"{stage.title}: the checkpoint at step {best:,} is the best of {len(evaluations)}")

@@ -13,11 +13,11 @@ from transformers.utils import is_torchao_available
 from trl.trainer.sft_config import SFTConfig as TrlConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from pipeline.attention.hook import take_visible_until
+from pipeline.attention.hook import MaskedAttention, check_nothing_leaks, take_visible_until
 from pipeline.attention.layers import UnsupportedModel
 from pipeline.attention.tiles import TILE
 from pipeline.sft.checkpoints import Slimming
-from pipeline.sft.collate import Collator
+from pipeline.sft.collate import IGNORED, Collator
 from pipeline.sft.config import StageConfig
 from pipeline.sft.errors import SftError
 from pipeline.sft.lora import with_adapters
@@ -30,12 +30,69 @@ from pipeline.sft.tokenized_rows import mean_pack, packed_examples
 _DECAYING = 0.5  # share of the steps in which the learning rate falls
 
 
-def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> SFTTrainer:
+class MementoTrainer(SFTTrainer):
+    """TRL's trainer, which sees in every forward that each attention layer is given the masks of its batch.
+
+    Before the first of them, whether the model heeds masks as it is called here: with whatever TRL, adapters,
+    gradient checkpointing and sharding have put around it. Raises SftError where it does not.
+    """
+
+    masked: MaskedAttention
+    model: Any
+    _is_tried = False
+
+    def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **more: Any) -> Any:
+        """TRL's loss."""
+        try:
+            if not self._is_tried:
+                self._is_tried = True
+                self._try_masks(model, inputs)
+            with self.masked.in_every_layer():
+                return super().compute_loss(  # type: ignore[no-untyped-call]
+                    model, inputs, *arguments, **more
+                )
+        except UnsupportedModel as error:
+            raise SftError(str(error)) from error
+
+    @torch.no_grad()
+    def _try_masks(self, model: Any, inputs: dict[str, torch.Tensor]) -> None:
+        ids = inputs["input_ids"]
+        others = ids.clone()
+        half = ids.shape[1] // 2
+        # Of tokens that there are, in another order: the same experts have work.
+        others[:, :half] = ids[:, :half].roll(1, -1)
+
+        def second(ids: torch.Tensor, visible_until: torch.Tensor) -> torch.Tensor:
+            labels = ids.clone()
+            labels[:, : half + 1] = IGNORED
+            loss: torch.Tensor = super(MementoTrainer, self).compute_loss(  # type: ignore[no-untyped-call]
+                model,
+                {
+                    "input_ids": ids,
+                    "labels": labels,
+                    # Of one text in each row: by these alone Transformers would hide several from each other.
+                    "position_ids": torch.arange(ids.shape[1], device=ids.device).expand_as(ids),
+                    "visible_until": visible_until,
+                },
+            )
+            return loss.float()
+
+        precision = torch.bfloat16 if self.args.bf16 else self.model.dtype
+        was_training = model.training
+        try:
+            model.eval()
+            check_nothing_leaks(second, ids, others, self.masked.name, precision)
+        finally:
+            model.train(was_training)
+            self._metrics["eval"].clear()  # they are of no held-out row
+
+
+def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> MementoTrainer:
     """TRL's trainer of a model (from `load`); checkpoints go to the job's folder. Raises SftError."""
     stage, config, learning, folder = job.stage, job.config, job.learning, job.folder
     settings = stage.settings
     try:
-        take_visible_until(model)
+        masked = take_visible_until(model)
     except UnsupportedModel as error:
         raise SftError(str(error)) from error
     if config.model.lora:
@@ -91,7 +148,7 @@ def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> SFTTraine
         # Else Transformers would spread batches over all GPUs that it sees, which are more packs than told.
         arguments._n_gpu = min(arguments.n_gpu, 1)
     tokens_per_step = mean_pack(train, examples.lengths) * settings.batch
-    trainer = SFTTrainer(
+    trainer = MementoTrainer(
         model=model,
         args=arguments,
         train_dataset=train,
@@ -109,6 +166,7 @@ def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> SFTTraine
             Slimming(folder),
         ],
     )
+    trainer.masked = masked
     trainer.remove_callback(PrinterCallback)  # what it prints, `Progress` tells in words
     if chosen == "bf16-stochastic":
         _check_rounds_once(trainer.accelerator)

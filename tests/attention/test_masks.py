@@ -1,5 +1,7 @@
 """Dense masks and tiles say the same, and models do as they say."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,15 @@ from pipeline.attention.hook import take_visible_until
 from pipeline.attention.layers import UnsupportedModel
 from pipeline.attention.tiles import tiled_mask
 from pipeline.attention.visibility import FORGET_NOTHING, Forgetting, packed, padded, visible_until
-from tests.attention.models import CONFIGS, PARTLY_RECURRENT, RECURRENT, VOCABULARY, model_of
+from tests.attention.models import (
+    CONFIGS,
+    MORE,
+    PARTLY_RECURRENT,
+    RECURRENT,
+    VOCABULARY,
+    model_of,
+    without_compiling,
+)
 from tests.attention.test_visibility import DOCUMENTS, FORGETTINGS, TOKENS
 
 WINDOWS = st.one_of(st.none(), st.integers(1, 20))
@@ -99,10 +109,11 @@ def long_texts() -> list[list[int]]:
 
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("attention", ["sdpa", "flex_attention"])
-def test_a_model_attends_as_the_vector_says(name: str, attention: str) -> None:
+def test_a_model_attends_as_the_vector_says(
+    name: str, attention: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A token that nobody sees any more makes no difference; before, it does."""
-    if attention == "flex_attention" and name != "olmo3":
-        pytest.skip("one model is enough for the way a BlockMask takes")
+    without_compiling(monkeypatch)
     model = model_of(CONFIGS[name], attention)
     take_visible_until(model)
     ids = torch.randint(0, VOCABULARY, (1, 128), generator=torch.Generator().manual_seed(1))
@@ -147,6 +158,98 @@ def test_packed_texts_get_what_each_gets_alone() -> None:
                 for text, one in zip(texts, alone, strict=True)
             ]
         torch.testing.assert_close(together, torch.cat(single), atol=1e-4, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_models_that_hand_their_masks_on_in_other_ways_forget_too(name: str) -> None:
+    model = model_of(MORE[name])
+    attention = take_visible_until(model)
+    ids = torch.randint(0, VOCABULARY, (1, 24), generator=torch.Generator().manual_seed(1))
+    seen = torch.full((1, 24), 24)
+    forgotten = seen.clone()
+    forgotten[:, 4:9] = 12
+    with attention.in_every_layer():
+        some = model(input_ids=ids, visible_until=forgotten).logits
+    every, plain = model(input_ids=ids, visible_until=seen).logits, model(input_ids=ids).logits
+    torch.testing.assert_close(every, plain)
+    torch.testing.assert_close(some[:, :12], plain[:, :12])
+    assert (some - plain)[:, 12].abs().max() > 1e-3
+
+
+def test_a_forward_without_masks_is_told() -> None:
+    model = model_of(CONFIGS["llama"])
+    attention = take_visible_until(model)
+    ids, visible = torch.zeros((1, 8), dtype=torch.long), torch.full((1, 8), 8)
+    with (
+        pytest.raises(UnsupportedModel, match="LlamaForCausalLM: was computed without masks"),
+        attention.in_every_layer(),
+    ):
+        model(input_ids=ids)
+    model.model.layers[1].self_attn.register_forward_pre_hook(without_mask, with_kwargs=True, prepend=True)
+    with (
+        pytest.raises(
+            UnsupportedModel, match="LlamaForCausalLM: 1 of 2 attention layers were computed without"
+        ),
+        attention.in_every_layer(),
+    ):
+        model(input_ids=ids, visible_until=visible)
+
+
+def test_layers_that_are_computed_again_without_masks_are_told() -> None:
+    model = model_of(CONFIGS["llama"]).train()
+    attention = take_visible_until(model)
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    ids, visible = torch.zeros((1, 8), dtype=torch.long), torch.full((1, 8), 8)
+    for _ in range(2):
+        with attention.in_every_layer():
+            loss = model(input_ids=ids, visible_until=visible, labels=ids, use_cache=False).loss
+        loss.backward()
+    with attention.in_every_layer():
+        loss = model(input_ids=ids, visible_until=visible, labels=ids, use_cache=False).loss
+    handle = model.model.layers[1].self_attn.register_forward_pre_hook(
+        # Without any PyTorch would say so itself.
+        lambda _layer, args, kwargs: (args, {**kwargs, "attention_mask": kwargs["attention_mask"].clone()}),
+        with_kwargs=True,
+        prepend=True,
+    )
+    loss.backward()
+    handle.remove()
+    with (
+        pytest.raises(UnsupportedModel, match="1 of 2 attention layers were computed without masks"),
+        attention.in_every_layer(),
+    ):
+        model(input_ids=ids, visible_until=visible, labels=ids, use_cache=False)
+
+
+def without_mask(_layer: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    return args, {**kwargs, "attention_mask": None}
+
+
+def test_a_model_whose_tokens_mix_before_attention_is_refused() -> None:
+    model = model_of(CONFIGS["llama"])
+    model.model.embed_tokens.register_forward_hook(lambda _module, _ids, found: found + found.roll(1, 1))
+    with pytest.raises(UnsupportedModel, match="llama: tokens see what its attention mask hides"):
+        take_visible_until(model)
+
+
+def test_a_model_that_attends_otherwise_in_training_is_refused() -> None:
+    model = model_of(CONFIGS["llama"])
+    layer = model.model.layers[0].self_attn
+    layer.register_forward_pre_hook(
+        lambda module, args, kwargs: without_mask(module, args, kwargs) if module.training else None,
+        with_kwargs=True,
+    )
+    with pytest.raises(UnsupportedModel, match="llama: tokens see what its attention mask hides"):
+        take_visible_until(model)
+
+
+def test_a_model_that_does_not_go_by_positions_is_refused() -> None:
+    """Its texts would stand elsewhere in a row of several than alone."""
+    model = model_of(MORE["gpt2"])
+    attend = model.transformer.forward
+    model.transformer.forward = lambda *ids, position_ids=None, **inputs: attend(*ids, **inputs)
+    with pytest.raises(UnsupportedModel, match="gpt2: a text gets something else alone than in one row"):
+        take_visible_until(model)
 
 
 def test_what_cannot_forget_is_refused_by_name() -> None:

@@ -8,7 +8,7 @@ import torch
 from accelerate.commands.config.config_args import load_config_from_file
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
-from pipeline.attention.hook import take_visible_until
+from pipeline.attention.hook import MaskedAttention, take_visible_until
 from pipeline.sft.errors import SftError
 from pipeline.sft.launch import accelerate_config
 from pipeline.sft.stage_plan import stages_of
@@ -73,32 +73,36 @@ def sharded(rank: int, folder: str) -> None:
     mesh = torch.distributed.init_device_mesh("cpu", (2,))
     found = []
     for policy in (MixedPrecisionPolicy(), IN_BF16):
-        model, ids, visible = example()
+        model, attention, ids, visible = example()
         for layer in model.model.layers:
             fully_shard(layer, mesh=mesh, mp_policy=policy)
         fully_shard(model, mesh=mesh, mp_policy=policy)
-        with torch.autocast("cpu", torch.bfloat16, enabled=policy is IN_BF16):
-            loss = model(input_ids=ids, visible_until=visible, labels=ids).loss
-        loss.backward()
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        for _ in range(2):  # the second sees that the layers that were computed again had masks
+            model.zero_grad()
+            autocast = torch.autocast("cpu", torch.bfloat16, enabled=policy is IN_BF16)
+            with autocast, attention.in_every_layer():
+                loss = model.train()(input_ids=ids, visible_until=visible, labels=ids, use_cache=False).loss
+            loss.backward()
         found.append((loss.detach(), model.get_input_embeddings().weight.grad.full_tensor()))
     if rank == 0:
         Path(folder, "out").write_bytes(pickle.dumps(found))
     torch.distributed.destroy_process_group()
 
 
-def example() -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
+def example() -> tuple[torch.nn.Module, MaskedAttention, torch.Tensor, torch.Tensor]:
     model = model_of(CONFIGS["olmo3"])
-    take_visible_until(model)
+    attention = take_visible_until(model)
     ids = torch.randint(0, VOCABULARY, (2, 24), generator=torch.Generator().manual_seed(0))
     visible = torch.full((2, 24), 24)
     visible[:, 4:9] = 12
-    return model, ids, visible
+    return model, attention, ids, visible
 
 
 def test_a_model_sharded_by_fsdp2_attends_as_the_whole_one(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(sharded, (str(tmp_path),), nprocs=2)
     (loss, gradient), (in_bf16, gradient_in_bf16) = pickle.loads((tmp_path / "out").read_bytes())
-    model, ids, visible = example()
+    model, _, ids, visible = example()
     whole = model(input_ids=ids, visible_until=visible, labels=ids).loss
     whole.backward()
     expected = model.get_input_embeddings().weight.grad.clone()
