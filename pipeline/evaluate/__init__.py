@@ -3,8 +3,8 @@
 `evaluation` goes through models, tasks and modes (`config`, `modes`); `tasks` finds the problems, of
 `benchmarks` or computed; `local_model` or `endpoint` writes the responses, `responses` takes them apart,
 `judging` says which are right: mathematics, letters, words, and programs (`code_judging`, `code_answers`,
-`code_harness`), which run in a `sandbox` only (`bwrap`, `syscalls`). `answering` does what is missing and
-keeps it (`generations`). `accuracy` and `summary` count; `tables`, `figures` and `report` show;
+`code_harness`), which run in a `sandbox` only (`bwrap`, `syscalls`). `answering` does what is missing: each
+response is kept as it comes (`generations`), then judged, in a table of its own (`judgements`). `accuracy` and `summary` count; `tables`, `figures` and `report` show;
 `register_machine` looks at what is carried past a block. `probe` (`probe_texts`, `probing`) reads from a
 memento's keys and values what its words do not say.
 
