@@ -13,7 +13,18 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import build_speed, detectors, economy, engine, partition, report_pages, scale, survival, text
+from benchmarks import (
+    asking,
+    build_speed,
+    detectors,
+    economy,
+    engine,
+    partition,
+    report_pages,
+    scale,
+    survival,
+    text,
+)
 from pipeline.files.atomic import write_json
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -26,6 +37,7 @@ ROOMS: dict[str, Callable[[], dict[str, float]]] = {
     "survival": survival.run,
     "scale": scale.run,
     "report_pages": report_pages.run,
+    "asking": asking.run,
     "engine": engine.run,
 }
 

@@ -77,9 +77,10 @@ def run(traces: int = 300, mean_tokens: int = 11_000) -> dict[str, float]:
 
 
 @contextmanager
-def stub_server() -> Iterator[str]:
+def stub_server(latency_seconds: float = 0) -> Iterator[str]:
     """Base URL of a stub model in a process of its own, which ends with the block."""
     command = [sys.executable, "-m", "tests.servers.stub_llm", "--port", "0", "--counter", "lengths"]
+    command += ["--latency-seconds", str(latency_seconds)]
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None

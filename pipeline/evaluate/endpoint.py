@@ -35,6 +35,9 @@ from pipeline.llm.urls import shown_url, url_fault
 TOO_LONG = "prompt does not fit"
 TOO_LONG_TOGETHER = "prompt and --new-tokens do not fit"
 _SECONDS = 10.0
+_SECONDS_TOGETHER = 0.02
+# Tokens as they come, from all of them.
+_USUAL = AllSampling().model_dump()
 # So many tokens before the window's end it is the window that has cut a response.
 _NEAR = 16
 
@@ -92,7 +95,8 @@ class EndpointModel:
         if sampling.temperature != 0:
             return sampling
         # The likeliest token is the likeliest of all.
-        return sampling.model_copy(update={"top_p": 1.0, "top_k": 0, "min_p": 0.0})
+        ours = sampling.model_dump(include={*_USUAL})
+        return sampling.model_copy(update={name: _USUAL[name] for name in ours})
 
     def stream(
         self, prompts: Sequence[str], seeds: Sequence[int], mode: Mode, sampling: SamplingConfig
@@ -131,7 +135,14 @@ class EndpointModel:
                 except Exception as error:
                     coming.put_nowait(error)
 
-            asking = [asyncio.create_task(ask(number)) for number in range(len(prompts))]
+            numbers = iter(range(len(prompts)))
+
+            async def keep_asking() -> None:
+                for number in numbers:
+                    await ask(number)
+
+            open_at_once = min(self._section.max_in_flight, len(prompts))
+            asking = [asyncio.create_task(keep_asking()) for _ in range(open_at_once)]
             left = len(prompts)
             try:
                 while left:
@@ -147,7 +158,7 @@ class EndpointModel:
                 await asyncio.gather(*asking, return_exceptions=True)
 
     def _request(self, prompt: str, seed: int, sampling: SamplingConfig) -> Request:
-        told = {"top_p": sampling.top_p, "top_k": sampling.top_k, "min_p": sampling.min_p}
+        told = sampling.model_dump(include={*_USUAL})
         known = {name: value for name, value in told.items() if value is not None}
         # Who leaves nothing to the makers does not want their penalties either.
         is_all_told = sampling.temperature is not None and len(known) == len(told)
@@ -161,7 +172,7 @@ class EndpointModel:
             seed=seed % 2**31,
             purpose="evaluate",
             label="a problem",
-            sampling={**(AllSampling().model_dump() if is_all_told else {}), **known},
+            sampling={**(_USUAL if is_all_told else {}), **known},
         )
 
     async def _written(self, client: Client, request: Request) -> Written:
@@ -240,6 +251,8 @@ async def _all_that_came(coming: "asyncio.Queue[Came | Exception]") -> list[Came
     with suppress(TimeoutError):
         async with asyncio.timeout(_SECONDS):
             came.append(await coming.get())
+            # Many come together: what follows them is sent before anybody looks at them.
+            await asyncio.sleep(_SECONDS_TOGETHER)
     while not coming.empty():
         came.append(coming.get_nowait())
     return came

@@ -188,7 +188,7 @@ class Part:
                 told[name] = getattr(self.asking, name).model_dump(mode="json")
             write_sealed(told, self._head)
         with writing(self._path):
-            self._lines.append({**asdict(kept), "held": [*map(int, kept.held)]})
+            self._lines.append({**vars(kept), "held": [*map(int, kept.held)]})
         self._rows[kept.key] = kept
 
     def _take(self, fields: dict[str, Any]) -> None:

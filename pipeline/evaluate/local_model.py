@@ -33,7 +33,8 @@ _NO_BLOCKS = BlockTokens(-1, -2, -3, -4)
 class Written:
     """A response as text with its special tokens, its prompt's size in tokens, and how it was written.
 
-    fault: why there is none; "" where there is one.
+    fault: why there is none, "" where there is one. A thinking that the template has opened, as it does for
+    models without blocks, is part of the text.
     """
 
     text: str
@@ -69,7 +70,7 @@ class LocalModel:
         self.has_blocks = all(token in tokenizer.get_vocab() for token in SPECIAL)
         try:
             tokens = block_tokens(tokenizer) if self.has_blocks else _NO_BLOCKS
-            self.tokenizing = Tokenizing(tokenizer, tokens, max_tokens=0)
+            self.tokenizing = Tokenizing(tokenizer, tokens, max_tokens=0, opens_thinking=self.has_blocks)
         except SftError as error:
             raise EvaluateError(f"models {path}: {error}") from None
         self._ends = _ends(self.model, tokenizer)
@@ -122,10 +123,10 @@ class LocalModel:
             block_limit=sampling.block_limit,
             restart=mode is Mode.RESTART,
         )
-        decode = self.tokenizing.tokenizer.decode
+        decode, opening = self.tokenizing.tokenizer.decode, self.tokenizing.opening
         return [
             Written(
-                decode(response.ids, skip_special_tokens=False),
+                opening + decode(response.ids, skip_special_tokens=False),
                 len(ids),
                 response,
                 ""

@@ -19,7 +19,10 @@ class Parts:
 
 
 def parts_of(text: str, *, is_ended: bool) -> Parts:
-    """The parts of a response with its special tokens; is_ended: whether the model has ended it itself."""
+    """The parts of a response with its special tokens; is_ended: whether the model has ended it itself.
+
+    What stands before </think> is thinking, also where a chat template has opened it and no <think> is seen.
+    """
     _, closed, behind = text.rpartition(THINK_END)
     if closed:
         answer: str | None = behind

@@ -29,9 +29,15 @@ class Example:
 
 
 class Tokenizing:
-    """From rows to examples, for one tokenizer; `counts` says of how many rows what had to be said."""
+    """From rows to examples, for one tokenizer; `counts` says of how many rows what had to be said.
 
-    def __init__(self, tokenizer: Any, tokens: BlockTokens, max_tokens: int) -> None:
+    opens_thinking: whether a response opens the thinking itself, as all of the format do. Models of others
+    are asked as their makers ask: where the template opens it, it stays open.
+    """
+
+    def __init__(
+        self, tokenizer: Any, tokens: BlockTokens, max_tokens: int, *, opens_thinking: bool = True
+    ) -> None:
         if not tokenizer.chat_template:
             raise SftError(
                 f"{tokenizer.name_or_path}: has no chat template, so it is not known how it is asked; take "
@@ -42,16 +48,24 @@ class Tokenizing:
         self.tokenizer = tokenizer
         self.tokens = tokens
         self.max_tokens = max_tokens
+        self.opens_thinking = opens_thinking
         self.counts: Counter[str] = Counter()
 
     def prompt(self, problem: str) -> str:
         """How the model is asked, up to where its response begins."""
+        asked = self._asked(problem)
+        return asked.removesuffix(_opening(asked)) if self.opens_thinking else asked
+
+    @property
+    def opening(self) -> str:
+        """What of a response the template has written before it begins; "" where it begins itself."""
+        return "" if self.opens_thinking else _opening(self._asked("1 + 1"))
+
+    def _asked(self, problem: str) -> str:
         asked: str = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": problem}], tokenize=False, add_generation_prompt=True
         )
-        # Some templates open the thinking themselves; the response does so, too.
-        opened = asked.rstrip()
-        return opened.removesuffix(THINK_START) if opened.endswith(THINK_START) else asked
+        return asked
 
     def prompt_ids(self, problem: str) -> list[int]:
         """The same as token ids."""
@@ -85,3 +99,9 @@ class Tokenizing:
             self.counts[CUT] += 1
             ids = ids[: len(prompt) + ends[-1] + 1]
         return Example(ids, len(prompt))
+
+
+def _opening(asked: str) -> str:
+    """The end of a prompt that opens the thinking, with the white space behind it; "" where none does."""
+    before = asked.rstrip().removesuffix(THINK_START)
+    return asked[len(before) :] if asked.rstrip().endswith(THINK_START) else ""

@@ -149,8 +149,17 @@ def test_a_model_that_cannot_be_asked_is_named(model: Path, tmp_path: Path) -> N
     (plain / "tokenizer.json").write_text(text)
     settings = (plain / "tokenizer_config.json").read_text().replace("<|block_start|>", "<|other|>")
     (plain / "tokenizer_config.json").write_text(settings)
+    # A template that opens the thinking: a model of others is asked so, and the response begins there.
+    template = (plain / "chat_template.jinja").read_text().replace("<|assistant|>", "<|assistant|><think>")
+    (plain / "chat_template.jinja").write_text(template)
     lines: list[str] = []
     evaluate(config(plain, limit=1), tmp_path / "found", lines.append)
+    asked = AutoTokenizer.from_pretrained(plain)
+    for row in rows_of(tmp_path / "found"):
+        messages = [{"role": "user", "content": row["prompt"]}]
+        theirs = asked.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        assert row["prompt_tokens"] == len(asked.encode(theirs, add_special_tokens=False))
+        assert row["response"].startswith("<think>")
     assert {row["mode"] for row in rows_of(tmp_path / "found")} == {"vanilla"}
     assert any("tokenizer has no <|block_start|>" in line for line in lines)
     with pytest.raises(EvaluateError, match=r"has no <\|block_start\|>.*; name another with --modes"):

@@ -137,6 +137,8 @@ def test_judging_only_needs_no_model_and_judges_all_again(
     report = evaluate(told, tmp_path, lines.append, judge_only=True)
     assert report["results"][0]["accuracy"] == 1
     assert report["sampling"] == {"m": told.sampling.model_dump()}
+    text = (tmp_path / "results.md").read_text()
+    assert "- m: temperature 0.5, top_p the server's own, top_k the server's own" in text
     after = rows_of(tmp_path)
     judged = {"said": "42", "fault": ""}
     assert after == [row | judged for row in before]

@@ -24,6 +24,8 @@ UNCLOSED = WHOLE.replace("<|summary_end|></think>", "</think>")
         (WHOLE.partition("</think>")[0], True, None, "expected <|block_start|> or </think>"),
         ("<think>plain</think>42", True, "42", "expected <|block_start|> or </think>"),
         ("<think></think>42", True, "42", "no blocks"),
+        ("opened by a template</think>42", True, "42", "expected <think>"),
+        ("<think>\nopened and never closed", True, None, "expected <|block_start|> or </think>"),
         ("just 42", True, "just 42", "expected <think>"),
         ("just 4", False, None, "not ended"),
     ],

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.llm.chat_completions import UnusableReply, parse_reply, usage
-from pipeline.llm.model import Choices, Constraint
+from pipeline.llm.model import Choices, Constraint, FreeText
 from tests.llm.questions import DIGIT, GRADES, TEXT
 
 COMPLETION: dict[str, Any] = {
@@ -74,3 +74,45 @@ def test_a_completion_with_anything_anywhere_is_read_or_unusable(
     if reading.probabilities is not None:
         assert sum(reading.probabilities.values()) == pytest.approx(1)
         assert all(math.isfinite(share) for share in reading.probabilities.values())
+
+
+def completion(finish: str | None, **message: Any) -> dict[str, Any]:
+    return {"choices": [{"message": message, "finish_reason": finish}]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "text", "ended"),
+    [
+        (completion("stop", content=" 42\n"), " 42\n", True),
+        (completion("length", content="4"), "4", False),
+        (completion("stop", content="the same\n" * 9), "the same\n" * 9, True),
+        (
+            completion("stop", content=None, refusal="I can't assist with that."),
+            "I can't assist with that.",
+            True,
+        ),
+        (completion("stop", content="42", reasoning="Hm."), "<think>Hm.</think>42", True),
+        (completion("stop", content="42", reasoning_content="Hm."), "<think>Hm.</think>42", True),
+        (completion("stop", content=None, reasoning="Hm."), "<think>Hm.</think>", True),
+        (completion("length", reasoning="Hm"), "<think>Hm", False),
+        (completion("length", content="4", reasoning="Hm."), "<think>Hm.</think>4", False),
+        (completion("stop", content=None), "", True),
+        (completion("content_filter", content="so"), "so", False),
+        (completion("stop", content="half \ud83d"), "half \\ud83d", True),
+    ],
+)
+def test_free_text_is_whatever_was_answered(answer: dict[str, Any], text: str, ended: bool) -> None:
+    reading = parse_reply(FreeText(), answer)
+    assert (reading.text, reading.ended) == (text, ended)
+
+
+@pytest.mark.parametrize("finish", ["abort", "error"])
+def test_free_text_is_no_text_that_an_engine_has_failed_at(finish: str) -> None:
+    with pytest.raises(UnusableReply, match=f"ended by '{finish}'"):
+        parse_reply(FreeText(), completion(finish, content="Let us"))
+
+
+@pytest.mark.parametrize("answer", [{}, {"choices": []}, completion("stop", content=["42"])])
+def test_free_text_is_asked_again_where_nothing_was_answered(answer: dict[str, Any]) -> None:
+    with pytest.raises(UnusableReply, match=r"no chat completion|content that is no text"):
+        parse_reply(FreeText(), answer)

@@ -1,14 +1,16 @@
 """What the client promises where nothing goes wrong."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from pipeline.config import LlmConfig, SamplingConfig
+from pipeline.llm.cache import ReplyCache
 from pipeline.llm.client import Client
-from pipeline.llm.model import Choice, Usage
+from pipeline.llm.model import Choice, FreeText, Usage
 from tests.llm.questions import DIGIT, GRADES, Grades, ask, ask_and_count, question
 from tests.servers.stub_llm import StubLlm
 
@@ -212,3 +214,35 @@ def test_neither_a_netrc_file_nor_a_proxy_that_is_bypassed_gets_in_the_way(
     with StubLlm() as stub:
         ask(stub.endpoint, question(), deadline_seconds=5)
     assert stub.requests[0].authorization.startswith("Bearer ")
+
+
+def test_free_text_is_asked_again_word_for_word_and_counts_its_own_tokens() -> None:
+    asked = replace(question(FreeText()), temperature=None, max_tokens=None, sampling={"top_p": 0.9})
+    with StubLlm(answer=lambda body: "word " * 8, faults=["no_choices", None]) as stub:
+        (reply,) = ask(stub.endpoint, asked)
+    first, second = (seen.body for seen in stub.requests)
+    assert first == second
+    assert not first.keys() & {"max_tokens", "temperature", "top_k"}
+    assert first["top_p"] == 0.9
+    assert reply.used.completion_tokens == 11
+    assert reply.usage.completion_tokens > reply.used.completion_tokens
+
+
+def test_free_text_is_not_put_on_disk(tmp_path: Path) -> None:
+    with (
+        StubLlm() as stub,
+        ReplyCache(tmp_path / "r.jsonl") as cache,
+        pytest.raises(ValueError, match="is its asker's to keep"),
+    ):
+        ask(stub.endpoint, question(FreeText()), cache=cache)
+
+
+def test_endpoints_that_were_looked_at_share_the_first_requests() -> None:
+    async def run(*urls: str) -> None:
+        async with Client(LlmConfig(), urls, "stub", None) as client:
+            await client.look()
+            await asyncio.gather(*(client.ask(question(seed=n)) for n in range(8)))
+
+    with StubLlm() as one, StubLlm() as two:
+        asyncio.run(run(one.endpoint, "http://127.0.0.1:9/v1", two.endpoint))
+    assert [len(stub.requests) for stub in (one, two)] == [4, 4]

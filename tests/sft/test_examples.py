@@ -88,6 +88,20 @@ def test_a_template_that_opens_the_thinking_does_not_open_it_twice() -> None:
     assert made.example(problem, response).ids.tolist() == expected
 
 
+@pytest.mark.parametrize("opened", ["<think>", "<think>\n", ""])
+def test_a_model_of_others_is_asked_as_its_template_asks(opened: str) -> None:
+    tokenizer = word_tokenizer(WORDS)
+    tokenizer.chat_template = tokenizer.chat_template.replace("<|assistant|>", "<|assistant|>" + opened)
+    asked = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "1 2"}], tokenize=False, add_generation_prompt=True
+    )
+    assert asked.endswith(opened)
+    theirs = Tokenizing(tokenizer, block_tokens(tokenizer), 100, opens_thinking=False)
+    assert (theirs.prompt("1 2"), theirs.opening) == (asked, opened)
+    ours = Tokenizing(tokenizer, block_tokens(tokenizer), 100)
+    assert (ours.prompt("1 2") + opened, ours.opening) == (asked, "")
+
+
 def test_a_tokenizer_without_a_template_is_refused() -> None:
     tokenizer = word_tokenizer(WORDS)
     tokenizer.chat_template = None
