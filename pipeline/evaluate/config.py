@@ -96,8 +96,17 @@ class DatasetSection(Section):
     ] = "cl100k_base"
     first_blocks: Annotated[
         float,
-        Field(gt=0, le=1, description="Share of the mementos that a model sees, from the first."),
+        Field(
+            gt=0, le=1, description="Share of the mementos that are shown without the last, from the first."
+        ),
     ] = 1.0
+    last_memento: Annotated[
+        bool,
+        Field(
+            description="Whether mementos are sufficient is decided with the last one, which usually names "
+            "the answer, among them; both figures are told."
+        ),
+    ] = False
 
 
 class Claim(Section):

@@ -21,7 +21,7 @@ from pipeline.evaluate.judgements import has_failed
 from pipeline.evaluate.probe import CHANCE, ProbeResult
 from pipeline.evaluate.probing import probes_table
 from pipeline.evaluate.register_machine import Carried, carried, left_out, share_of_carried
-from pipeline.evaluate.sufficiency import CONDITIONS, by_trace, sufficiency_table
+from pipeline.evaluate.sufficiency import CONDITIONS, by_trace, standing_answers, sufficiency_table
 from pipeline.evaluate.summary import Summary, comparisons, summaries
 from pipeline.evaluate.tables import carried_table, dose_table, results_table
 from pipeline.evaluate.tasks import REGISTER_MACHINE
@@ -80,8 +80,10 @@ def write_report(
     if kv is not None:
         write_table(kv, folder / "kv.parquet")
         text += f"\nKV cache of the reasoning, one trace in the mean:\n\n{kv_table(kv)}\n"
+    standing = standing_answers(config.dataset, config.limit) if config.dataset and models else {}
     for each in models if config.dataset else ():
-        enough = by_trace(each.table.filter(pc.is_in(each.table["task"], pa.array(CONDITIONS))))
+        asked = each.table.filter(pc.is_in(each.table["task"], pa.array(CONDITIONS)))
+        enough = by_trace(asked, standing, last_memento=config.dataset.last_memento)
         path = folder / "sufficiency" / f"{_file_name(each.label)}.parquet"
         path.parent.mkdir(exist_ok=True)
         write_table(enough, path)

@@ -16,7 +16,9 @@ class SufficiencyError(Exception):
 def read_sufficiency(path: str) -> Mapping[str, bool]:
     """By SHA-256 of a response whether its mementos are enough; of those that were asked about.
 
-    path: RUN/sufficiency/MODEL.parquet of `openmementos evaluate MODEL --dataset …`. Raises SufficiencyError.
+    path: RUN/sufficiency/MODEL.parquet of `openmementos evaluate MODEL --dataset …`. Enough are the mementos
+    but the last, or all with `dataset.last_memento`, as in older files, without a column `all_mementos`.
+    Raises SufficiencyError.
     """
     try:
         table = pq.read_table(path, columns=_COLUMNS)

@@ -62,6 +62,13 @@ def test_digests_are_those_of_the_responses(tmp_path: Path) -> None:
     assert [row["response_sha256"] for row in audit(run)] == digests
 
 
+def test_a_file_of_an_earlier_version_is_read_as_it_was_meant(tmp_path: Path) -> None:
+    columns = ["response_sha256", "domain", "problem_only", "mementos", "whole_trace", "sufficient"]
+    table = pa.Table.from_pylist([{"response_sha256": "d", "sufficient": True}], SCHEMA).select(columns)
+    pq.write_table(table, tmp_path / "old.parquet")
+    assert read_sufficiency(str(tmp_path / "old.parquet")) == {"d": True}
+
+
 def test_a_file_that_says_nothing_is_named_with_what_makes_one(tmp_path: Path) -> None:
     with pytest.raises(SufficiencyError, match=r"no\.parquet: cannot be read .*`openmementos evaluate MODEL"):
         read_sufficiency(str(tmp_path / "no.parquet"))
