@@ -23,18 +23,19 @@ IGNORED = -100  # the label that PyTorch's cross entropy takes no loss of
 class Collator:
     """Makes batches of packs; each pack has `input_ids`, `labels`, `lengths` (of its examples), `forgets`.
 
-    forgetting: of the packs that forget. multiple: batches are padded to a multiple of so many tokens.
+    forgetting: of the packs that forget. sizes: tokens that rows are padded to, the least that is enough;
+    without any to the longest row.
     """
 
     tokens: BlockTokens
     forgetting: Forgetting
     padding: int
-    multiple: int = 1
+    sizes: tuple[int, ...] = ()
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """input_ids, labels, position_ids and visible_until, each (rows, n)."""
         longest = max(len(row["input_ids"]) for row in rows)
-        n = -(-longest // self.multiple) * self.multiple
+        n = padded_size(longest, self.sizes)
         columns: dict[str, list[np.ndarray[Any, Any]]] = {
             "input_ids": [_filled(row["input_ids"], n, self.padding) for row in rows],
             "labels": [_filled(row["labels"], n, IGNORED) for row in rows],
@@ -47,6 +48,30 @@ class Collator:
         forgetting = self.forgetting if row["forgets"] else FORGET_NOTHING
         parts = np.split(np.asarray(row["input_ids"]), np.cumsum(row["lengths"])[:-1])
         return packed(visible_until(part, self.tokens, forgetting) for part in parts)
+
+
+def sizes_of_batches(most: int, multiple: int) -> tuple[int, ...]:
+    """Tokens that rows are padded to: `most`, its half, its quarter and so on, each up to a multiple.
+
+    A handful, since kernels are compiled for each. Packs are nearly full, so that hardly one needs less than
+    the largest; the others are for what is left over, and for few rows held out.
+    """
+    sizes = {-(-most // multiple) * multiple}
+    while (most := -(-most // 2)) > multiple // 2:
+        sizes.add(-(-most // multiple) * multiple)
+    return tuple(sorted(sizes))
+
+
+def padded_size(tokens: int, sizes: Sequence[int]) -> int:
+    """The least of the sizes that is enough for so many tokens; without any the tokens themselves."""
+    return min((size for size in sizes if size >= tokens), default=tokens)
+
+
+def told_sizes(packs: Sequence[int], sizes: Sequence[int]) -> str:
+    """Of packs of so many tokens, in how many sizes they come, how much of them is padding; for people."""
+    padded = [padded_size(tokens, sizes) for tokens in packs]
+    waste = 1 - sum(packs) / max(1, sum(padded))
+    return f"{len(packs):,} packs in {len(set(padded))} sizes, {waste:.1%} of their tokens padding"
 
 
 def _filled(values: Sequence[int], n: int, filler: int) -> np.ndarray[Any, Any]:
