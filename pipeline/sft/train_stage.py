@@ -9,6 +9,7 @@ from typing import Any
 from peft import load_peft_weights, set_peft_model_state_dict
 from transformers.trainer_utils import get_last_checkpoint
 
+from pipeline.attention.trained_for import write_trained_for
 from pipeline.files.atomic import replacing, write_json
 from pipeline.files.sealed_json import read_sealed, write_sealed
 from pipeline.sft.check import Quality, check
@@ -19,7 +20,7 @@ from pipeline.sft.launch import train_on_devices
 from pipeline.sft.lora import merged, with_adapters
 from pipeline.sft.model import load
 from pipeline.sft.selection import best_step, evaluations_of, format_counts
-from pipeline.sft.stage_plan import Job, Learning, Stage, StageResult
+from pipeline.sft.stage_plan import Job, Learning, Stage, StageResult, trained_for
 from pipeline.sft.trainer import make_trainer
 
 
@@ -57,7 +58,9 @@ def run_stage(
     tell(f"{stage.title}: the checkpoint at step {best:,} is the best of {len(evaluations)}")
     chosen = _at_checkpoint(folder / f"checkpoint-{best}", start, learning, config)
     quality = check(chosen, learning.tokenizing, learning.problems, stage.forgetting, config.check)
-    _save(merged(chosen), learning.tokenizing.tokenizer, folder / "model")
+    model = merged(chosen)
+    write_trained_for(model.config, trained_for(stage, config, learning))
+    _save(model, learning.tokenizing.tokenizer, folder / "model")
     losses = [{"step": log["step"], "loss": log["loss"]} for log in history if "loss" in log]
     write_json(
         {"step": best, "losses": losses, "evaluations": evaluations, "quality": quality.as_json()}, record
