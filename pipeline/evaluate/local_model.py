@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from pipeline.attention.generate import Choose, Response, generate, likeliest
 from pipeline.attention.layers import SLIDING, UnsupportedModel, windows
 from pipeline.attention.sampling import Sampler
-from pipeline.attention.visibility import BlockTokens
+from pipeline.attention.trained_for import read_trained_for
+from pipeline.attention.visibility import FORGET_NOTHING, BlockTokens, Forgetting
 from pipeline.evaluate.config import SamplingConfig
 from pipeline.evaluate.errors import EvaluateError
 from pipeline.evaluate.modes import Mode
@@ -64,6 +65,7 @@ class LocalModel:
             )
             self.model.train(mode=False)
             windows(self.model.config)
+            self.trained_for = read_trained_for(self.model.config)
         except (OSError, ValueError, UnsupportedModel) as error:
             first = str(error).strip().partition("\n")[0]
             raise EvaluateError(f"models {path}: cannot be used ({first})") from None
@@ -73,6 +75,10 @@ class LocalModel:
             self.tokenizing = Tokenizing(tokenizer, tokens, max_tokens=0, opens_thinking=self.has_blocks)
         except SftError as error:
             raise EvaluateError(f"models {path}: {error}") from None
+        if self.has_blocks and not self.trained_for:
+            tell(f"{path}: its config.json does not say what it forgets: blocks are dropped as in the paper")
+        elif self.trained_for and not self.trained_for.forgets:
+            tell(f"{path}: was trained with full attention; where blocks are dropped, it has not learnt to")
         self._ends = _ends(self.model, tokenizer)
         penalty = getattr(self.model.generation_config, "repetition_penalty", None)
         if penalty not in (None, 1.0):
@@ -101,6 +107,11 @@ class LocalModel:
         found = [mode for mode in wanted if mode in possible]
         return found, why if len(found) < len(wanted) else ""
 
+    def forgetting(self, mode: Mode) -> Forgetting:
+        """What a response in this mode forgets: as the model was trained, where its config.json says it."""
+        drops = mode.forgetting != FORGET_NOTHING
+        return self.trained_for.forgetting if drops and self.trained_for else mode.forgetting
+
     def write(
         self, prompts: Sequence[str], seeds: Sequence[int], mode: Mode, sampling: SamplingConfig
     ) -> list[Written]:
@@ -116,7 +127,7 @@ class LocalModel:
             self.model,
             asked,
             self.tokenizing.tokens,
-            mode.forgetting,
+            self.forgetting(mode),
             ends=self._ends,
             new_tokens=[max(0, min(sampling.new_tokens, context - len(ids))) for ids in asked],
             choose=_Told(_chooser(sampling, seeds), len(asked), self._tell),

@@ -14,5 +14,5 @@ class Mode(StrEnum):
 
     @property
     def forgetting(self) -> Forgetting:
-        """Which blocks are dropped, and when."""
+        """Which blocks are dropped, and when, where a model does not say what it was trained for."""
         return FORGET_NOTHING if self is Mode.VANILLA else AS_IN_THE_PAPER

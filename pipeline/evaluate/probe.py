@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from pipeline.attention.visibility import AS_IN_THE_PAPER, Forgetting
 from pipeline.evaluate.probe_texts import (
     DIGITS,
     CodedText,
@@ -94,12 +95,14 @@ def probe(
     tell: Callable[[str], None],
     *,
     note: Note = passcode_sentence,
+    forgetting: Forgetting = AS_IN_THE_PAPER,
 ) -> list[ProbeResult]:
     """How well the digits are read from each kind of entries; the same arguments give the same results.
 
     model: a causal language model of Transformers, which attends by masks. rows: with `problem` and
     `response`. A row is used again with other codes, so the network may know a text, but never its code.
     note: what says the code; `passcode_sentence` for running text, `digit_words` for the register machine's.
+    forgetting: what the model was trained to forget.
 
     A sequence's features are keys and values of a memento's last tokens, in all layers or in the first. More
     than `config.dimensions` of them are projected at random: each is added, with a random sign, to one of so
@@ -110,7 +113,7 @@ def probe(
     """
     if config.sequences < _FEWEST:
         raise ProbeError(f"{config.sequences} sequences are too few for three parts: give {_FEWEST} or more")
-    texts = coded_texts(tokenizing, rows, config.sequences, config.texts, note, config.seed)
+    texts = coded_texts(tokenizing, rows, config.sequences, config.texts, note, config.seed, forgetting)
     digits = torch.tensor([text.digits for text in texts])
     numbers = torch.tensor([text.row for text in texts])
     results = []

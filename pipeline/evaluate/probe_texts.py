@@ -12,7 +12,7 @@ import torch
 from pipeline.attention.cache import BlockCache
 from pipeline.attention.hook import take_visible_until
 from pipeline.attention.layers import UnsupportedModel
-from pipeline.attention.visibility import Ints, visible_until
+from pipeline.attention.visibility import AS_IN_THE_PAPER, Forgetting, Ints, visible_until
 from pipeline.records import ParseError, assemble, parse
 from pipeline.sft.examples import Tokenizing
 
@@ -56,18 +56,30 @@ class CodedText:
 
 
 def coded_texts(
-    tokenizing: Tokenizing, rows: Sequence[Mapping[str, str]], count: int, most: int, note: Note, seed: int
+    tokenizing: Tokenizing,
+    rows: Sequence[Mapping[str, str]],
+    count: int,
+    most: int,
+    note: Note,
+    seed: int,
+    forgetting: Forgetting = AS_IN_THE_PAPER,
 ) -> list[CodedText]:
     """So many texts, from at most `most` rows in turn, each with a code of its own.
 
     rows: with `problem` and `response`. Those with less than three blocks, no response of the format or more
     than `tokenizing.max_tokens` tokens are left out.
     Raises ProbeError where none is left, and where the tokenizer does not read every digit as one token:
-    the mementos' positions would then tell something about the code.
+    the mementos' positions would then tell something about the code. And where the second memento would still
+    see the block with the code.
     """
+    if forgetting.keep_last_blocks:
+        raise ProbeError(
+            f"the model was trained with keep_last_blocks {forgetting.keep_last_blocks}, so the second "
+            "memento still sees the block with the code; the probe is for models that keep no finished block"
+        )
     usable: list[tuple[Mapping[str, str], CodedText]] = []
     for row in rows:
-        text = _coded(tokenizing, row, len(usable), (0,) * DIGITS, note)
+        text = _coded(tokenizing, row, len(usable), (0,) * DIGITS, note, forgetting)
         if text and len(text.ids) <= tokenizing.max_tokens:
             usable.append((row, text))
         if len(usable) == most:
@@ -82,7 +94,7 @@ def coded_texts(
         draw = random.Random(f"{seed}/{number}")
         digits = tuple(draw.randrange(10) for _ in range(DIGITS))
         row, reference = usable[number % len(usable)]
-        text = _coded(tokenizing, row, reference.row, digits, note)
+        text = _coded(tokenizing, row, reference.row, digits, note, forgetting)
         assert text
         _refuse_merged_digits(tokenizing, text, reference, note(digits, row))
         texts.append(text)
@@ -90,7 +102,12 @@ def coded_texts(
 
 
 def _coded(
-    tokenizing: Tokenizing, row: Mapping[str, str], number: int, digits: tuple[int, ...], note: Note
+    tokenizing: Tokenizing,
+    row: Mapping[str, str],
+    number: int,
+    digits: tuple[int, ...],
+    note: Note,
+    forgetting: Forgetting,
 ) -> CodedText | None:
     try:
         parsed = parse(row["response"])
@@ -108,7 +125,7 @@ def _coded(
     ends = np.flatnonzero(written == tokens.summary_end)[:2] + 1 + len(prompt)
     n = int(ends[1])
     ids = np.concatenate((prompt, written))[:n]
-    visible = visible_until(ids, tokens, prompt=len(prompt), to_come=1)
+    visible = visible_until(ids, tokens, forgetting, prompt=len(prompt), to_come=1)
     return CodedText(
         number,
         digits,

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.evaluate.config import ProbeSection
 from pipeline.evaluate.errors import EvaluateError
 from pipeline.evaluate.local_model import LocalModel
+from pipeline.evaluate.modes import Mode
 from pipeline.evaluate.probe import (
     ProbeConfig,
     ProbeError,
@@ -40,7 +41,9 @@ def probe_model(
     config = ProbeConfig(sequences=section.sequences, texts=section.texts, seed=section.seed)
     try:
         rows = load_rows(DataConfig(dataset=section.dataset, held_out=0.5), run, tell).held_out
-        found = probe(model.model, tokenizing, [dict(row) for row in rows], config, tell, note=note)
+        forgetting = model.forgetting(Mode.MEMENTO)
+        texts = [dict(row) for row in rows]
+        found = probe(model.model, tokenizing, texts, config, tell, note=note, forgetting=forgetting)
     except (ProbeError, SftError) as error:
         raise EvaluateError(f"probe of {model.path}: {error}") from None
     record = _record(model.digest, section, run)

@@ -37,18 +37,19 @@ class Seeing(IntEnum):
 class Collator:
     """Makes batches of packs: `input_ids`, `labels`, `lengths` and `prompts` of the examples, `seeing`.
 
-    forgetting: of the packs that are not FULL. multiple: batches are padded to a multiple of so many tokens.
+    forgetting: of the packs that are not FULL. sizes: tokens that rows are padded to, the least that is
+    enough; without any to the longest row.
     """
 
     tokens: BlockTokens
     forgetting: Forgetting
     padding: int
-    multiple: int = 1
+    sizes: tuple[int, ...] = ()
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """input_ids, labels, position_ids and visible_until, each (rows, n)."""
         longest = max(len(row["input_ids"]) for row in rows)
-        n = -(-longest // self.multiple) * self.multiple
+        n = padded_size(longest, self.sizes)
         columns: dict[str, list[np.ndarray[Any, Any]]] = {
             "input_ids": [_filled(row["input_ids"], n, self.padding) for row in rows],
             "labels": [_filled(self._labels(row), n, IGNORED) for row in rows],
@@ -81,6 +82,30 @@ def _examples(row: Mapping[str, Any]) -> Iterator[tuple[np.ndarray[Any, Any], in
     """The ids of each example of a pack, and how many of them are its prompt."""
     parts = np.split(np.asarray(row["input_ids"]), np.cumsum(row["lengths"])[:-1])
     return zip(parts, row["prompts"], strict=True)
+
+
+def sizes_of_batches(most: int, multiple: int) -> tuple[int, ...]:
+    """Tokens that rows are padded to: `most`, its half, its quarter and so on, each up to a multiple.
+
+    A handful, since kernels are compiled for each. Packs are nearly full, so that hardly one needs less than
+    the largest; the others are for what is left over, and for few rows held out.
+    """
+    sizes = {-(-most // multiple) * multiple}
+    while (most := -(-most // 2)) > multiple // 2:
+        sizes.add(-(-most // multiple) * multiple)
+    return tuple(sorted(sizes))
+
+
+def padded_size(tokens: int, sizes: Sequence[int]) -> int:
+    """The least of the sizes that is enough for so many tokens; without any the tokens themselves."""
+    return min((size for size in sizes if size >= tokens), default=tokens)
+
+
+def told_sizes(packs: Sequence[int], sizes: Sequence[int]) -> str:
+    """Of packs of so many tokens, in how many sizes they come, how much of them is padding; for people."""
+    padded = [padded_size(tokens, sizes) for tokens in packs]
+    waste = 1 - sum(packs) / max(1, sum(padded))
+    return f"{len(packs):,} packs in {len(set(padded))} sizes, {waste:.1%} of their tokens padding"
 
 
 def _filled(values: Sequence[int], n: int, filler: int) -> np.ndarray[Any, Any]:

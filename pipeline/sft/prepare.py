@@ -37,7 +37,7 @@ def prepared(config: SftConfig, run: Path, tell: Tell) -> Prepared:
     problems = [
         dict(row) for row in rows.held_out.select(range(min(config.check.problems, len(rows.held_out))))
     ]
-    return Prepared(rows, Learning(train, held_out, problems, tokenizing))
+    return Prepared(rows, Learning(train, held_out, problems, tokenizing, rows.name, rows.revision))
 
 
 def told_of(name: str, examples: Examples, given: int) -> str:

@@ -17,7 +17,9 @@ from pipeline.run.store import RunFolder
 from pipeline.sft.config import DataConfig
 from pipeline.sft.errors import SftError
 
-HELD_OUT = ("validation", "test")
+# What checkpoints are chosen by. A split called `test` is for results: nothing is chosen by it.
+HELD_OUT = "validation"
+_TEST = "test"
 _COLUMNS = ("problem", "response")
 # Of a curriculum: the number of the size that a row has, from 0.
 SIZE = "difficulty"
@@ -48,7 +50,7 @@ def load_rows(config: DataConfig, run: Path, tell: Callable[[str], None]) -> Row
         )
         name = f"register machine, {machine.kind}"
         found, revision = _local(published.folder), _digest(published.folder)
-        rows = _split(found, config, name, revision, columns=(*_COLUMNS, SIZE))
+        rows = _split(found, config, name, revision, tell, columns=(*_COLUMNS, SIZE))
         # The shorter ones are there to learn the last by.
         last = rows.held_out.filter(lambda row: row[SIZE] == len(machine.sizes) - 1)
         return replace(rows, held_out=last.select_columns(list(_COLUMNS)))
@@ -56,7 +58,7 @@ def load_rows(config: DataConfig, run: Path, tell: Callable[[str], None]) -> Row
     folder = Path(config.dataset)
     if folder.is_dir():
         folder = folder / "publish" if (folder / "publish").is_dir() else folder
-        return _split(_local(folder), config, folder.resolve().parent.name, _digest(folder))
+        return _split(_local(folder), config, folder.resolve().parent.name, _digest(folder), tell)
     if folder.is_absolute() or config.dataset.count("/") != 1:
         raise SftError(
             f"data.dataset {config.dataset}: no such folder, and not the name of a data set on the Hub"
@@ -69,12 +71,12 @@ def load_rows(config: DataConfig, run: Path, tell: Callable[[str], None]) -> Row
             f"data.dataset {config.dataset}: cannot be loaded from the Hub "
             f"({str(error).strip().partition(chr(10))[0]})"
         ) from None
-    return _split(found, config, config.dataset, revision)
+    return _split(found, config, config.dataset, revision, tell)
 
 
 def _local(folder: Path) -> Any:
     files = {}
-    for split in (TRAIN, *HELD_OUT):
+    for split in (TRAIN, HELD_OUT, _TEST):
         if paths := sorted(map(str, folder.glob(f"data/{split}-*.parquet"))):
             files[split] = paths
     if not files:
@@ -83,7 +85,12 @@ def _local(folder: Path) -> Any:
 
 
 def _split(
-    found: Any, config: DataConfig, name: str, revision: str, columns: Sequence[str] = _COLUMNS
+    found: Any,
+    config: DataConfig,
+    name: str,
+    revision: str,
+    tell: Callable[[str], None],
+    columns: Sequence[str] = _COLUMNS,
 ) -> Rows:
     train = found[TRAIN]
     if missing := [column for column in columns if column not in train.column_names]:
@@ -92,12 +99,18 @@ def _split(
             "and `response`"
         )
     train = train.select_columns(list(columns))
-    held = next((found[split].select_columns(list(columns)) for split in HELD_OUT if split in found), None)
-    if held is None:
-        shares = {TRAIN: 1 - config.held_out, HELD_OUT[0]: config.held_out}
+    if HELD_OUT in found:
+        held = found[HELD_OUT].select_columns(list(columns))
+    else:
+        shares = {TRAIN: 1 - config.held_out, HELD_OUT: config.held_out}
         sides = [split_of(problem, shares) for problem in train["problem"]]
         held = train.select([at for at, side in enumerate(sides) if side != TRAIN])
         train = train.select([at for at, side in enumerate(sides) if side == TRAIN])
+        if _TEST in found:
+            tell(
+                f"{name}: has no split {HELD_OUT}; {len(held):,} rows of {TRAIN} are held out to choose "
+                f"checkpoints by, and {_TEST} is left alone"
+            )
     if config.limit:
         train = train.select(range(min(config.limit, len(train))))
     if not len(train) or not len(held):

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
+from pipeline.attention.trained_for import TrainedFor
 from pipeline.attention.visibility import FORGET_NOTHING, Forgetting
 from pipeline.sft.check import Quality
 from pipeline.sft.config import SftConfig, StageConfig
@@ -13,12 +15,17 @@ from pipeline.sft.tokenized_rows import Examples
 
 @dataclass(frozen=True)
 class Learning:
-    """What both stages learn from: examples to learn and held out, and held-out rows to generate from."""
+    """What both stages learn from: examples to learn and held out, and held-out rows to generate from.
+
+    data, revision: name and state of the data set.
+    """
 
     train: Examples
     held_out: Examples
     problems: Sequence[dict[str, str]]
     tokenizing: Tokenizing
+    data: str
+    revision: str
 
     def examples_of(self, settings: StageConfig) -> Examples:
         """Those that a stage learns."""
@@ -60,6 +67,20 @@ class Job:
     learning: Learning
     folder: Path
     start: Path | None
+
+
+def trained_for(stage: Stage, config: SftConfig, learning: Learning) -> TrainedFor:
+    """What a stage's model was trained for; that of stage 1 is asked with the forgetting of stage 2."""
+    return TrainedFor(
+        forgets=stage.forgetting != FORGET_NOTHING,
+        forgetting=Forgetting(config.attention.keep_last_blocks, config.attention.mask_delimiters),
+        longest=max(learning.train.lengths),
+        tokens=learning.tokenizing.tokens,
+        data=learning.data,
+        revision=learning.revision,
+        rows=learning.train.digest,
+        version=version("openmementos"),
+    )
 
 
 def stages_of(config: SftConfig) -> list[Stage]:

@@ -19,7 +19,7 @@ from pipeline.sft.examples import Tokenizing
 from pipeline.sft.packing import packs
 from pipeline.sft.rows import SIZE
 
-# Raise when the same rows would give other ids.
+# Raise when the same data set would give other rows or ids.
 VERSION = 2
 _ROWS_PER_PROCESS = 1_000
 
@@ -173,6 +173,12 @@ def _labels(row: Mapping[str, Any]) -> np.ndarray[Any, Any]:
     labels = np.array(row["ids"], np.int64)
     labels[: int(row["prompt"])] = IGNORED
     return labels
+
+
+def pack_tokens(packed: datasets.Dataset, lengths: Sequence[int]) -> list[int]:
+    """Tokens of each pack. lengths: of the examples."""
+    numbers = packed.with_format(None)["examples"]
+    return [sum(lengths[at] for at in pack) for pack in numbers]
 
 
 def mean_pack(packed: datasets.Dataset, lengths: Sequence[int]) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 from peft import load_peft_weights, set_peft_model_state_dict
 from transformers.trainer_utils import get_last_checkpoint
 
+from pipeline.attention.trained_for import write_trained_for
 from pipeline.files.atomic import replacing, write_json
 from pipeline.files.sealed_json import read_sealed, write_sealed
 from pipeline.sft.check import Quality, check
@@ -19,7 +20,7 @@ from pipeline.sft.launch import train_on_devices
 from pipeline.sft.lora import merged, with_adapters
 from pipeline.sft.model import load, precision, read_back, saved_type
 from pipeline.sft.selection import best_step, evaluations_of, format_counts, step_of_goal
-from pipeline.sft.stage_plan import Job, Learning, Stage, StageResult
+from pipeline.sft.stage_plan import Job, Learning, Stage, StageResult, trained_for
 from pipeline.sft.trainer import make_trainer
 
 
@@ -69,6 +70,7 @@ def run_stage(
             "another run folder (--run-dir)"
         )
     chosen = _at_checkpoint(folder / f"checkpoint-{best}", start, learning, config)
+    write_trained_for(chosen.config, trained_for(stage, config, learning))
     _save(chosen.to(saved_type(config.model)), learning.tokenizing.tokenizer, folder / "model")
     del chosen
     saved = read_back(folder / "model")

@@ -17,7 +17,7 @@ from pipeline.attention.hook import MaskedAttention, check_nothing_leaks, take_v
 from pipeline.attention.layers import UnsupportedModel
 from pipeline.attention.tiles import TILE
 from pipeline.sft.checkpoints import Slimming
-from pipeline.sft.collate import IGNORED, Collator
+from pipeline.sft.collate import IGNORED, Collator, sizes_of_batches, told_sizes
 from pipeline.sft.config import StageConfig
 from pipeline.sft.errors import SftError
 from pipeline.sft.lora import with_adapters
@@ -25,7 +25,7 @@ from pipeline.sft.model import Precision, precision
 from pipeline.sft.progress import Progress
 from pipeline.sft.selection import FormatRate
 from pipeline.sft.stage_plan import Job
-from pipeline.sft.tokenized_rows import mean_pack, packed_examples
+from pipeline.sft.tokenized_rows import mean_pack, pack_tokens, packed_examples
 
 _DECAYING = 0.5  # share of the steps in which the learning rate falls
 
@@ -56,7 +56,8 @@ class MementoTrainer(SFTTrainer):
 
     @torch.no_grad()
     def _try_masks(self, model: Any, inputs: dict[str, torch.Tensor]) -> None:
-        ids = inputs["input_ids"]
+        # Of few tokens: no more than any model has positions for.
+        ids = inputs["input_ids"][:, : 2 * TILE]
         others = ids.clone()
         half = ids.shape[1] // 2
         # Of tokens that there are, in another order: the same experts have work.
@@ -147,6 +148,10 @@ def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> MementoTr
     if _devices() == 1:
         # Else Transformers would spread batches over all GPUs that it sees, which are more packs than told.
         arguments._n_gpu = min(arguments.n_gpu, 1)
+    # FlexAttention takes whole tiles, and compiles its kernels for each size anew.
+    sizes = sizes_of_batches(most, TILE) if on_gpu else ()
+    if sizes:
+        tell(f"{stage.title}: {told_sizes(pack_tokens(train, examples.lengths), sizes)}")
     tokens_per_step = mean_pack(train, examples.lengths) * settings.batch
     trainer = MementoTrainer(
         model=model,
@@ -158,7 +163,7 @@ def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> MementoTr
             learning.tokenizing.tokens,
             stage.forgetting,
             learning.tokenizing.tokenizer.pad_token_id or 0,
-            TILE if on_gpu else 1,
+            sizes,
         ),
         callbacks=[
             Progress(stage.title, tokens_per_step, tell),

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,10 +16,12 @@ import torch
 from transformers import AutoTokenizer
 
 from pipeline.attention.kv_curve import held_tokens
-from pipeline.attention.visibility import visible_until
+from pipeline.attention.trained_for import TrainedFor, write_trained_for
+from pipeline.attention.visibility import AS_IN_THE_PAPER, FORGET_NOTHING, Forgetting, visible_until
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.evaluate.errors import EvaluateError
 from pipeline.evaluate.evaluation import evaluate, label_of, refuse_other_folder
+from pipeline.evaluate.local_model import LocalModel
 from pipeline.evaluate.modes import Mode
 from pipeline.files.sealed_json import write_sealed
 from pipeline.procedural.register_machine import WORDS
@@ -87,6 +91,52 @@ def test_what_was_held_is_what_the_text_says_in_every_mode(model: Path, tmp_path
     assert all(f"| tiny | {mode} |" in text for mode in ("vanilla", "memento", "restart"))
     for name in report["figures"]:
         assert (tmp_path / "figures" / name).read_text().startswith("<?xml")
+
+
+def test_a_model_forgets_what_its_config_says_it_was_trained_to(model: Path, tmp_path: Path) -> None:
+    trained = tmp_path / "trained"
+    shutil.copytree(model, trained)
+    config_file = trained / "config.json"
+    told = json.loads(config_file.read_text())
+    tokens = block_tokens(AutoTokenizer.from_pretrained(trained))
+    record = TrainedFor(True, Forgetting(1, False), 100, tokens, "data", "1", "2", "3")
+    made = SimpleNamespace()
+    write_trained_for(made, record)
+    config_file.write_text(json.dumps(told | {"memento": made.memento}))
+    lines: list[str] = []
+    writer = LocalModel(str(trained), lines.append)
+    assert not lines
+    assert writer.forgetting(Mode.VANILLA) == FORGET_NOTHING
+    assert writer.forgetting(Mode.MEMENTO) == writer.forgetting(Mode.RESTART) == Forgetting(1, False)
+    evaluate(config(trained, modes=["memento"], limit=3), tmp_path / "run", lines.append)
+    differs = 0
+    for row in rows_of(tmp_path / "run"):
+        written = writer.tokenizing.tokenizer.encode(row["response"], add_special_tokens=False)
+        ids = [*writer.tokenizing.prompt_ids(row["prompt"]), *written]
+        own, papers = (
+            held_tokens(visible_until(ids, tokens, forgetting)).tolist()[row["prompt_tokens"] :]
+            for forgetting in (record.forgetting, AS_IN_THE_PAPER)
+        )
+        assert row["held"] == own[: len(row["held"])]
+        differs += row["held"] != papers[: len(row["held"])]
+    assert differs
+    told["memento"] = made.memento | {"forgets": False}
+    config_file.write_text(json.dumps(told))
+    assert LocalModel(str(trained), lines.append).forgetting(Mode.MEMENTO) == Forgetting(1, False)
+    assert "was trained with full attention" in lines[-1]
+    told["memento"] = {"forgets": True}
+    config_file.write_text(json.dumps(told))
+    with pytest.raises(
+        EvaluateError, match=r"trained: cannot be used \(config\.json: memento\.tokens is None"
+    ):
+        LocalModel(str(trained), lines.append)
+
+
+def test_a_model_that_does_not_say_what_it_forgets_is_asked_as_the_paper_does(model: Path) -> None:
+    lines: list[str] = []
+    assert LocalModel(str(model), lines.append).forgetting(Mode.MEMENTO) == AS_IN_THE_PAPER
+    (line,) = lines
+    assert "does not say what it forgets: blocks are dropped as in the paper" in line
 
 
 def test_nothing_is_written_twice_and_more_is_added(model: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import LlamaConfig
 
+from pipeline.attention.visibility import Forgetting
 from pipeline.evaluate.probe import ProbeConfig, ProbeResult, probe, probe_table
 from pipeline.evaluate.probe_texts import (
     CodedText,
@@ -218,3 +219,14 @@ def test_the_table_has_a_line_for_each_result_and_one_for_chance() -> None:
         "| next memento | again, without blocks | all | 10.0% ± 1.0% |",
         "| chance | | | 10% |",
     ]
+
+
+def test_the_probe_forgets_as_its_model_was_trained_to() -> None:
+    def text(forgetting: Forgetting) -> CodedText:
+        (made,) = coded_texts(tokenizing(), rows(1), 1, 1, digit_words, 0, forgetting)
+        return made
+
+    without, with_delimiters = text(Forgetting()), text(Forgetting(mask_delimiters=False))
+    assert len(with_delimiters.kept) == len(without.kept) + 4, "of two blocks"
+    with pytest.raises(ProbeError, match="keep_last_blocks 1, so the second memento still sees the block"):
+        text(Forgetting(keep_last_blocks=1))

@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipeline.attention.visibility import (
 )
 from pipeline.procedural.register_machine import WORDS, trace
 from pipeline.records import assemble
-from pipeline.sft.collate import IGNORED, Collator, Seeing
+from pipeline.sft.collate import IGNORED, Collator, Seeing, padded_size, sizes_of_batches, told_sizes
 from pipeline.sft.errors import SftError
 from pipeline.sft.examples import CUT, MALFORMED, NO_MEMENTOS, PROMPT_TOO_LONG, Tokenizing
 from pipeline.sft.model import word_tokenizer
@@ -142,9 +143,9 @@ def test_a_batch_has_the_vector_of_every_document_and_no_loss_of_padding() -> No
         "prompts": [examples[0].prompt],
         "seeing": Seeing.FULL,
     }
-    batch = Collator(made.tokens, AS_IN_THE_PAPER, padding=0, multiple=16)([pack, short])
+    batch = Collator(made.tokens, AS_IN_THE_PAPER, padding=0, sizes=(16, 128, 512))([pack, short])
     n = batch["input_ids"].shape[1]
-    assert n % 16 == 0
+    assert n == 128
     expected = padded(packed(visible_until(example.ids, made.tokens) for example in examples), n)
     assert batch["visible_until"][0].tolist() == expected.tolist()
     assert batch["position_ids"][0][: len(ids)].tolist() == [*range(lengths[0]), *range(lengths[1])]
@@ -212,3 +213,42 @@ def test_a_long_row_is_not_cut_at_a_memento_in_its_problem() -> None:
     assert example.ids[-1] == cut.tokens.summary_end
     ends = np.flatnonzero(tokenizing().example(MARKED, response).ids == cut.tokens.summary_end)
     assert len(example.ids) == ends[ends < prompt + 60][-1] + 1 > prompt
+
+
+def lengths_of_traces(rows: int, seed: int) -> list[int]:
+    """Tokens of rows as OpenMementos has them: 10,900 in the mean, a few of 32,768 (cut)."""
+    draws = np.random.default_rng(seed).lognormal(np.log(9_000), 0.65, rows)
+    return np.clip(draws, 400, 32_768).astype(int).tolist()
+
+
+@given(st.integers(1, 70_000), st.sampled_from([16, 128]), st.data())
+def test_every_pack_fits_into_a_size_and_there_are_few(most: int, multiple: int, data: st.DataObject) -> None:
+    sizes = sizes_of_batches(most, multiple)
+    assert all(size % multiple == 0 for size in sizes)
+    assert most <= sizes[-1] < most + multiple
+    assert len(sizes) <= math.ceil(math.log2(sizes[-1] / multiple)) + 1
+    tokens = data.draw(st.integers(1, most))
+    padded_to = padded_size(tokens, sizes)
+    assert padded_to >= tokens
+    # Never more than twice as long, but for what fills less than one multiple.
+    assert padded_to <= max(2 * tokens + multiple, multiple)
+
+
+def test_packs_of_traces_come_in_a_handful_of_sizes_nearly_without_padding() -> None:
+    sizes = sizes_of_batches(32_768, 128)
+    assert len(sizes) == 9
+    for seed in range(5):
+        for rows, waste in ((300, 0.08), (4_000, 0.04)):
+            lengths = lengths_of_traces(rows, seed)
+            tokens = [sum(lengths[at] for at in pack) for pack in packs(lengths, 32_768)]
+            padded_to = [padded_size(each, sizes) for each in tokens]
+            assert len({*padded_to}) <= 4
+            assert 1 - sum(tokens) / sum(padded_to) < waste
+
+
+def test_without_sizes_rows_are_padded_to_the_longest() -> None:
+    assert padded_size(77, ()) == 77
+
+
+def test_people_are_told_how_many_sizes_there_are_and_what_they_cost() -> None:
+    assert told_sizes([100, 250, 256], (128, 256)) == "3 packs in 2 sizes, 5.3% of their tokens padding"

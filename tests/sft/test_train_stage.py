@@ -6,16 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from pipeline.attention.hook import take_visible_until
-from pipeline.attention.visibility import AS_IN_THE_PAPER
+from pipeline.attention.trained_for import read_trained_for
+from pipeline.attention.visibility import AS_IN_THE_PAPER, Forgetting
 from pipeline.sft.check import Quality
 from pipeline.sft.collate import Collator, Seeing
 from pipeline.sft.config import LoraConfig
@@ -54,6 +56,15 @@ def test_two_stages_leave_a_model_that_loads_and_losses_that_fall(tmp_path) -> N
     tokenizer = AutoTokenizer.from_pretrained(results["memento"].folder)
     model = AutoModelForCausalLM.from_pretrained(results["memento"].folder)
     assert tokenizer.chat_template
+    records = [read_trained_for(AutoConfig.from_pretrained(each.folder)) for each in results.values()]
+    assert [record.forgets for record in records] == [False, True]
+    for record in records:
+        assert record.forgetting == Forgetting()
+        assert list(record.tokens) == tokenizer.convert_tokens_to_ids(list(SPECIAL))
+        assert 40 < record.longest <= 80
+        assert record.data == "register machine, hidden"
+        assert record.revision
+        assert record.version == version("openmementos")
     assert model.get_input_embeddings().weight.shape[0] >= len(tokenizer)
     again = trained(tmp_path)
     assert again == results
