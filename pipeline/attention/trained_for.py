@@ -1,7 +1,7 @@
 """What a model was trained for, in its own `config.json`, where whoever generates with it finds it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.attention.visibility import BlockTokens, Forgetting
@@ -36,7 +36,8 @@ def write_trained_for(config: Any, record: TrainedFor) -> None:
         KEY,
         {
             "forgets": record.forgets,
-            **asdict(record.forgetting),
+            "keep_last_blocks": record.forgetting.keep_last_blocks,
+            "mask_delimiters": record.forgetting.mask_delimiters,
             "longest": record.longest,
             "tokens": record.tokens._asdict(),
             "data": record.data,
