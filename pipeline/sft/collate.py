@@ -108,7 +108,7 @@ def told_sizes(packs: Sequence[int], sizes: Sequence[int]) -> str:
     return f"{len(packs):,} packs in {len(set(padded))} sizes, {waste:.1%} of their tokens padding"
 
 
-def _filled(values: Sequence[int], n: int, filler: int) -> np.ndarray[Any, Any]:
+def _filled(values: Sequence[int] | np.ndarray[Any, Any], n: int, filler: int) -> np.ndarray[Any, Any]:
     filled = np.full(n, filler, np.int64)
     filled[: len(values)] = values
     return filled
