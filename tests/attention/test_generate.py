@@ -267,3 +267,35 @@ def test_what_is_kept_is_drawn_by_its_shares(how: dict[str, float], kept: list[i
 def test_a_temperature_sharpens_what_top_k_leaves() -> None:
     found = drawn_shares([0.05, 0.4, 0.25, 0.2, 0.1], temperature=0.5, top_k=2)
     assert found == pytest.approx([0, 0.16 / 0.2225, 0.0625 / 0.2225, 0, 0], abs=0.015)
+
+
+def test_layers_that_slide_give_up_what_they_have_passed_while_a_prompt_is_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = model_of(CONFIGS["mistral"])
+    widths: list[int] = []
+    model.register_forward_pre_hook(
+        lambda _module, _inputs, named: widths.append(named["attention_mask"].shape[3]), with_kwargs=True
+    )
+    monkeypatch.setattr("pipeline.attention.generate.MOST_PAIRS", 400)
+    generate(model, [[7] * 100], TOKENS, Forgetting(), ends=[END], new_tokens=3)
+    # Chunks of 400 // 100 tokens or a few more, behind five of the window of six.
+    assert widths[0] == 4
+    assert max(widths) < 100 / 4
+
+
+def test_hundreds_of_tokens_without_a_memento_are_all_held() -> None:
+    def as_told(logits: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        return torch.full((len(rows),), 5)
+
+    made = generate(
+        model_of(CONFIGS["llama"]),
+        [[7, 8, 9], [7]],
+        TOKENS,
+        Forgetting(),
+        ends=[END],
+        new_tokens=300,
+        choose=as_told,
+        restart=True,
+    )
+    assert [response.held for response in made] == [[*range(4, 303)], [*range(2, 301)]]
