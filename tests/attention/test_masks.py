@@ -180,6 +180,8 @@ def test_a_forward_without_masks_is_told() -> None:
     model = model_of(CONFIGS["llama"])
     attention = take_visible_until(model)
     ids, visible = torch.zeros((1, 8), dtype=torch.long), torch.full((1, 8), 8)
+    with attention.in_every_layer():
+        model(input_ids=ids, visible_until=visible)
     with (
         pytest.raises(UnsupportedModel, match="LlamaForCausalLM: was computed without masks"),
         attention.in_every_layer(),

@@ -248,6 +248,7 @@ def test_packs_of_traces_come_in_a_handful_of_sizes_nearly_without_padding() -> 
 
 def test_without_sizes_rows_are_padded_to_the_longest() -> None:
     assert padded_size(77, ()) == 77
+    assert padded_size(128, (128, 256)) == 128
 
 
 def test_people_are_told_how_many_sizes_there_are_and_what_they_cost() -> None:

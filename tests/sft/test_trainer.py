@@ -10,7 +10,7 @@ from pipeline.sft.errors import SftError
 from pipeline.sft.model import load
 from pipeline.sft.stage_plan import Job, stages_of
 from pipeline.sft.trainer import MementoTrainer, make_trainer
-from tests.attention.models import MORE, model_of
+from tests.attention.models import CONFIGS, MORE, model_of
 from tests.attention.test_masks import without_mask
 from tests.sft.tiny import ready, tiny
 
@@ -76,6 +76,13 @@ def test_what_is_put_around_a_model_is_tried_with_it(tmp_path: Path) -> None:
     )
     with pytest.raises(SftError, match="LlamaForCausalLM: tokens see what its attention mask hides"):
         trainer.train()
+
+
+def test_what_is_dropped_in_training_is_no_leak(tmp_path: Path) -> None:
+    config = type(CONFIGS["llama"])(
+        **CONFIGS["llama"].to_dict() | {"vocab_size": 64, "attention_dropout": 0.5}
+    )
+    assert first_loss(trainer_of(tmp_path, model_of(config))) > 0
 
 
 def test_trying_masks_changes_nothing_of_the_training(tmp_path: Path) -> None:
