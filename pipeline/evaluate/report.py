@@ -81,9 +81,10 @@ def write_report(
         write_table(kv, folder / "kv.parquet")
         text += f"\nKV cache of the reasoning, one trace in the mean:\n\n{kv_table(kv)}\n"
     standing = standing_answers(config.dataset, config.limit) if config.dataset and models else {}
+    last_memento = config.dataset is not None and config.dataset.last_memento
     for each in models if config.dataset else ():
         asked = each.table.filter(pc.is_in(each.table["task"], pa.array(CONDITIONS)))
-        enough = by_trace(asked, standing, last_memento=config.dataset.last_memento)
+        enough = by_trace(asked, standing, last_memento=last_memento)
         path = folder / "sufficiency" / f"{_file_name(each.label)}.parquet"
         path.parent.mkdir(exist_ok=True)
         write_table(enough, path)

@@ -55,7 +55,7 @@ def failed_table(found: Iterable[FailedJudge]) -> Table:
                 Text(one.line.domain or ""),
                 Text(one.line.state),
                 str(memento.block),
-                str(memento.score),
+                "–" if memento.score is None else str(memento.score),
                 str(memento.rounds),
                 plain(memento.lacks),
             )

@@ -120,7 +120,7 @@ def _boundary(sentence: Sentence, sign: str, style: str) -> Text:
 
 def _memento(console: Console, memento: dict[str, Any], block_tokens: int) -> None:
     title = f"memento · {memento['tokens']:,} tokens ({memento['tokens'] / block_tokens:.0%} of the block)"
-    kept = f"{memento['score']} of 10, round {memento['best_round']} kept"
+    kept = f"{_points(memento['score'])}, round {memento['best_round']} kept"
     console.print(
         Panel(plain(memento["text"]), title=title, subtitle=kept, title_align="left", border_style="green")
     )
@@ -129,7 +129,7 @@ def _memento(console: Console, memento: dict[str, Any], block_tokens: int) -> No
 
 
 def _round(number: int, one: dict[str, Any], *, kept: bool) -> Text:
-    points = "not judged" if one["score"] is None else f"{one['score']:>2} of 10"
+    points = _points(one["score"], width=2)
     # Absent where an older version wrote the run.
     if len(totals := one.get("verdict_totals") or []) > 1:
         points += f" from {', '.join(map(str, totals))}"
@@ -145,6 +145,10 @@ def _round(number: int, one: dict[str, Any], *, kept: bool) -> Text:
     if not kept:
         told.append("\n   ").append_text(Text.assemble("text: ", plain(one["text"]), style="dim"))
     return told
+
+
+def _points(score: int | None, width: int = 0) -> str:
+    return "not judged" if score is None else f"{score:>{width}} of 10"
 
 
 _MOST_POINTS = Verdict.most_points()

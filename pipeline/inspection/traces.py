@@ -144,7 +144,9 @@ def _counts(columns: dict[str, list[Any]]) -> dict[str, Any]:
     if mementos := columns.get("mementos"):
         tokens = sum(memento["tokens"] for memento in mementos)
         counts["compression"] = sum(columns["partition"]) / tokens if tokens else None
-        counts["score"] = sum(memento["score"] for memento in mementos) / len(mementos)
+        # None where no judge was asked.
+        judged = [memento["score"] for memento in mementos if memento["score"] is not None]
+        counts["score"] = sum(judged) / len(judged) if judged else None
         counts["rounds"] = sum(len(memento["rounds"]) for memento in mementos) / len(mementos)
     return counts
 

@@ -17,12 +17,11 @@ from pipeline.run.outcomes import ShardResult
 from pipeline.run.store import RunFolder
 from pipeline.stages.registry import INGEST
 from pipeline.stages.run_shard import run_stages
-from schemas.replies import Verdict
 
 _STAGE_BEFORE = "mementos"
 _MADE_BY = "register machine"
 # Raise when the same arguments would give other traces.
-VERSION = 2
+VERSION = 3
 
 
 def publish_register_machine(
@@ -60,7 +59,7 @@ def publish_register_machine(
         shards.append(shard)
         number += traces
     run.remove_shards_from(len(shards), [INGEST, _STAGE_BEFORE, RECORDS.name])
-    return publish(run, shards, build, prompts=[], models=(_MADE_BY, _MADE_BY))
+    return publish(run, shards, build, prompts=[], models=(_MADE_BY, None))
 
 
 def _is_there(run: RunFolder, shard: int, made: dict[str, Any]) -> bool:
@@ -116,19 +115,17 @@ def _row(made: RegisterTrace, kind: Kind, number: int, *, difficulty: int) -> di
 
 
 def _memento(text: str) -> dict[str, Any]:
-    """A memento that has all points, since it was not written but computed."""
-    points = Verdict.most_points()
-    total = sum(points.values())
+    """A memento that was computed, so that no judge was asked: it has no points."""
     only_round = {
         "text": text,
         "tokens": _words(text),
-        "score": total,
-        "rubric": points,
+        "score": None,
+        "rubric": None,
         "missing": [],
-        "verdict_totals": [total],
+        "verdict_totals": [],
         "checks": [],
     }
-    return {"text": text, "tokens": _words(text), "score": total, "best_round": 0, "rounds": [only_round]}
+    return {"text": text, "tokens": _words(text), "score": None, "best_round": 0, "rounds": [only_round]}
 
 
 def _words(text: str) -> int:

@@ -27,7 +27,7 @@ from pipeline.run.store import RunFolder, StoreError
 
 LOG = logging.getLogger(__name__)
 # Raise when the same records would give other files.
-VERSION = 10
+VERSION = 11
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,20 @@ def publish(
     config: BuildConfig,
     *,
     prompts: Sequence[str],
-    models: tuple[str, str],
+    models: tuple[str, str | None],
 ) -> Published:
     """Writes RUN/publish from the records of these shards, in their order; leaves it alone if nothing is new.
 
-    prompts: "name@version" of each prompt used; models: the one that wrote the mementos and the judge.
+    prompts: "name@version" of each prompt used; models: the one that wrote the mementos and the judge,
+    None where nothing judged them.
     The same records, config, prompts and models give the same bytes. A reader finds the folder whole, old or
     new, or for the moment between two renames not at all. Without any row each configuration has one file
     without rows, which `datasets` loads only when streaming. Memory: one row group, and some 100 bytes per
     memento.
     Raises StoreError where a shard has no records.
     """
-    writer, judge = map(shown_model, models)
-    made = Made(writer, judge, tuple(prompts), _sufficient(config))
+    writer, judge = models
+    made = Made(shown_model(writer), judge and shown_model(judge), tuple(prompts), _sufficient(config))
     inputs = _inputs(run, shards, config, made)
     record = _record_or_none(run)
     damages: list[DamageError] = []

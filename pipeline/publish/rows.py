@@ -16,13 +16,13 @@ from pipeline.text.pieces import cut
 
 @dataclass(frozen=True)
 class Made:
-    """What made the data: the two models, and "name@version" of each prompt that was used.
+    """What made the data: the two models, no second one where nothing was judged; "name@version" of prompts.
 
     sufficient: by SHA-256 of a response whether its mementos are enough, of those that were asked about.
     """
 
     model: str
-    judge_model: str
+    judge_model: str | None
     prompts: tuple[str, ...]
     sufficient: Mapping[str, bool] = field(default_factory=dict)
 

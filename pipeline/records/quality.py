@@ -16,15 +16,20 @@ QUALITY_KEYS = ("min_score", "only_passed", "only_sufficient")
 class Shortfall:
     """A memento that did not pass its judge, in the round that was kept.
 
-    block: its number, from 0. score: points of 10. rounds: how many were tried. missing: what the judge
-    names; checks: names of those that found something.
+    block: its number, from 0. score: points of 10, None where it was not judged. rounds: how many were tried.
+    missing: what the judge names; checks: names of those that found something.
     """
 
     block: int
-    score: int
+    score: int | None
     rounds: int
     missing: list[str]
     checks: list[str]
+
+    @property
+    def points(self) -> str:
+        """What the judge gave, in words."""
+        return "not judged" if self.score is None else f"{self.score} of 10 points"
 
     @property
     def lacks(self) -> str:
@@ -50,9 +55,10 @@ class Quality:
         """Why a trace with these mementos (schemas.tables.MEMENTO) is left out; None where it is not."""
         if self == ANY_QUALITY:
             return None
-        low = [fall for fall in _all(mementos) if fall.score < self.min_score]
+        # What nobody has judged has no points that could be enough.
+        low = [fall for fall in _all(mementos) if self.min_score and (fall.score or 0) < self.min_score]
         if low:
-            lowest = min(low, key=lambda fall: fall.score)
+            lowest = min(low, key=lambda fall: fall.score or 0)
             return Rejected(RejectReason.LOW_SCORE, _told(low, lowest, len(mementos)))
         if self.threshold is not None and (short := shortfalls(mementos, self.threshold)):
             return Rejected(RejectReason.NOT_PASSED, _told(short, short[0], len(mementos)))
@@ -82,5 +88,5 @@ def _all(mementos: Sequence[dict[str, Any]]) -> list[Shortfall]:
 
 
 def _told(short: Sequence[Shortfall], worst: Shortfall, mementos: int) -> str:
-    told = f"{len(short)} of {mementos} mementos; block {worst.block}: {worst.score} of 10 points"
+    told = f"{len(short)} of {mementos} mementos; block {worst.block}: {worst.points}"
     return f"{told}; {worst.lacks}" if worst.lacks else told

@@ -1,10 +1,15 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.config import BuildConfig
+from pipeline.inspection import trace_lines
 from pipeline.procedural.dataset import publish_register_machine
 from pipeline.procedural.register_machine import INSTRUCTIONS, KINDS, LEFT_OUT, WORDS, executed, trace
 from pipeline.records import parse
+from pipeline.report.website import write_site
 from pipeline.run.store import RunFolder
 
 SEEDS = st.integers(0, 10**6)
@@ -71,5 +76,22 @@ def test_a_data_set_is_published_like_any_other_and_made_once(tmp_path) -> None:
         parsed = parse(row["response"])
         assert len(parsed.blocks) in (2, 3)
         assert parsed.answer.split()[:2] == parsed.mementos[-1].split()[:2]
+    for audit in pq.read_table(published.folder / "audit").to_pylist():
+        assert audit["judge_model"] is None
+        found = {(one["score"], one["first_score"], one["rubric"]) for one in audit["mementos"]}
+        assert found == {(None, None, None)}, "nobody has judged them"
+        assert all(one["verdict_totals"] == [] for one in audit["mementos"])
+    card = (published.folder / "README.md").read_text()
+    assert "The mementos were not judged." in card
+    assert not re.search(
+        r"10 points|of 10|judged by|points, mean|judged them|judge's threshold",
+        card.replace("nothing judged them", ""),
+    )
+    # And its run is looked at like any other.
+    write_site(run, BuildConfig(name="machine"), tmp_path / "report", lambda done, total: None)
+    pages = [path.read_text() for path in (tmp_path / "report").rglob("*.html")]
+    assert len(pages) > 50
+    assert not any("None of 10" in page for page in pages)
+    assert {line.score for line in trace_lines(run)} == {None}
     assert not publish_register_machine(run, "hidden", sizes, seed=3, validation=0.2).changed
     assert publish_register_machine(run, "stated", sizes, seed=3, validation=0.2).changed

@@ -53,6 +53,18 @@ def test_only_passed_wants_points_and_clean_checks_of_every_memento() -> None:
     assert left_out(*rows, only_passed=True) == {"points": "not_passed", "checks": "not_passed"}
 
 
+def test_what_nobody_has_judged_is_good_enough_only_where_nothing_is_asked_for() -> None:
+    kept = memento("It is 42.", [9])
+    not_judged = {"score": None, "rubric": None, "verdict_totals": []}
+    rounds = [one | not_judged for one in kept["rounds"]]
+    made = row("computed", mementos=[kept | {"score": None, "rounds": rounds}] * 2)
+    assert left_out(made) == {}
+    assert left_out(made, min_score=1) == {"computed": "low_score"}
+    assert left_out(made, only_passed=True) == {"computed": "not_passed"}
+    result = through(RECORDS, table(made), publish={"min_score": 1}).rejected.to_pylist()
+    assert "block 0: not judged" in result[0]["detail"]
+
+
 def test_a_trace_that_both_leave_out_counts_once_under_its_points() -> None:
     rows = [scored("both", 3, 9), scored("threshold", 7, 9)]
     found = left_out(*rows, min_score=5, only_passed=True)

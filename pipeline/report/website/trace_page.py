@@ -53,7 +53,7 @@ class MementoView:
     html: Markup
     tokens: int
     share: float
-    score: int
+    score: int | None
     passed: bool
     sha256: str
     rounds: list[RoundView]

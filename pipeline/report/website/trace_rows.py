@@ -51,7 +51,7 @@ def trace_row(story: Story, path: str | None, effort: Effort | None) -> list[Any
         line.blocks,
         None if line.compression is None else round(line.compression, 2),
         None if line.score is None else round(line.score, 2),
-        min((memento["score"] for memento in mementos), default=None),
+        min((memento["score"] for memento in mementos if memento["score"] is not None), default=None),
         max((len(memento["rounds"]) for memento in mementos), default=None),
         checks,
         None if effort is None else round(effort.seconds, 1),
