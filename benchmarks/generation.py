@@ -3,7 +3,9 @@
 Random weights in the geometry of Qwen3-1.7B on a GPU, of a small Qwen3 elsewhere; what is written is given:
 blocks and mementos of the sizes of microsoft/OpenMementos (a sixteenth of them on a CPU). Prints tokens per
 second and the cache's peak of 1, 8, 32 (and on a GPU 128, 256) sequences at once, with every token kept and
-with finished blocks dropped; "does not fit" where the GPU's memory does not hold them.
+with finished blocks dropped; "does not fit" where the GPU's memory does not hold them. Then of 8 sequences
+with prompts of 64 to 2,000 tokens, beside 8 with prompts of their mean: rows of different length may cost no
+more than their padding.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from pipeline.evaluate.modes import Mode
 TOKENS = BlockTokens(1, 2, 3, 4)
 WORD, END = 7, 5
 PROMPT = 128
+UNEVEN = [64, 128, 256, 512, 800, 1_200, 1_600, 2_000]
 
 
 def main() -> None:
@@ -37,30 +40,42 @@ def main() -> None:
     print("| ---: | ---: | ---: | ---: | ---: | ---: |")
     for rows in arguments.batches:
         (slow, most), (fast, fewest) = (
-            _measured(model, mode, rows, text) for mode in (Mode.VANILLA, Mode.MEMENTO)
+            _measured(model, mode, [PROMPT] * rows, text) for mode in (Mode.VANILLA, Mode.MEMENTO)
         )
         ratio = f"{fast / slow:.2f}" if slow and fast else "–"
         print(f"| {rows} | {_told(slow)} | {_told(fast)} | {ratio} | {most:,} | {fewest:,} |", flush=True)
+    print("\n| 8 sequences | equal prompts, tokens/s | of different length, tokens/s | ratio |")
+    print("| --- | ---: | ---: | ---: |")
+    equal = [sum(UNEVEN) // len(UNEVEN)] * len(UNEVEN)
+    for mode in (Mode.VANILLA, Mode.MEMENTO):
+        (even, _), (uneven, _) = (_measured(model, mode, prompts, text[:300]) for prompts in (equal, UNEVEN))
+        ratio = f"{uneven / even:.2f}" if uneven and even else "–"
+        print(f"| {mode} | {_told(even)} | {_told(uneven)} | {ratio} |", flush=True)
 
 
 def _told(speed: float) -> str:
     return f"{speed:,.0f}" if speed else "does not fit"
 
 
-def _measured(model: Any, mode: Mode, rows: int, text: Sequence[int]) -> tuple[float, int]:
-    """Tokens per second of all sequences together, 0 where they do not fit; the most that one holds."""
+def _measured(model: Any, mode: Mode, prompts: Sequence[int], text: Sequence[int]) -> tuple[float, int]:
+    """Tokens per second of all sequences together, 0 where they do not fit; the most that one holds.
+
+    prompts: tokens of each. Their computation is not counted.
+    """
     steps = iter(text)
+    began = 0.0
 
     def given(logits: torch.Tensor, numbers: Sequence[int]) -> torch.Tensor:
+        nonlocal began
         # Read, as a choice would be: else nobody waits for the model.
         logits.argmax(-1).tolist()
+        began = began or time.perf_counter()
         return torch.full((len(numbers),), next(steps))
 
-    began = time.perf_counter()
     try:
         responses = generate(
             model,
-            [[WORD] * PROMPT] * rows,
+            [[WORD] * size for size in prompts],
             TOKENS,
             mode.forgetting,
             ends=[END],
@@ -70,7 +85,8 @@ def _measured(model: Any, mode: Mode, rows: int, text: Sequence[int]) -> tuple[f
     except torch.cuda.OutOfMemoryError:
         torch.cuda.empty_cache()
         return 0.0, 0
-    return rows * len(text) / (time.perf_counter() - began), max(responses[0].held)
+    seconds = time.perf_counter() - began
+    return len(prompts) * (len(text) - 1) / seconds, max(responses[0].held)
 
 
 def _text(count: int, block: int, memento: int) -> list[int]:
