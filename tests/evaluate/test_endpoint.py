@@ -1,6 +1,7 @@
 """A model behind endpoints: asked by the build's client, whole responses kept as they come, faults named."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,21 @@ def test_what_has_come_is_kept_where_the_endpoint_goes_and_only_the_rest_is_aske
         report = evaluate(config, tmp_path, lambda line: None)
     assert len(again.requests) == 3
     assert report["results"][0]["responses"] == 6
+
+
+def test_seconds_of_responses_add_up_to_the_time_that_all_took(tmp_path: Path) -> None:
+    with StubLlm(answer=repeats, latency_seconds=0.2) as stub:
+        config = EvaluateConfig(
+            models=(f"m={stub.endpoint}",),
+            tasks=("register-machine:2x2",),
+            limit=10,
+            llm=AskingSection(max_in_flight=2),
+        )
+        began = time.monotonic()
+        evaluate(config, tmp_path, lambda line: None)
+        took = time.monotonic() - began
+    rows = pq.read_table(tmp_path / "generations.parquet").to_pylist()
+    assert 5 * 0.2 <= sum(row["seconds"] for row in rows) <= took
 
 
 def test_what_is_wrong_with_an_endpoint_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from pipeline.evaluate.generations import Kept, question_of
 from pipeline.evaluate.judgements import Judgements, Judges, judges
 from pipeline.evaluate.judging import NO_ANSWER, WRONG, Judgement
 from pipeline.evaluate.problems import Problem
+from tests.evaluate.deadly import Deadly
 from tests.servers.stub_llm import StubLlm
 
 pytestmark = pytest.mark.slow
@@ -150,13 +151,6 @@ def test_judging_only_needs_no_model_and_judges_all_again(
     other = config(stub.endpoint, sampling={"temperature": 0.6, "samples": 2})
     with pytest.raises(EvaluateError, match=r"no responses of it are in .* with this sampling"):
         evaluate(other, tmp_path, lambda line: None, judge_only=True)
-
-
-class Deadly:
-    """Tests of a program that end the process which reads them."""
-
-    def get(self, name: str) -> None:
-        os._exit(1)
 
 
 def test_a_judge_whose_process_dies_is_a_fault_of_its_answer_alone(tmp_path: Path) -> None:

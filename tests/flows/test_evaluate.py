@@ -11,6 +11,7 @@ from pipeline.procedural.register_machine import WORDS
 from pipeline.sft.config import ModelConfig
 from pipeline.sft.model import load, word_tokenizer
 from tests.flows.conftest import ROOT
+from tests.servers.stub_llm import StubLlm
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +53,23 @@ def test_a_table_figures_and_numbers_come_out_and_the_next_time_at_once(evaluate
         assert (tmp_path / "run" / name).is_file()
 
 
+def test_what_is_missing_ends_with_3_and_judging_needs_no_model(evaluate) -> None:
+    with StubLlm(faults=["unprocessable"]) as stub:
+        told = (f"m={stub.endpoint}", "-t", "register-machine:2x2", "-n", "3", "--json")
+        first = evaluate(*told)
+    assert first.returncode == 3, first.stderr
+    assert "some responses are missing or could not be judged" in first.stderr
+    again = evaluate(*told, "--judge-only")
+    assert again.returncode == 3, again.stderr
+    assert "2 of 3 responses, 2 judged" in again.stderr
+    for done, why in ((first, "422"), (again, "never asked")):
+        report = json.loads(done.stdout)
+        (missing,) = report["missing"]["m"].values()
+        assert list(missing.values()) == [1]
+        assert why in next(iter(missing))
+        assert report["results"][0]["responses"] == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -61,7 +79,10 @@ def test_a_table_figures_and_numbers_come_out_and_the_next_time_at_once(evaluate
         ),
         (("x", "-t", "aime99"), "tasks aime99: not known; there are aime24, "),
         (("/no/such/model", "-t", "register-machine:2x2"), "models /no/such/model: no such folder"),
-        (("x", "-t", "register-machine:2x2", "--samples", "2"), "samples are all the same at temperature 0"),
+        (
+            ("x", "-t", "register-machine:2x2", "--samples", "2", "--temperature", "0"),
+            "samples are all the same at temperature 0",
+        ),
         (
             ("x", "-t", "register-machine:2x2", "--modes", "memory"),
             "modes.0: Input should be 'vanilla', 'memento'",
