@@ -13,7 +13,7 @@ from pipeline.records.boxed import boxed_answers
 # Longer ones are a text with an answer somewhere in it, not an answer.
 _LONGEST = 100
 _SAYS = re.compile(
-    r"\b(?:answer|result)\b[^\n.:=]{0,60}?(?:\bis\b|[:=：])\s*([^\n]+)|答案\s*[是为:：]\s*([^\n]+)",
+    r"\b(?:answer|result)\b[^\n.:=]{0,60}?(?:\bis\b|[:=：])[\s:]*(?=\S)|答案\s*[是为:：]\s*(?=\S)",
     re.IGNORECASE,
 )
 _PREFIX = re.compile(r"(?:the\s+)?(?:final\s+)?answer\s*(?:is|[:=])+\s*", re.IGNORECASE)
@@ -41,7 +41,7 @@ def final_answer(text: str) -> str | None:
         return boxed
     plain = text.replace("**", "").strip()
     if found := list(_SAYS.finditer(plain)):
-        return (found[-1][1] or found[-1][2]).strip()
+        return re.split(r"\n|\.\s", plain[found[-1].end() :])[0].strip()
     return plain if plain and "\n" not in plain and len(plain) <= _LONGEST else None
 
 

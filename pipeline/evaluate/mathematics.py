@@ -96,8 +96,8 @@ def _is_near(expected: Any, said: Any) -> bool:
 
 
 def _numbers(value: Any) -> list[Any]:
-    """A number in 30 digits; of a percentage, which math-verify leaves unevaluated, also the 50 of 50 %."""
+    """A number in 15 digits; of a percentage, which math-verify leaves unevaluated, also the 50 of 50 %."""
     from sympy import UnevaluatedExpr
 
     number = value.replace(UnevaluatedExpr, lambda part: part)
-    return [each.evalf(30) for each in ([number, 100 * number] if value.has(UnevaluatedExpr) else [number])]
+    return [each.evalf() for each in ([number, 100 * number] if value.has(UnevaluatedExpr) else [number])]

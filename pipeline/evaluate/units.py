@@ -9,7 +9,7 @@ _IN_TEXT = re.compile(
     re.DOTALL,
 )
 _PLAIN = re.compile(
-    rf"(?P<value>.*[\d)}}!])(?P<space>\s*)(?P<unit>[A-Za-zΩµ][A-Za-zΩµ.]*{_POWER}(?:\s*/?\s*[A-Za-z][A-Za-z.]*{_POWER})*)",
+    rf"(?P<value>.*[\d)}}!])(?P<space>\s*)(?P<unit>[A-Za-zΩµ一-鿿][A-Za-zΩµ一-鿿.]*{_POWER}(?:\s*/?\s*[A-Za-z][A-Za-z.]*{_POWER})*)",
     re.DOTALL,
 )
 _DEGREES = re.compile(
@@ -73,12 +73,13 @@ def split_unit(text: str) -> tuple[str, str]:
 
 
 def _is_unit(text: str, *, is_apart: bool) -> bool:
-    names = re.findall(r"[A-Za-zΩµ.]+", text)
+    names = re.findall(r"[A-Za-zΩµ一-鿿.]+", text)
     if _NO_UNITS & {*names}:
         return False
     if not is_apart:
-        return all(len(name) > 1 and _known(name) for name in names)
-    return bool(_known(names[0])) or len(names[0]) > 2 or names[0] in ("sq", "cu")
+        # Chinese has no space before its counters.
+        return all((len(name) > 1 and _known(name)) or not name.isascii() for name in names)
+    return bool(_known(names[0])) or not names[0].isascii() or len(names[0]) > 2 or names[0] in ("sq", "cu")
 
 
 def units_differ(one: str, other: str) -> bool:
