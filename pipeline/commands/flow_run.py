@@ -1,5 +1,6 @@
 """A flow as a command runs it: with Prefect, with the lines of its log, with a stop that loses nothing."""
 
+import logging
 import os
 import signal
 import threading
@@ -21,6 +22,8 @@ def quiet_libraries() -> None:
     for library in ("HF_DATASETS_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_PROGRESS_BARS"):
         os.environ.setdefault(library, "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    for library in ("torchao", "torch.utils._pytree"):
+        logging.getLogger(library).setLevel(logging.ERROR)
 
 
 @contextmanager

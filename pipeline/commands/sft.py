@@ -90,7 +90,7 @@ def _tell_estimate(settings: SftConfig, run: RunFolder, console: Console, *, as_
 
 
 def _print_estimate(made: "Estimate") -> None:
-    from pipeline.sft.estimate import UTILIZATION
+    from pipeline.sft.estimate import GPU_BYTES, UTILIZATION
 
     table = Table(title=f"{made.parameters:,} parameters", title_justify="left")
     for column in ("", "packs", "steps", "tokens", *(f"hours, {n} × H100" for n in made.memory)):
@@ -102,15 +102,23 @@ def _print_estimate(made: "Estimate") -> None:
     table.add_row("memory per device", "", "", "", *sizes)
     output().print(table)
     output().print(
-        f"estimated: hours at {UTILIZATION:.0%} of the H100's 989 TFLOP/s; memory with weights, gradients "
-        "and optimizer sharded over all devices (FSDP), logits left out"
+        f"estimated: hours at {UTILIZATION:.0%} of the H100's 989 TFLOP/s; memory of weights, gradients and "
+        "moments, on several devices sharded over all (FSDP2), and of what a step keeps at its fullest; what "
+        "CUDA itself takes comes on top"
     )
+    if made.memory[1] > GPU_BYTES:
+        ways = "".join(f"\n  {name}: {size / 2**30:,.1f} GiB" for name, size in made.ways_to_fit().items())
+        output().print(
+            "does not fit one GPU of 80 GB; with this it would, in each device:"
+            f"{ways or ' nothing that is offered; take shorter packs (data.max_tokens)'}"
+        )
 
 
 def _estimate_as_json(made: "Estimate") -> dict[str, Any]:
     return {
         "parameters": made.parameters,
         "memory_bytes_per_device": made.memory,
+        "ways_to_fit": made.ways_to_fit(),
         "stages": [
             {
                 "title": stage.title,

@@ -92,7 +92,7 @@ class ModelConfig(Section):
             description="fp32: weights, AdamW's moments and sums. bf16: sums in bf16, what learns and its "
             "moments in fp32; with lora the weights that do not learn in bf16. bf16-stochastic: weights in "
             "bf16, each update rounded up or down by chance, so that small ones count on average; moments in "
-            "8 bits. auto: bf16 on a GPU, else fp32."
+            "8 bits (needs torchao). auto: bf16 on a GPU, else fp32."
         ),
     ] = "auto"
     gradient_checkpointing: Annotated[

@@ -1,5 +1,6 @@
 """TRL's trainer, told of a stage's settings, of memento attention and of what to say while it works."""
 
+import importlib.util
 import math
 import os
 from collections.abc import Callable
@@ -9,7 +10,6 @@ from typing import Any
 import torch
 from accelerate.utils import DistributedType
 from transformers import PrinterCallback
-from transformers.utils import is_torchao_available
 from trl.trainer.sft_config import SFTConfig as TrlConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
@@ -21,7 +21,7 @@ from pipeline.sft.collate import IGNORED, Collator, sizes_of_batches, told_sizes
 from pipeline.sft.config import StageConfig
 from pipeline.sft.errors import SftError
 from pipeline.sft.lora import with_adapters
-from pipeline.sft.model import Precision, precision
+from pipeline.sft.model import precision
 from pipeline.sft.progress import Progress
 from pipeline.sft.selection import FormatRate
 from pipeline.sft.stage_plan import Job
@@ -110,6 +110,9 @@ def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> MementoTr
     held_out = packed_examples(learning.held_out, most, seed=None)
     on_gpu = torch.cuda.is_available()
     chosen = precision(config.model)
+    rounds = chosen == "bf16-stochastic"
+    if rounds and importlib.util.find_spec("torchao") is None:
+        raise SftError("model.precision bf16-stochastic needs torchao: pip install torchao")
     steps = number_of_steps(settings, len(train))
     arguments = TrlConfig(
         output_dir=str(folder),
@@ -125,7 +128,8 @@ def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> MementoTr
         warmup_steps=settings.warmup,
         weight_decay=settings.weight_decay,
         bf16=chosen == "bf16",
-        **_optimizer(chosen),
+        optim="adamw_torch_8bit" if rounds else "adamw_torch_fused",
+        optim_args="bf16_stochastic_round=True" if rounds else None,
         gradient_checkpointing=config.model.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         eval_strategy="steps",
@@ -173,20 +177,11 @@ def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> MementoTr
     )
     trainer.masked = masked
     trainer.remove_callback(PrinterCallback)  # what it prints, `Progress` tells in words
-    if chosen == "bf16-stochastic":
+    if rounds:
         _check_rounds_once(trainer.accelerator)
     else:
         _learn_in_full_precision(trainer)
     return trainer
-
-
-def _optimizer(chosen: Precision) -> dict[str, str]:
-    """Which AdamW: PyTorch's, or for weights in bf16 the one of torchao that rounds them stochastically."""
-    if chosen != "bf16-stochastic":
-        return {"optim": "adamw_torch_fused"}
-    if not is_torchao_available():
-        raise SftError("model.precision bf16-stochastic needs torchao: pip install torchao")
-    return {"optim": "adamw_torch_8bit", "optim_args": "bf16_stochastic_round=True"}
 
 
 def _check_rounds_once(accelerator: Any) -> None:
@@ -204,7 +199,8 @@ def _learn_in_full_precision(trainer: SFTTrainer) -> None:
     TRL rounds the adapters of a model in 4 bits to bf16, where small updates are lost; accelerate's FSDP2
     adds up gradients in the type of the sums.
     """
-    for parameter in trainer.model.parameters():
+    model: Any = trainer.model
+    for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
