@@ -92,7 +92,9 @@ def test_the_last_memento_decides_nothing_unless_it_is_asked_for() -> None:
         assert (row["mementos"], row["all_mementos"], row["problem_only"]) == (0, 1, None)
         assert (row["stands"], row["stands_in_all"]) == (False, True)
     half = pa.concat_tables([table, answered(before=True, everywhere=True)])
-    assert by_trace(half, {}, last_memento=False)["sufficient"].to_pylist() == [False], "more often than not"
+    found = by_trace(half, {}, last_memento=False)
+    assert found["mementos"].to_pylist() == [0.5]
+    assert found["sufficient"].to_pylist() == [False], "more often than not"
 
 
 def shown(tmp_path: Path, mementos: list[str], **section: Any) -> dict[str, str]:
