@@ -1,6 +1,6 @@
 """Which causal architectures of the installed Transformers memento attention can be given to, as a page.
 
-`python -m tests.attention.architectures` writes docs/architectures.md, in a quarter of an hour.
+`python -m tests.attention.architectures` writes docs/architectures.md, in some minutes.
 """
 
 import re
