@@ -106,6 +106,8 @@ def _print_estimate(made: "Estimate") -> None:
         "moments, on several devices sharded over all (FSDP2), and of what a step keeps at its fullest; what "
         "CUDA itself takes comes on top"
     )
+    for stage in made.stages:
+        output().print(f"{stage.title}: {stage.shapes}; FlexAttention compiles once for each size")
     if made.memory[1] > GPU_BYTES:
         ways = "".join(f"\n  {name}: {size / 2**30:,.1f} GiB" for name, size in made.ways_to_fit().items())
         output().print(
@@ -123,6 +125,7 @@ def _estimate_as_json(made: "Estimate") -> dict[str, Any]:
             {
                 "title": stage.title,
                 "packs": stage.packs,
+                "shapes": stage.shapes,
                 "steps": stage.steps,
                 "tokens": stage.tokens,
                 "operations": stage.operations,

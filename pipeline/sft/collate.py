@@ -105,7 +105,9 @@ def told_sizes(packs: Sequence[int], sizes: Sequence[int]) -> str:
     """Of packs of so many tokens, in how many sizes they come, how much of them is padding; for people."""
     padded = [padded_size(tokens, sizes) for tokens in packs]
     waste = 1 - sum(packs) / max(1, sum(padded))
-    return f"{len(packs):,} packs in {len(set(padded))} sizes, {waste:.1%} of their tokens padding"
+    number = len(set(padded))
+    sizes_in_words = "1 size" if number == 1 else f"{number} sizes"
+    return f"{len(packs):,} packs in {sizes_in_words}, {waste:.1%} of their tokens padding"
 
 
 def _filled(values: Sequence[int] | np.ndarray[Any, Any], n: int, filler: int) -> np.ndarray[Any, Any]:

@@ -18,7 +18,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from pipeline.attention.kv_curve import held_tokens
+from pipeline.attention.tiles import TILE
 from pipeline.attention.visibility import BlockTokens, Forgetting, visible_until
+from pipeline.sft.collate import sizes_of_batches, told_sizes
 from pipeline.sft.config import LoraConfig, ModelConfig, SftConfig
 from pipeline.sft.errors import SftError
 from pipeline.sft.model import Precision, load, precision, weights_type, where
@@ -66,10 +68,11 @@ class Shape:
 
 @dataclass(frozen=True)
 class StageEstimate:
-    """One stage: its steps, tokens over all epochs, and operations."""
+    """One stage: its steps, tokens over all epochs, operations; shapes: sizes of its packs, for people."""
 
     title: str
     packs: int
+    shapes: str
     steps: int
     tokens: int
     operations: float
@@ -107,7 +110,8 @@ def estimate(config: SftConfig, learning: Learning) -> Estimate:
     for stage in stages_of(config):
         examples = learning.examples_of(stage.settings)
         lengths = examples.lengths
-        packed = len(packs(lengths, config.data.max_tokens))
+        found = packs(lengths, config.data.max_tokens)
+        packed = len(found)
         steps = number_of_steps(stage.settings, packed)
         share = steps * stage.settings.batch / packed  # epochs
         pairs = _visible_pairs(examples, learning.tokenizing.tokens, stage.forgetting)
@@ -115,7 +119,9 @@ def estimate(config: SftConfig, learning: Learning) -> Estimate:
         operations = share * training_operations(
             shape, sum(lengths), pairs, checkpointing=config.model.gradient_checkpointing
         )
-        made.append(StageEstimate(stage.title, packed, steps, tokens, operations))
+        sizes = sizes_of_batches(config.data.max_tokens, TILE)
+        shapes = told_sizes([sum(lengths[at] for at in pack) for pack in found], sizes)
+        made.append(StageEstimate(stage.title, packed, shapes, steps, tokens, operations))
     at_once = config.data.max_tokens * max(stage.settings.packs_at_once for stage in stages_of(config))
     return Estimate(
         shape.parameters,

@@ -69,6 +69,7 @@ def test_a_dry_run_tells_steps_memory_and_hours_and_trains_nothing(sft, tmp_path
     told = json.loads(done.stdout)
     assert [stage["steps"] for stage in told["stages"]] == [4, 4]
     assert set(told["memory_bytes_per_device"]) == {"1", "8", "32"}
+    assert "packs in 1 size, " in told["stages"][0]["shapes"]
     assert not (tmp_path / "run" / "full").exists()
 
 
