@@ -70,12 +70,15 @@ def share_of_carried(found: Sequence[Sequence[Carried]], *, stated: bool) -> Car
 
 
 def left_out(response: str) -> int | None:
-    """Mementos, but the last, that leave out a register; None of a response that has not the form."""
+    """Mementos that leave out a register; None of a response that has not the form.
+
+    The last counts like any other: the answer names all registers, behind a block that is dropped, too.
+    """
     try:
         mementos = parse(response).mementos
     except ParseError:
         return None
-    return sum(LEFT_OUT in memento.split() for memento in mementos[:-1])
+    return sum(LEFT_OUT in memento.split() for memento in mementos)
 
 
 def _is_state(words: list[str]) -> bool:

@@ -99,7 +99,7 @@ def write_report(
     doses = {f"{model}, {mode}": _doses(its) for (model, mode), its in rows.items()}
     doses = {name: its for name, its in doses.items() if len(its) > 1}
     if doses:
-        text += f"\nRight, by mementos but the last that leave out a register:\n\n{dose_table(doses)}\n"
+        text += f"\nRight, by how many mementos leave out a register:\n\n{dose_table(doses)}\n"
     probes = {each.label: each.probed for each in models if each.probed}
     if probes:
         text += f"\nDigits of a code read from mementos, chance {CHANCE:.0%}:\n\n{probes_table(probes)}\n"

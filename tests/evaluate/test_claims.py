@@ -11,7 +11,7 @@ from pipeline.records import assemble
 
 
 def response(left_out: int) -> str:
-    """Of a register machine of four runs, with so many mementos but the last that leave out a register."""
+    """Of a register machine of four runs, with so many mementos that leave out a register."""
     made = trace(1, 0, "stated", runs=4, steps=2)
     mementos = [*["_ 1 2 "] * left_out, *made.mementos[left_out:]]
     return assemble(["".join(block) for block in made.blocks], mementos, made.answer)

@@ -32,8 +32,8 @@ def test_a_wrong_register_is_counted_once_though_all_that_follows_is_wrong() -> 
     assert [each.register for each in found] == ["c"]
 
 
-def test_mementos_that_leave_out_a_register_are_counted_but_the_last() -> None:
+def test_mementos_that_leave_out_a_register_are_counted_the_last_too() -> None:
     assert left_out(response("stated")) == 0
-    assert left_out(response("hidden")) == 3
+    assert left_out(response("hidden")) == 4
     assert left_out("no response") is None
     assert list(carried("no response")) == []
