@@ -51,13 +51,13 @@ def test_a_table_figures_and_numbers_come_out_and_the_next_time_at_once(evaluate
     assert figures
     for name in ("results.md", "results.json", "generations.parquet", *figures):
         assert (tmp_path / "run" / name).is_file()
-    claims = "claims=[{model: tiny, mode: memento, at_most: 0.5}, {model: tiny, mode: vanilla, at_least: 0.9}]"
+    claims = "claims=[{model: tiny, mode: memento, at_most: 0.5}, {model: tiny, mode: vanilla, at_least: 1}]"
     untrue = evaluate(*told, "--set", claims)
     assert untrue.returncode == 4, untrue.stderr
     assert "1 of 2 claims do not hold" in untrue.stderr
     text = (tmp_path / "run" / "results.md").read_text()
     assert "- holds: tiny, memento: 0 of 4 right (0.0%), claimed at most 50%" in text
-    assert "- DOES NOT HOLD: tiny, vanilla: 0 of 4 right (0.0%), claimed at least 90%" in text
+    assert "- DOES NOT HOLD: tiny, vanilla: 0 of 4 right (0.0%), claimed at least 100%" in text
 
 
 def test_what_is_missing_ends_with_3_and_judging_needs_no_model(evaluate) -> None:
