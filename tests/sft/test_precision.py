@@ -19,6 +19,7 @@ from pipeline.sft.stage_plan import Job, stages_of
 from pipeline.sft.trainer import _check_rounds_once, _learn_in_full_precision, make_trainer
 from tests.sft.tiny import ready, tiny
 
+pytestmark = pytest.mark.slow
 # The paper's recipe, a tenth and about a hundredth of it.
 RATES = (8e-5, 8e-6, 1e-6)
 WEIGHTS = (0.02, 0.2, 1.0)
