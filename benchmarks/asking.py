@@ -29,7 +29,7 @@ def run(requests: int = 640) -> dict[str, float]:
     with stub_server(LATENCY_SECONDS) as endpoint, tempfile.TemporaryDirectory() as folder:
         place = f"stub={endpoint}"
         config = EvaluateConfig(models=(place,), tasks=(TASK,), limit=requests)
-        bare = asyncio.run(_bare(endpoint, read_tasks(config)[TASK], config.llm.max_in_flight))
+        bare = asyncio.run(_bare(endpoint, read_tasks(config)[TASK].problems, config.llm.max_in_flight))
         table = evaluate_model(place, config, Path(folder), lambda line: None).table
         assert len(table) == requests
         # Those of the responses add up to the time from the first request to the last that was kept.
