@@ -263,6 +263,7 @@ def is_healthy(url: str) -> bool:
 
 
 def digests(run_dir: Path) -> dict[str, str]:
-    """Digests of what a run published, and of every stage's shards and manifests."""
-    files = [path for path in sorted(run_dir.rglob("*")) if path.is_file() and path.parent != run_dir]
-    return {str(path.relative_to(run_dir)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    """Digests of what a run published, and of its shards and manifests; not of how far it says it is."""
+    files = [path.relative_to(run_dir) for path in sorted(run_dir.rglob("*")) if path.is_file()]
+    kept = [file for file in files if file.parent.name not in ("", "progress")]
+    return {str(file): hashlib.sha256((run_dir / file).read_bytes()).hexdigest() for file in kept}
