@@ -238,7 +238,10 @@ class LlmConfig(Section):
         ),
     ] = "OPENAI_API_KEY"
     max_in_flight: Annotated[
-        int, Field(ge=1, description="Requests that are open at once, over all shards of a run.")
+        int,
+        Field(
+            ge=1, description="Most requests open at once, over all shards; fewer where replies come late."
+        ),
     ] = 64
     kv_cache_tokens: Annotated[
         int | None,
@@ -255,7 +258,10 @@ class LlmConfig(Section):
     context_window: Annotated[
         int | None, Field(ge=256, description="Tokens the model can see; null asks the endpoint.")
     ] = None
-    request_timeout_seconds: Annotated[float, Field(gt=0, description="Longest wait for one reply.")] = 600
+    request_timeout_seconds: Annotated[
+        float,
+        Field(gt=0, description="Longest wait for one reply since the endpoint last showed that it works."),
+    ] = 600
     deadline_seconds: Annotated[
         float, Field(gt=0, description="How long transport errors are retried before the trace fails.")
     ] = 1800

@@ -1,6 +1,7 @@
 """The client of language models: sends, retries, validates, caches, counts."""
 
 import asyncio
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,10 +11,10 @@ from typing import Self
 from pipeline.config import LlmConfig, SamplingConfig
 from pipeline.llm import chat_completions
 from pipeline.llm.cache import ReplyCache, Stored, request_key
-from pipeline.llm.endpoints import Endpoint, Endpoints, backoff
+from pipeline.llm.endpoints import Deadline, Endpoint, Endpoints, backoff
 from pipeline.llm.errors import Transient, Unsupported, classified
 from pipeline.llm.http_json import CALL_ERRORS
-from pipeline.llm.model import EndpointUnavailable, FreeText, Reply, ReplyError, Request, Usage
+from pipeline.llm.model import FreeText, Reply, ReplyError, Request, Usage
 
 FROM_DISK = Usage(replies_from_disk=1)
 
@@ -52,7 +53,9 @@ class Client:
         return self._endpoints.running
 
     async def __aenter__(self) -> Self:
-        self._endpoints = Endpoints(self._urls, self._model, self._key, self._config.api_key_env)
+        self._endpoints = Endpoints(
+            self._urls, self._model, self._key, self._config.api_key_env, self._config.max_in_flight
+        )
         return self
 
     async def __aexit__(
@@ -76,7 +79,7 @@ class Client:
             return self._config.context_window
         label = "the context window"
         endpoint = await self._endpoints.take(label, self._deadline())
-        self._endpoints.done(endpoint, None)
+        self._endpoints.give_back(endpoint)
         return endpoint.max_model_len
 
     async def ask(self, request: Request) -> Reply:
@@ -133,7 +136,7 @@ class Client:
             self._cache.put(key, _to_store(reply))
         return reply
 
-    async def _usable(self, key: str, request: Request, deadline: float) -> Reply:
+    async def _usable(self, key: str, request: Request, deadline: Deadline) -> Reply:
         spent = self._count(request, self._paid_before(key))
         replies: list[str] = []
         reason = ""
@@ -164,19 +167,26 @@ class Client:
         raise ReplyError(request.label, reason, replies)
 
     async def _completion(
-        self, request: Request, attempt: int, deadline: float
+        self, request: Request, attempt: int, deadline: Deadline
     ) -> tuple[chat_completions.JsonObject, Usage]:
         """A completion of any quality, tried until the deadline, and what it took."""
         spent = Usage()
+        loop = asyncio.get_running_loop()
+        excused = int(math.log2(self._config.max_in_flight)) + 1
         while True:
             endpoint = await self._endpoints.take(request.label, deadline, request.home)
+            sent_at, crowded = loop.time(), endpoint.open > 1
             answer = await self._try(endpoint, request, attempt)
+            if isinstance(answer, Transient) and answer.timed_out and crowded and excused:
+                # Too many were open at once, of which fewer are now: so often that one is left in the end.
+                excused -= 1
+                deadline.at += loop.time() - sent_at
             if not isinstance(answer, Transient | Unsupported):
                 return answer, spent + self._count(request, chat_completions.usage(answer))
             spent += self._count(request, Usage(retries=1))
             # Where the endpoint said how long, `take` holds all requests back.
             if isinstance(answer, Transient) and answer.wait_seconds is None:
-                await self._wait(f"{endpoint.url}: {answer.detail}", request.label, spent.retries, deadline)
+                await self._wait(request.label, spent.retries, deadline)
 
     async def _try(
         self, endpoint: Endpoint, request: Request, attempt: int
@@ -187,6 +197,7 @@ class Client:
         )
         without = frozenset(endpoint.without)
         failure: Transient | None = None
+        sent_at = asyncio.get_running_loop().time()
         try:
             return await endpoint.complete(body, self._config.request_timeout_seconds)
         except CALL_ERRORS as error:
@@ -201,7 +212,7 @@ class Client:
             # `from None`: what the package raised holds the request with its headers.
             raise problem from None
         finally:
-            self._endpoints.done(endpoint, failure)
+            self._endpoints.done(endpoint, failure, sent_at)
 
     def _sampling(self, endpoint: Endpoint, request: Request) -> dict[str, float]:
         told = self._config.sampling.model_dump() if request.sampling is None else request.sampling
@@ -209,10 +220,10 @@ class Client:
         # vLLM takes from the model's folder what is not said; others may not know a field that they are told.
         return {name: value for name, value in told.items() if endpoint.is_vllm or value != usual[name]}
 
-    async def _wait(self, detail: str, label: str, times: int, deadline: float) -> None:
+    async def _wait(self, label: str, times: int, deadline: Deadline) -> None:
         seconds = backoff(times - 1)
-        if asyncio.get_running_loop().time() + seconds > deadline:
-            raise EndpointUnavailable(label, detail)
+        if asyncio.get_running_loop().time() + seconds > deadline.at:
+            raise self._endpoints.unavailable(label)
         await asyncio.sleep(seconds)
 
     def _style(self, endpoint: Endpoint) -> chat_completions.Style:
@@ -223,8 +234,8 @@ class Client:
     def _paid_before(self, key: str) -> Usage:
         return self._cache.take_paid_before(key) if self._cache is not None else Usage()
 
-    def _deadline(self) -> float:
-        return asyncio.get_running_loop().time() + self._config.deadline_seconds
+    def _deadline(self) -> Deadline:
+        return Deadline(asyncio.get_running_loop().time() + self._config.deadline_seconds)
 
     def _count(self, request: Request, usage: Usage) -> Usage:
         self._usage[request.purpose] = self._usage.get(request.purpose, Usage()) + usage

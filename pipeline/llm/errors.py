@@ -42,13 +42,15 @@ OPTIONAL_FIELDS = (
 class Transient:
     """Worth another try. wait_seconds: what the endpoint asks for, None where it asks for none.
 
-    refused_connection: nobody is there. rate_limited: the endpoint is well, and asked too often.
+    refused_connection: nobody is there. rate_limited: the endpoint is well, and asked too often. timed_out:
+    there was no reply in time.
     """
 
     detail: str
     wait_seconds: float | None = None
     refused_connection: bool = False
     rate_limited: bool = False
+    timed_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,9 @@ def classified(error: Exception, asked: Attempt) -> EndpointFailure:
         return _of_status(error, asked)
     said = _scrubbed(str(error) or type(error).__name__, asked)
     nobody = isinstance(error, aiohttp.ClientConnectorError)
-    kind = "no reply in time" if isinstance(error, TimeoutError) else said
-    return Transient(kind, refused_connection=nobody)
+    if isinstance(error, TimeoutError) and not nobody:
+        return Transient("no reply in time", timed_out=True)
+    return Transient(said, refused_connection=nobody)
 
 
 def _of_status(error: StatusError, asked: Attempt) -> EndpointFailure:

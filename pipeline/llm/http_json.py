@@ -1,6 +1,7 @@
 """JSON over HTTP: one pool of connections to an endpoint; an answer with an error status is an exception."""
 
 import json
+import socket
 import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ CALL_ERRORS = (StatusError, aiohttp.ClientError, TimeoutError, OSError, ValueErr
 # vLLM and other servers on uvicorn close a connection that has been idle for 5 s; a request that is sent just
 # then is lost with it and has to be asked again.
 _IDLE_SECONDS = 3.0
+_SECONDS_BETWEEN_SIGNS = 60
 
 
 class Api:
@@ -50,7 +52,9 @@ class Api:
             auth=password,
             headers=headers,
             # How many requests are open is the client's to say, and so is how long they may take.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_SECONDS),
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=_IDLE_SECONDS, socket_factory=_watched_socket
+            ),
             timeout=aiohttp.ClientTimeout(total=None),
         )
         # Not trust_env, with which aiohttp looks for a netrc file at every request and prefers it to the key.
@@ -68,9 +72,30 @@ class Api:
         async with self._session.post(self._base + path, data=_encoded(body), proxy=self._proxy) as response:
             return await _content(response)
 
+    async def metrics(self) -> str:
+        """The text at /metrics, which stands beside /v1."""
+        url = self._base.removesuffix("/v1") + "/metrics"
+        async with self._session.get(url, proxy=self._proxy) as response:
+            content = await response.read()
+            if not response.ok:
+                raise StatusError(response.status, response.reason or "no metrics", None)
+            return content.decode(errors="replace")
+
     async def close(self) -> None:
         """Ends all connections."""
         await self._session.close()
+
+
+def _watched_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket that fails where the other side is gone without a word: a reply may be waited for for long."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setblocking(False)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
+        if hasattr(socket, name):  # macOS has one of them
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), _SECONDS_BETWEEN_SIGNS)
+    return made
 
 
 def _encoded(body: dict[str, Any]) -> bytes:

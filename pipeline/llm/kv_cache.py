@@ -1,4 +1,4 @@
-"""How many tokens an endpoint's KV cache holds, as vLLM tells it."""
+"""What an engine tells at /metrics: what its KV cache holds, how many tokens it has worked on."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ _METRIC = "vllm:cache_config_info"
 _TIMEOUT_SECONDS = 10.0
 
 
-def kv_cache_tokens(endpoint: str) -> int | None:
+def kv_cache_tokens(endpoint: str, timeout_seconds: float = _TIMEOUT_SECONDS) -> int | None:
     """Tokens that the KV cache behind a base URL ending in /v1 holds; None where the endpoint does not tell.
 
     From what vLLM says of it in /metrics: the tokens, or in older versions blocks and their size. Of several
@@ -18,7 +18,7 @@ def kv_cache_tokens(endpoint: str) -> int | None:
     """
     try:
         answer = httpx2.get(
-            f"{endpoint.rstrip('/').removesuffix('/v1')}/metrics", timeout=_TIMEOUT_SECONDS, trust_env=False
+            f"{endpoint.rstrip('/').removesuffix('/v1')}/metrics", timeout=timeout_seconds, trust_env=False
         )
         if not answer.is_success:
             return None
@@ -27,6 +27,20 @@ def kv_cache_tokens(endpoint: str) -> int | None:
         return None
     told = [sample.labels for family in families for sample in family.samples if sample.name == _METRIC]
     return min((size for labels in told if (size := _tokens(labels))), default=None)
+
+
+def tokens_counted(metrics: str) -> float | None:
+    """Prompt and generated tokens in the text of /metrics; None where it counts none.
+
+    vLLM, SGLang and llama.cpp count them, under names of their own that end alike.
+    """
+    try:
+        families = list(text_string_to_metric_families(metrics))
+    except ValueError:
+        return None
+    samples = (sample for family in families for sample in family.samples)
+    counts = [sample.value for sample in samples if sample.name.endswith("tokens_total")]
+    return sum(counts) if counts else None
 
 
 def _tokens(labels: Mapping[str, str]) -> int:

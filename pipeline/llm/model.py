@@ -188,12 +188,10 @@ class EndpointUnavailable(ModelError):
 
     label: str
     detail: str
+    remedy: str = "see that a server runs there, or correct llm.endpoints"
 
     def __str__(self) -> str:
-        return (
-            f"{self.label}: no endpoint answered in time ({self.detail})\n"
-            "  see that a server runs there, or correct llm.endpoints"
-        )
+        return f"{self.label}: no endpoint answered in time ({self.detail})\n  {self.remedy}"
 
 
 @dataclass(eq=False)

@@ -92,10 +92,10 @@ class StubLlm(Background):
 
     faults: consumed by successive chat requests, None answers; rates: probability by fault, after
     the schedule is used up. answer: text for a request, None for the stub's own. latency_seconds: per
-    reply. cache_tokens: what its prefix cache holds, None for no limit. cuts: ends replies as vLLM does, at
-    max_tokens, or where that is not said at new_tokens (the model's generation config) or the window's end;
-    the shortest of them. record: keep every request in
-    `requests` (turn it off for long runs).
+    reply; per_second: replies that all who ask at once share; works: /metrics shows that it is at work on
+    those it has. cache_tokens: what its prefix cache holds, None for no limit. cuts: ends replies as vLLM
+    does, at max_tokens, or where that is not said at new_tokens (the model's generation config) or the
+    window's end; the shortest of them. record: keep every request in `requests` (turn it off for long runs).
     """
 
     model: str = "stub"
@@ -107,6 +107,8 @@ class StubLlm(Background):
     max_model_len: int = 131_072
     retry_after: float = 1
     latency_seconds: float = 0
+    per_second: float | None = None
+    works: bool = False
     api_key: str | None = None
     logprobs: bool = True
     counter: Counter = "characters"
@@ -120,6 +122,7 @@ class StubLlm(Background):
         self.requests: list[Seen] = []
         self.totals = Totals()
         self.models_asked = 0
+        self._looks = 0
         self._schedule = list(self.faults)
         self._chance = random.Random(self.fault_seed)
         self._cache = PrefixCache(self.counter, self.cache_tokens)
@@ -142,12 +145,13 @@ class StubLlm(Background):
         return web.Response()
 
     async def _metrics(self, _: web.Request) -> web.Response:
+        self._looks += bool(self.totals.running)
         label = f'{{model_name="{self.model}"}}'
         values = {
             "num_requests_running": self.totals.running,
             "num_requests_waiting": 0,
             "prompt_tokens_total": self.totals.prompt_tokens,
-            "generation_tokens_total": self.totals.completion_tokens,
+            "generation_tokens_total": self.totals.completion_tokens + self._looks * self.works,
             "prefix_cache_queries_total": self.totals.prompt_tokens,
             "prefix_cache_hits_total": self.totals.cached_tokens,
         }
@@ -182,6 +186,7 @@ class StubLlm(Background):
             if fault is not None:
                 self.totals.faults += 1
                 await asyncio.sleep(self.latency_seconds)
+            await self._take_turns(request)
             return self._wrong_key(request) or await self._respond(request, body, fault)
 
     async def _respond(self, request: web.Request, body: JsonObject, fault: str | None) -> web.StreamResponse:
@@ -263,6 +268,17 @@ class StubLlm(Background):
             headers["Retry-After"] = formatdate(time.time() + self.retry_after, usegmt=True)
         return _error(status, message.format(key=key, model=body["model"]), headers)
 
+    async def _take_turns(self, request: web.Request) -> None:
+        """Waits for a reply's share of `per_second`; who has left has no share."""
+        done, before = 0.0, time.monotonic()
+        while self.per_second is not None and done < 1:
+            await asyncio.sleep(0.01)
+            if request.transport is None or request.transport.is_closing():
+                raise web.HTTPRequestTimeout
+            now = time.monotonic()
+            done += (now - before) * self.per_second / self.totals.running
+            before = now
+
     def _next_fault(self) -> str | None:
         if self._schedule:
             return self._schedule.pop(0)
@@ -316,12 +332,14 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--model", default="stub")
     parser.add_argument("--latency-seconds", type=float, default=0)
+    parser.add_argument("--per-second", type=float)
     parser.add_argument("--counter", choices=get_args(Counter), default="characters")
     parser.add_argument("--cache-tokens", type=int)
     options = parser.parse_args()
     stub = StubLlm(
         model=options.model,
         latency_seconds=options.latency_seconds,
+        per_second=options.per_second,
         port=options.port,
         counter=options.counter,
         cache_tokens=options.cache_tokens,
