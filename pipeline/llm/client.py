@@ -175,17 +175,18 @@ class Client:
         excused = int(math.log2(self._config.max_in_flight)) + 1
         while True:
             endpoint = await self._endpoints.take(request.label, deadline, request.home)
-            sent_at, crowded = loop.time(), endpoint.open > 1
+            sent_at = loop.time()
             answer = await self._try(endpoint, request, attempt)
+            if not isinstance(answer, Transient | Unsupported):
+                return answer, spent + self._count(request, chat_completions.usage(answer))
+            spent += self._count(request, Usage(retries=1))
+            crowded = endpoint.congestion.shrunk_at > sent_at
             if isinstance(answer, Transient) and answer.timed_out and crowded and excused:
                 # Too many were open at once, of which fewer are now: so often that one is left in the end.
                 excused -= 1
                 deadline.at += loop.time() - sent_at
-            if not isinstance(answer, Transient | Unsupported):
-                return answer, spent + self._count(request, chat_completions.usage(answer))
-            spent += self._count(request, Usage(retries=1))
             # Where the endpoint said how long, `take` holds all requests back.
-            if isinstance(answer, Transient) and answer.wait_seconds is None:
+            elif isinstance(answer, Transient) and answer.wait_seconds is None:
                 await self._wait(request.label, spent.retries, deadline)
 
     async def _try(

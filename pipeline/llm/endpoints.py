@@ -258,7 +258,8 @@ class Endpoints:
 
     def _shrink(self, endpoint: Endpoint, failure: Transient, sent_at: float, now: float) -> None:
         opened = endpoint.open + 1
-        if not endpoint.congestion.shrink(opened, sent_at, now) or opened == 1:
+        # One that was alone was not too many.
+        if opened == 1 or not endpoint.congestion.shrink(opened, sent_at, now):
             return
         kept = int(endpoint.congestion.size)
         if kept < endpoint.fewest:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import LlmConfig
 from pipeline.llm.client import Client
-from pipeline.llm.endpoints import SLOW_REMEDY, CongestionWindow
+from pipeline.llm.endpoints import SLOW_REMEDY, CongestionWindow, Deadline, Endpoints
 from pipeline.llm.model import (
     Choices,
     ContextTooLong,
@@ -75,11 +75,37 @@ def test_requests_that_are_too_many_for_an_endpoint_are_all_answered_in_the_end(
     with StubLlm(per_second=8) as stub:
         # All at once take 3 s each, six of them 0.75.
         replies, total = ask_and_count(
-            stub.endpoint, *requests, request_timeout_seconds=1, deadline_seconds=2, max_in_flight=24
+            stub.endpoint, *requests, request_timeout_seconds=1, deadline_seconds=0.5, max_in_flight=24
         )
     assert len(replies) == 24
     assert total.retries >= 24
     assert "no reply in time with 24 requests open; 12 are kept open now" in caplog.text
+
+
+def test_what_others_held_a_request_up_by_is_no_part_of_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.llm.client.backoff", lambda times: 0.0)
+    with StubLlm(faults=["hang", "hang", "server_error", "server_error"]) as stub:
+        replies = ask(
+            stub.endpoint, question(), question(seed=1), request_timeout_seconds=2.5, deadline_seconds=2
+        )
+    assert len(replies) == 2
+
+
+def test_waiting_for_a_turn_is_no_part_of_a_deadline() -> None:
+    async def moved(endpoint: str) -> float:
+        loop = asyncio.get_running_loop()
+        endpoints = Endpoints([endpoint], "stub", "none", "KEY", most=1)
+        first = await endpoints.take(LABEL, Deadline(loop.time() + 60))
+        deadline = Deadline(before := loop.time() + 60)
+        second = asyncio.create_task(endpoints.take(LABEL, deadline))
+        await asyncio.sleep(0.5)
+        endpoints.give_back(first)
+        await second
+        await endpoints.close()
+        return deadline.at - before
+
+    with StubLlm() as stub:
+        assert asyncio.run(moved(stub.endpoint)) >= 0.4
 
 
 @pytest.mark.parametrize("most", [1, 2, 7, 64])
