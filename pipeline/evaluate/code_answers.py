@@ -4,6 +4,7 @@ Outputs are compared as LiveCodeBench does (lcb_runner/evaluation/testing_util.p
 spaces stand within a line does not count.
 """
 
+import ast
 import base64
 import io
 import json
@@ -20,8 +21,10 @@ from typing import Any, Literal
 from pipeline.evaluate.code_harness import is_called, reads_stdin
 from pipeline.evaluate.sandbox import Limits, Ran, run_python
 
-FENCE = re.compile(r"[ \t]*(`{3,})[ \t]*([^`]*?)\s*")
-PYTHON = ("python", "python3", "py")
+OPENS = re.compile(
+    r"[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)?(?P<fence>`{3,}|~{3,})(?P<about>\W*(?P<language>\w*)[^`]*)"
+)
+PYTHON = ("python", "python3", "py", "py3")
 # Bytes that unpacked tests may take.
 MOST_UNPACKED = 1 << 30
 
@@ -61,25 +64,57 @@ class CodeResult:
 def python_program(answer: str) -> str | None:
     """The answer's last fenced block of Python, or else its last one of no language; None without either.
 
-    A block that does not end is none: the answer was cut off.
+    Fences stand at any depth of lists and quotes, deeper than Markdown's rules allow. A block that does not
+    end is none: the answer was cut off.
     """
     named, plain = None, None
-    fence, language, lines = "", "", list[str]()
-    for line in answer.splitlines():
-        found = FENCE.fullmatch(line)
-        if not fence:
-            if found:
-                fence, language, lines = found[1], found[2].lower(), []
-        elif found and len(found[1]) >= len(fence) and not found[2]:
-            block = "\n".join(lines) + "\n"
-            if language in PYTHON and block.strip():
-                named = block
-            elif not language and block.strip():
-                plain = block
-            fence = ""
+    begun: re.Match[str] | None = None
+    block: list[str] = []
+    lines = answer.splitlines()
+    for number, line in enumerate(lines):
+        if begun is None:
+            begun, block = OPENS.fullmatch(line), []
+        elif not _closes(line, begun["fence"]):
+            block.append(_outdented(line, begun))
         else:
-            lines.append(line)
+            program, rest = "".join(block), [_outdented(later, begun) for later in lines[number + 1 :]]
+            if program.strip() and begun["language"].lower() in PYTHON:
+                named = _whole(program, begun["fence"], rest)
+            elif program.strip() and not begun["about"].strip():
+                plain = program
+            begun = None
     return named or plain
+
+
+def _closes(line: str, fence: str) -> bool:
+    mark = line.strip(" \t>\n")
+    return len(mark) >= len(fence) and not mark.strip(fence[0])
+
+
+def _outdented(line: str, begun: re.Match[str]) -> str:
+    """A line without what stands before the fence of its block, white space or marks of a quote."""
+    depth = begun.start("fence")
+    return line[:depth].lstrip(" \t>") + line[depth:] + "\n"
+
+
+def _whole(block: str, fence: str, rest: Sequence[str]) -> str:
+    """A block; where only that is Python, with the lines up to a later fence: the first was in a string."""
+    longer = block + f"{fence}\n"
+    if _is_python(block):
+        return block
+    for line in rest:
+        if _closes(line, fence) and _is_python(longer):
+            return longer
+        longer += line
+    return block
+
+
+def _is_python(program: str) -> bool:
+    try:
+        ast.parse(program)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def passes(program: str, tests: Sequence[CodeTest], limits: Limits) -> CodeResult:

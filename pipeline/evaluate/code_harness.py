@@ -32,7 +32,10 @@ def call():
     exec(compile({program!r}, 'answer.py', 'exec'), globals())
     names = globals()
     function = getattr(names["Solution"](), {name!r}) if "Solution" in names else names[{name!r}]
-    result = json.dumps(function(*arguments))
+    encoder = json.JSONEncoder()
+    # NumPy's numbers equal Python's.
+    encoder.default = lambda v: v.item() if hasattr(v, "item") else json.JSONEncoder.default(encoder, v)
+    result = encoder.encode(function(*arguments))
     if not sys.stdout.closed:
         sys.stdout.flush()
     copy.write("\\n" + {marker!r} + result + "\\n")

@@ -36,6 +36,18 @@ LIMITS = Limits(seconds=20)
         ("```python\na\n```\n```python\nb = (cut", "a\n"),
         ("```python\n\n```", None),
         ("No program.", None),
+        ("2. ```python\n   if a:\n     b\n   ```", "if a:\n  b\n"),
+        ("1. Count:\n\n   ```python\n   for n in a:\n       b\n   ```\n", "for n in a:\n    b\n"),
+        ("- So:\n      ```py\n      a\n      ```", "a\n"),
+        ("> ```python\n> a\n> ```", "a\n"),
+        ("~~~python\na\n~~~", "a\n"),
+        ("```Python 3\na\n```", "a\n"),
+        ("```{.python .numberLines}\na\n```", "a\n"),
+        ('```python title="a.py"\na\n```', "a\n"),
+        ("```pythonic\na\n```", None),
+        ("<details>\n```python\na\n```\n</details>", "a\n"),
+        ('```python\ns = """\n```\n"""\na\n```\nDone.', 's = """\n```\n"""\na\n'),
+        ("```python\na b\n```\nor\n```\n5\n```", "a b\n"),
     ],
 )
 def test_the_last_block_of_python_is_the_program(answer: str, program: str | None) -> None:
@@ -122,11 +134,16 @@ def test_what_a_function_returns_is_told_from_what_it_prints(program: str) -> No
 
 
 @needs_sandbox
+def test_a_number_of_numpy_is_that_number() -> None:
+    program = "import numpy\ndef solve(a): return numpy.int64(a)"
+    assert passes(program, called(3, expected=3), LIMITS) == CodeResult(True)
+
+
+@needs_sandbox
 @pytest.mark.parametrize(
     ("program", "reason", "detail"),
     [
         ("def solve(a): return a + 1", CodeFailure.WRONG_ANSWER, ""),
-        ("def solve(a): print(1)", CodeFailure.WRONG_ANSWER, ""),
         ("def other(a): return a", CodeFailure.ERROR, "KeyError: 'solve'"),
         ("def solve(a): exit(0)", CodeFailure.ERROR, "the program ended before its function returned"),
         (
