@@ -1,17 +1,20 @@
 """Rows of a data set as token ids: the prompt, which is only read, and the completion, which is learnt."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jinja2 import TemplateError
 from numpy.typing import NDArray
 
 from pipeline.attention.visibility import BlockTokens
 from pipeline.records import ParseError, parse
 from pipeline.sft.errors import SftError
-from schemas.openmementos import BLOCK_START, THINK_START
+from schemas.openmementos import BLOCK_START, THINK_END, THINK_START
 
+_THINKING = re.compile(rf"{re.escape(THINK_START)}\s*(?:{re.escape(THINK_END)}\s*)?\Z")
 Ids = NDArray[np.int32]
 
 NO_MEMENTOS = "without mementos"
@@ -31,8 +34,9 @@ class Example:
 class Tokenizing:
     """From rows to examples, for one tokenizer; `counts` says of how many rows what had to be said.
 
-    opens_thinking: whether a response opens the thinking itself, as all of the format do. Models of others
-    are asked as their makers ask: where the template opens it, it stays open.
+    opens_thinking: whether a response opens the thinking itself, as all of the format do; what the template
+    writes of it, open or closed again as of one without thoughts, is then left out. Models of others are
+    asked as their makers ask. Raises SftError where nothing can be asked.
     """
 
     def __init__(
@@ -50,21 +54,31 @@ class Tokenizing:
         self.max_tokens = max_tokens
         self.opens_thinking = opens_thinking
         self.counts: Counter[str] = Counter()
+        self._asked("1 + 1")
 
     def prompt(self, problem: str) -> str:
         """How the model is asked, up to where its response begins."""
         asked = self._asked(problem)
-        return asked.removesuffix(_opening(asked)) if self.opens_thinking else asked
+        return asked.removesuffix(_thinking(asked)) if self.opens_thinking else asked
 
     @property
     def opening(self) -> str:
         """What of a response the template has written before it begins; "" where it begins itself."""
-        return "" if self.opens_thinking else _opening(self._asked("1 + 1"))
+        thinking = "" if self.opens_thinking else _thinking(self._asked("1 + 1"))
+        return "" if THINK_END in thinking else thinking
 
     def _asked(self, problem: str) -> str:
-        asked: str = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": problem}], tokenize=False, add_generation_prompt=True
-        )
+        try:
+            asked: str = self.tokenizer.apply_chat_template(
+                [{"role": "user", "content": problem}], tokenize=False, add_generation_prompt=True
+            )
+        except (TemplateError, TypeError, ValueError) as error:
+            # What a template does, and refuses by itself, is its makers' own.
+            raise SftError(
+                f"{self.tokenizer.name_or_path}: its chat template cannot ask a problem alone "
+                f"({type(error).__name__}: {error}); save one with its tokenizer that needs no more than a "
+                "user's turn"
+            ) from None
         return asked
 
     def prompt_ids(self, problem: str) -> list[int]:
@@ -101,7 +115,7 @@ class Tokenizing:
         return Example(ids, len(prompt))
 
 
-def _opening(asked: str) -> str:
-    """The end of a prompt that opens the thinking, with the white space behind it; "" where none does."""
-    before = asked.rstrip().removesuffix(THINK_START)
-    return asked[len(before) :] if asked.rstrip().endswith(THINK_START) else ""
+def _thinking(asked: str) -> str:
+    """The end of a prompt that opens the thinking, or opens and closes it again; "" where none does."""
+    found = _THINKING.search(asked)
+    return found[0] if found else ""

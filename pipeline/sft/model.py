@@ -101,11 +101,26 @@ def weights_type(config: ModelConfig, chosen: Precision) -> torch.dtype:
     return torch.float32
 
 
+def position_limit(config: ModelConfig) -> int | None:
+    """Tokens of the longest text that the model has positions for; None where it has no such end."""
+    if config.scratch:
+        return None
+    found = getattr(_read_config(config).get_text_config(decoder=True), "max_position_embeddings", None)
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def _read_config(config: ModelConfig) -> Any:
+    try:
+        return AutoConfig.from_pretrained(where(config), revision=config.revision)
+    except (OSError, ValueError) as error:
+        raise SftError(f"model.path {config.path}: cannot be read ({_first_line(error)})") from None
+
+
 def saved_type(config: ModelConfig) -> torch.dtype:
     """The type that a trained model is saved in: that of the model it was made from, fp32 of a new one."""
     if config.scratch:
         return torch.float32
-    read = AutoConfig.from_pretrained(where(config), revision=config.revision)
+    read = _read_config(config)
     return read.get_text_config(decoder=True).dtype or read.dtype or torch.float32
 
 

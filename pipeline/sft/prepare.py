@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.sft.config import SftConfig
 from pipeline.sft.examples import CUT, Tokenizing
-from pipeline.sft.model import load_tokenizer
+from pipeline.sft.model import load_tokenizer, position_limit
 from pipeline.sft.rows import Rows, load_rows
 from pipeline.sft.stage_plan import Learning
 from pipeline.sft.tokenized_rows import Examples, prepare
@@ -26,7 +26,14 @@ class Prepared:
 def prepared(config: SftConfig, run: Path, tell: Tell) -> Prepared:
     """Data read and tokenized. Raises SftError where nothing is left to learn."""
     tokenizer, _ = load_tokenizer(config.model)
-    tokenizing = Tokenizing(tokenizer, block_tokens(tokenizer), config.data.max_tokens)
+    most = config.data.max_tokens
+    if (positions := position_limit(config.model)) and positions < most:
+        tell(
+            f"{config.model.path} has {positions:,} positions (max_position_embeddings): rows are cut there, "
+            f"at a block's end, not at data.max_tokens {most:,}"
+        )
+        most = positions
+    tokenizing = Tokenizing(tokenizer, block_tokens(tokenizer), most)
     rows = load_rows(config.data, run, tell)
     identity = (rows.name, rows.revision, str(config.data.held_out))
     folder = run / "prepared"

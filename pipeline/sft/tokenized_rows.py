@@ -20,7 +20,7 @@ from pipeline.sft.packing import packs
 from pipeline.sft.rows import SIZE
 
 # Raise when the same data set would give other rows or ids.
-VERSION = 3
+VERSION = 4
 _ROWS_PER_PROCESS = 1_000
 
 

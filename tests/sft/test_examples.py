@@ -79,17 +79,25 @@ def test_what_teaches_no_memento_is_left_out_with_its_reason(response: str, reas
     assert made.counts == {reason: 1}
 
 
-def test_a_template_that_opens_the_thinking_does_not_open_it_twice() -> None:
+@pytest.mark.parametrize("opened", ["<think>", "<think>\n", "<think>\n\n</think>\n\n", "<think></think>"])
+def test_a_template_that_writes_of_the_thinking_does_not_open_it_twice(opened: str) -> None:
     made = tokenizing()
     problem, response = row()
     expected = made.example(problem, response).ids.tolist()
     made.tokenizer.chat_template = made.tokenizer.chat_template.replace(
-        "<|assistant|>", "<|assistant|><think>"
+        "<|assistant|>", "<|assistant|>" + opened
     )
     assert made.example(problem, response).ids.tolist() == expected
 
 
-@pytest.mark.parametrize("opened", ["<think>", "<think>\n", ""])
+def test_thinking_with_thoughts_in_a_template_stays() -> None:
+    made = tokenizing()
+    before = made.prompt("1 ")
+    made.tokenizer.chat_template += "<think>1 </think>"
+    assert made.prompt("1 ") == before + "<think>1 </think>"
+
+
+@pytest.mark.parametrize("opened", ["<think>", "<think>\n", "<think>\n\n</think>\n\n", ""])
 def test_a_model_of_others_is_asked_as_its_template_asks(opened: str) -> None:
     tokenizer = word_tokenizer(WORDS)
     tokenizer.chat_template = tokenizer.chat_template.replace("<|assistant|>", "<|assistant|>" + opened)
@@ -98,9 +106,20 @@ def test_a_model_of_others_is_asked_as_its_template_asks(opened: str) -> None:
     )
     assert asked.endswith(opened)
     theirs = Tokenizing(tokenizer, block_tokens(tokenizer), 100, opens_thinking=False)
-    assert (theirs.prompt("1 2"), theirs.opening) == (asked, opened)
+    assert (theirs.prompt("1 2"), theirs.opening) == (asked, "" if "</think>" in opened else opened)
     ours = Tokenizing(tokenizer, block_tokens(tokenizer), 100)
     assert (ours.prompt("1 2") + opened, ours.opening) == (asked, "")
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{{ raise_exception('it needs a system turn') }}", "{% for m in messages %}", "{{ 1 + 'a' }}"],
+)
+def test_a_template_that_cannot_ask_is_told_with_the_models_name(template: str) -> None:
+    tokenizer = word_tokenizer(WORDS)
+    tokenizer.name_or_path, tokenizer.chat_template = "org/model", template
+    with pytest.raises(SftError, match=r"org/model: its chat template cannot ask a problem alone \(\w+: "):
+        Tokenizing(tokenizer, block_tokens(tokenizer), 100)
 
 
 def test_a_tokenizer_without_a_template_is_refused() -> None:

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 from datasets import Dataset
 from pydantic import ValidationError
+from transformers import LlamaConfig
 
+from pipeline.procedural.register_machine import WORDS
 from pipeline.sft.collate import IGNORED
 from pipeline.sft.examples import CUT, NO_MEMENTOS
+from pipeline.sft.model import word_tokenizer
+from pipeline.sft.prepare import prepared as preparing
 from pipeline.sft.stage_plan import stages_of
 from pipeline.sft.tokenized_rows import Examples, packed_examples, prepare
 from tests.sft.test_examples import row, tokenizing
@@ -27,6 +31,19 @@ def test_rows_that_are_cut_or_left_out_are_counted_beside_the_others(tmp_path) -
     assert [len(each["ids"]) for each in examples.table] == examples.lengths
     assert len(examples.lengths) == 2
     assert max(examples.lengths) <= 60
+
+
+def test_rows_longer_than_the_models_positions_are_cut_there_and_that_is_told(tmp_path) -> None:
+    model = tmp_path / "model"
+    word_tokenizer(WORDS).save_pretrained(model)
+    LlamaConfig(max_position_embeddings=40).save_pretrained(model)
+    config = tiny(model={"path": str(model)})
+    told: list[str] = []
+    examples = preparing(config, tmp_path / "run", told.append).learning.train
+    assert max(ready(tiny(), tmp_path / "free").learning.train.lengths) > 40
+    assert max(examples.lengths) <= 40
+    assert examples.counts[CUT] > 0
+    assert any("has 40 positions" in line and "not at data.max_tokens 80" in line for line in told)
 
 
 def test_what_is_tokenized_is_not_tokenized_again_unless_something_has_changed(tmp_path) -> None:
