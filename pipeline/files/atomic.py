@@ -9,6 +9,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,12 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def remove_leftovers_of(path: Path) -> None:
+    """Removes what killed processes were writing to take the place of one file, which nobody else writes."""
+    for leftover in path.parent.glob(f".{escape(path.name)}.*{_UNFINISHED}"):
+        remove(leftover)
 
 
 def remove_leftovers(folder: Path, *, but: Path | None = None) -> None:
