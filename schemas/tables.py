@@ -2,6 +2,12 @@
 
 import pyarrow as pa
 
+
+def _list_of(type_: pa.DataType) -> pa.DataType:
+    """A list as Parquet gives it back: of the same bytes, whether rows come from disk or from memory."""
+    return pa.list_(pa.field("element", type_))
+
+
 TRACES = pa.schema(
     [
         pa.field("trace_id", pa.string(), nullable=False),
@@ -17,23 +23,23 @@ TRACES = pa.schema(
 
 SENTENCES = pa.schema(
     [
-        pa.field("sentence_ends", pa.list_(pa.int32()), nullable=False),
-        pa.field("sentence_tokens", pa.list_(pa.int32()), nullable=False),
+        pa.field("sentence_ends", _list_of(pa.int32()), nullable=False),
+        pa.field("sentence_tokens", _list_of(pa.int32()), nullable=False),
     ]
 )
 
 SCORES = pa.schema(
     [
-        pa.field("boundary_scores", pa.list_(pa.float64()), nullable=False),
+        pa.field("boundary_scores", _list_of(pa.float64()), nullable=False),
         # The name of the rule that scored a boundary, or "model".
-        pa.field("boundary_reasons", pa.list_(pa.string()), nullable=False),
+        pa.field("boundary_reasons", _list_of(pa.string()), nullable=False),
     ]
 )
 
 BLOCKS = pa.schema(
     [
-        pa.field("block_ends", pa.list_(pa.int32()), nullable=False),
-        pa.field("block_tokens", pa.list_(pa.int32()), nullable=False),
+        pa.field("block_ends", _list_of(pa.int32()), nullable=False),
+        pa.field("block_tokens", _list_of(pa.int32()), nullable=False),
         pa.field("objective", pa.float64(), nullable=False),
     ]
 )
@@ -55,11 +61,11 @@ ROUND = pa.struct(
         pa.field("tokens", pa.int32()),
         pa.field("score", pa.int32()),
         pa.field("rubric", RUBRIC),
-        pa.field("missing", pa.list_(pa.string())),
+        pa.field("missing", _list_of(pa.string())),
         # Points of each verdict, where several judges were asked; score and rubric are what they come to.
-        pa.field("verdict_totals", pa.list_(pa.int32())),
+        pa.field("verdict_totals", _list_of(pa.int32())),
         # Names of the checks that this round's memento does not pass.
-        pa.field("checks", pa.list_(pa.string())),
+        pa.field("checks", _list_of(pa.string())),
     ]
 )
 
@@ -70,11 +76,11 @@ MEMENTO = pa.struct(
         pa.field("score", pa.int32()),
         # Number of the round that was kept, from 0.
         pa.field("best_round", pa.int32()),
-        pa.field("rounds", pa.list_(ROUND)),
+        pa.field("rounds", _list_of(ROUND)),
     ]
 )
 
-MEMENTOS = pa.schema([pa.field("mementos", pa.list_(MEMENTO), nullable=False)])
+MEMENTOS = pa.schema([pa.field("mementos", _list_of(MEMENTO), nullable=False)])
 
 RECORDS = pa.schema([pa.field("response", pa.string(), nullable=False)])
 
@@ -95,7 +101,7 @@ FAILED = pa.schema(
         pa.field("stage", pa.string(), nullable=False),
         pa.field("error", pa.string(), nullable=False),
         # What the model answered, where that is the reason; for inspection.
-        pa.field("replies", pa.list_(pa.string()), nullable=False),
+        pa.field("replies", _list_of(pa.string()), nullable=False),
     ]
 )
 

@@ -46,7 +46,13 @@ def report(
     folder = find_run(run, options.RUNS)
     other = None if compare is None else find_run(compare, options.RUNS)
     index = write_report(
-        folder, messages(), output=output, max_traces=max_traces, other=other, compare=not no_compare
+        folder,
+        messages(),
+        output=output,
+        max_traces=max_traces,
+        other=other,
+        compare=not no_compare,
+        otherwise=", or name a new or empty folder with --output",
     )
     if as_json:
         json.dump({"index": str(index), "address": index.as_uri()}, sys.stdout, indent=2)
@@ -63,8 +69,12 @@ def write_report(
     max_traces: int | None = None,
     other: RunFolder | None = None,
     compare: bool = True,
+    otherwise: str = "",
 ) -> Path:
-    """The first page of a run's site, written as far as it was not there; progress goes to the console."""
+    """The first page of a run's site, written as far as it was not there; progress goes to the console.
+
+    otherwise: as in `write_site`.
+    """
     # Not above: matplotlib and Pygments take a second, which every other command would wait for, too.
     from pipeline.report.website import write_site
 
@@ -77,5 +87,5 @@ def write_report(
         def tell(done: int, total: int) -> None:
             on_progress("write pages", done, total)
 
-        site = write_site(run, build, folder, tell, other=other, compare=compare)
+        site = write_site(run, build, folder, tell, other=other, compare=compare, otherwise=otherwise)
     return site.index

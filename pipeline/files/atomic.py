@@ -1,17 +1,23 @@
-"""Files that are whole or not there: written beside their place, synced, then renamed."""
+"""Files and folders that are whole or not there: written beside their place, synced, then renamed."""
 
 import errno
 import hashlib
 import json
+import logging
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+LOG = logging.getLogger(__name__)
+_UNFINISHED = ".tmp"
 
 
 class WriteError(Exception):
@@ -38,26 +44,78 @@ _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
-def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """A temporary path beside `path`; what is written there takes the place of `path` at the end.
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """A path beside `path` that nobody else writes to; the file or folder that is put there goes at the end.
 
-    Nothing is left behind where the body raises. A reader sees the old file or the new one, never a part.
-    durable: after a power loss, too; False for what is only of use while it is new. Raises WriteError.
+    What a killed process leaves of one, `remove_leftovers` finds. Raises WriteError.
     """
     # Threads here, and machines on shared storage, may write the same file at once.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{_UNFINISHED}")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
-            if durable:
-                sync(temporary)
-            temporary.replace(path)
-            if durable:
-                sync(path.parent)
         finally:
             with suppress(OSError):
-                temporary.unlink()
+                remove(temporary)
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """A temporary path beside `path`; the file or folder written there takes its place at the end.
+
+    Nothing is left behind where the body raises. A reader sees the old file or the new one, never a part; of
+    folders the old one, the new one, or for the moment between two renames none.
+    durable: after a power loss, too; False for what is only of use while it is new. Raises WriteError.
+    """
+    with temporary_beside(path) as temporary:
+        yield temporary
+        if durable:
+            for written in (*temporary.rglob("*"), temporary):
+                if not written.is_symlink():
+                    sync(written)
+        if temporary.is_dir() and path.exists():
+            # No rename replaces a folder that has something in it.
+            with temporary_beside(path) as old:
+                path.rename(old)
+                try:
+                    temporary.rename(path)
+                except OSError:
+                    old.rename(path)
+                    raise
+        else:
+            temporary.replace(path)
+        if durable:
+            sync(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Removes what is there: a file, a link, a folder with all that is in it, or nothing. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove_leftovers_of(path: Path) -> None:
+    """Removes what killed processes were writing to take the place of one file, which nobody else writes."""
+    for leftover in path.parent.glob(f".{escape(path.name)}.*{_UNFINISHED}"):
+        remove(leftover)
+
+
+def remove_leftovers(folder: Path, *, but: Path | None = None) -> None:
+    """Removes, at any depth, what killed processes were writing in a folder in which nobody else writes now.
+
+    but: a folder in it that is left to those who write there. What cannot be removed is told to the log.
+    """
+    for place, folders, files in os.walk(folder):
+        found = [name for name in (*folders, *files) if name.startswith(".") and name.endswith(_UNFINISHED)]
+        for leftover in (Path(place, name) for name in found):
+            try:
+                remove(leftover)
+            except OSError as error:
+                LOG.warning("%s: left by a run that was killed, cannot be removed: %s", leftover, error)
+        folders[:] = [name for name in folders if name not in found and Path(place, name) != but]
 
 
 def write_table(table: pa.Table, path: Path) -> None:

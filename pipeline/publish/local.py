@@ -1,8 +1,6 @@
 """The published folder of a run: written beside its place, then put there in one piece."""
 
 import logging
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import BuildConfig
-from pipeline.files.atomic import file_digest, sync, value_digest, writing
+from pipeline.files.atomic import file_digest, replacing, value_digest
 from pipeline.files.damage import DamageError, check_file, free_name, set_aside
 from pipeline.files.sealed_json import read_sealed, write_sealed
 from pipeline.publish.card import CardFacts, write_card
@@ -68,20 +66,16 @@ def publish(
         damages = _damages(run.publish, record["files"])
         if not damages:
             return _published(run, record, changed=False)
-    _remove_leftovers(run)
-    unfinished = run.root / f".publish.{os.getpid()}.new"
-    with writing(unfinished):
+    # Until the new record is written, the old one does not match what is there: a run that is killed in
+    # between writes the folder again.
+    with replacing(run.publish) as unfinished:
         rows = _write_folder(run, shards, config, made, unfinished)
-    # Only what is on the disk may be recorded as being there.
-    for path in (*unfinished.rglob("*"), unfinished):
-        sync(path)
-    files = {
-        name: {"bytes": path.stat().st_size, "sha256": file_digest(path)}
-        for name, path in _files(unfinished).items()
-    }
-    if damages:
-        _set_aside(run, damages)
-    _put_in_place(run, unfinished)
+        files = {
+            name: {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+            for name, path in _files(unfinished).items()
+        }
+        if damages:
+            _set_aside(run, damages)
     record = {
         "inputs": inputs,
         "shards": list(shards),
@@ -262,20 +256,6 @@ def _rows(
             records = (pa.Table.from_batches([batch]) for batch in batches)
             for table in only(records, split, shares):
                 yield configuration.rows(table, made)
-
-
-def _put_in_place(run: RunFolder, unfinished: Path) -> None:
-    # Until the new record is written, the old one does not match what is there: a run that is killed in
-    # between writes the folder again.
-    if run.publish.exists():
-        run.publish.rename(run.root / f".publish.{os.getpid()}.old")
-    unfinished.rename(run.publish)
-    _remove_leftovers(run)
-
-
-def _remove_leftovers(run: RunFolder) -> None:
-    for leftover in run.root.glob(".publish.*"):
-        shutil.rmtree(leftover)
 
 
 def _published(run: RunFolder, record: dict[str, Any], *, changed: bool) -> Published:

@@ -1,7 +1,5 @@
 """A release: the published folder of a run, put on the Hub in one piece, verified before anybody sees it."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -10,6 +8,7 @@ from typing import Any
 
 from rich.filesize import decimal
 
+from pipeline.files.atomic import temporary_beside
 from pipeline.publish.changes import change_line, changes_of, released_card
 from pipeline.publish.difference import CARD, OWNED, FileChange, RowChange, file_changes
 from pipeline.publish.hub import Hub, HubError
@@ -19,7 +18,6 @@ from pipeline.publish.verify import verify
 from pipeline.run.store import RunFolder
 
 _TITLE = "Release by openmementos"
-_STAGED = ".release."
 
 
 @dataclass(frozen=True)
@@ -149,10 +147,7 @@ def _pull_request(hub: Hub, user: str, main: str) -> int:
 @contextmanager
 def _staged(run: RunFolder, files: dict[str, str], plan: ReleasePlan, tag: str | None) -> Iterator[Path]:
     """The folder to upload: the run's files, linked, and the card of this release."""
-    for leftover in run.root.glob(f"{_STAGED}*"):
-        shutil.rmtree(leftover)  # of a release that was killed
-    with tempfile.TemporaryDirectory(prefix=_STAGED, dir=run.root) as name:
-        folder = Path(name)
+    with temporary_beside(run.root / "release") as folder:
         for path in files:
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import schemas.tables
-from pipeline.files.atomic import file_digest, replacing, value_digest, write_table, writing
+from pipeline.files.atomic import (
+    file_digest,
+    remove_leftovers,
+    replacing,
+    value_digest,
+    write_table,
+    writing,
+)
 from pipeline.files.damage import DamageError, whole_content
 from pipeline.files.sealed_json import read_sealed, write_sealed
 from pipeline.llm.model import Usage
@@ -291,9 +298,8 @@ class RunFolder:
                     f"{self.root}: another run (process {file.read().strip() or 'unknown'}) is working on "
                     f"this folder; wait for it{otherwise}"
                 ) from error
-            # What a killed run was writing; nobody else writes here now.
-            for leftover in self.root.glob("**/.*.tmp"):
-                leftover.unlink(missing_ok=True)
+            # Nobody else writes here now but who writes the report, which has a lock of its own.
+            remove_leftovers(self.root, but=self.report)
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()

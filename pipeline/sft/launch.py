@@ -4,12 +4,12 @@ import json
 import os
 import pickle
 import subprocess
-import tempfile
 from collections import deque
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
+from pipeline.files.atomic import temporary_beside
 from pipeline.processes.commands import guarded, python_module
 from pipeline.sft.config import DevicesConfig
 from pipeline.sft.errors import SftError
@@ -38,8 +38,7 @@ def train_on_devices(devices: DevicesConfig, job: Job, tell: Callable[[str], Non
         *("--config_file", str(accelerate_config(devices.accelerate))),
         *("--num_processes", str(devices.count), "--main_process_port", "0"),
     )
-    with tempfile.TemporaryDirectory(prefix="openmementos-") as place:
-        file = Path(place) / "job.pickle"
+    with temporary_beside(job.folder / "job") as file:
         file.write_bytes(pickle.dumps(job))
         process = subprocess.Popen(
             guarded([*launch, "--module", "pipeline.sft.device", str(file)]),

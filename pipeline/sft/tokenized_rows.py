@@ -1,7 +1,6 @@
 """Rows → token ids on disk → packs: what the trainer reads."""
 
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from typing import Any
 import datasets
 import numpy as np
 
-from pipeline.files.atomic import value_digest, writing
+from pipeline.files.atomic import replacing, value_digest
 from pipeline.files.sealed_json import read_sealed, write_sealed
 from pipeline.sft.collate import IGNORED, Seeing
 from pipeline.sft.errors import SftError
@@ -74,19 +73,14 @@ def prepare(
     record = place / "counts.json"
     if not record.exists():
         tell(f"tokenizing {len(rows):,} rows")
-        unfinished = folder / f".{digest}.{os.getpid()}.new"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        with writing(unfinished):
-            unfinished.mkdir(parents=True)
+        with replacing(place) as unfinished:
+            unfinished.mkdir()
             table, counts = _tokenized(rows, tokenizing)
             if not len(table):
                 reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
-                shutil.rmtree(unfinished)
                 raise SftError(f"data.dataset {identity[0]}: of {len(rows):,} rows none is left ({reasons})")
             table.save_to_disk(unfinished / "examples")
             write_sealed({"counts": counts}, unfinished / "counts.json")
-            shutil.rmtree(place, ignore_errors=True)
-            unfinished.rename(place)
     return Examples(datasets.load_from_disk(place / "examples"), read_sealed(record)["counts"], digest)
 
 

@@ -1,7 +1,6 @@
 """One stage of training: from a model to the best of its checkpoints."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,7 +144,6 @@ def _at_checkpoint(checkpoint: Path, start: Path | None, learning: Learning, con
 
 def _save(model: Any, tokenizer: Any, folder: Path) -> None:
     """Writes the model with its tokenizer, whole or not at all."""
-    shutil.rmtree(folder, ignore_errors=True)
     with saving(folder.parent), replacing(folder) as unfinished:
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)

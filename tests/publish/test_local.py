@@ -215,8 +215,9 @@ def test_a_run_killed_between_the_renames_is_published_again(
 ) -> None:
     publish_run(run, [0, 1])
     before = contents(run.publish)
-    run.publish.rename(run.root / ".publish.1.old")
-    assert publish_run(run, [0, 1]).changed
+    run.publish.rename(run.root / ".publish.1.tmp")
+    with run.lock():
+        assert publish_run(run, [0, 1]).changed
     assert contents(run.publish) == before
     assert [path.name for path in run.root.glob(".*")] == []
 

@@ -236,7 +236,7 @@ def test_what_a_killed_release_left_behind_stops_neither_a_build_nor_a_release(
     hub: Hub, publisher: Publisher
 ) -> None:
     run = publisher.write("t0")
-    (run.root / ".release.killed").mkdir()
+    (run.root / ".release.killed.tmp").mkdir()
     with run.lock():
         publisher.release()
     assert not list(run.root.glob(".release*"))

@@ -162,7 +162,14 @@ def test_shards_that_a_smaller_selection_no_longer_has_are_removed(tmp_path):
 def test_what_a_killed_run_was_writing_is_cleared_away(tmp_path):
     run = RunFolder(tmp_path)
     leftover = tmp_path / "stage" / ".shard-00000.parquet.1234.tmp"
-    leftover.parent.mkdir()
-    leftover.write_text("half")
+    model = tmp_path / "full" / ".model.1234.tmp"
+    # Of whoever writes the report now, without the run's lock: `openmementos view`.
+    pages = run.report / "traces" / ".00000.1234.tmp"
+    for path in (leftover.parent, model, pages):
+        path.mkdir(parents=True)
+    for path in (leftover, model / "model.safetensors", pages / "a.html"):
+        path.write_text("half")
     with run.lock():
         assert not leftover.exists()
+        assert not model.exists()
+        assert (pages / "a.html").exists()

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.compare import Comparison, compare_runs
-from pipeline.files.atomic import writing
+from pipeline.files.atomic import replacing
 from pipeline.inspection.trace_history import Story, stories_of_shard
 from pipeline.report.website.as_it_stands import AsItStands
 from pipeline.report.website.compare_page import compared_trace
@@ -36,17 +36,13 @@ class ComparePages:
 
     def write(self, pages: Pages, listed: Sequence[ListedShard], folder: Path) -> None:
         """Writes the pages into folder/compare, in place of those of another comparison."""
-        temporary = folder / f".{_FOLDER}.tmp"
-        with writing(temporary):
-            shutil.rmtree(temporary, ignore_errors=True)
+        with replacing(folder / _FOLDER, durable=False) as temporary:
             temporary.mkdir()
             for shard in listed:
                 for path, page in self._pages(pages, shard):
                     target = temporary / Path(path).relative_to(_FOLDER)
                     target.parent.mkdir(exist_ok=True)
                     target.write_text(page, encoding="utf-8", errors="replace")
-            remove_comparison(folder)
-            temporary.rename(folder / _FOLDER)
 
     def _pages(self, pages: Pages, shard: ListedShard) -> Iterator[tuple[str, str]]:
         path_of = {one.trace_id: one.path for one in shard.traces if one.trace_id in self._shard_of}

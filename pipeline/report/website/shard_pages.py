@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import BuildConfig
-from pipeline.files.atomic import value_digest, writing
+from pipeline.files.atomic import replacing, value_digest
 from pipeline.files.damage import DamageError
 from pipeline.files.sealed_json import read_sealed, write_sealed
 from pipeline.inspection.trace_history import stories_of_shard
@@ -58,16 +58,10 @@ class ShardPages:
         target = self.folder / shard.folder
         if _digest_before(target) == digest:
             return WrittenShard(digest, 0)
-        temporary, old = (target.with_name(f".{target.name}.{which}.tmp") for which in ("new", "old"))
-        with writing(temporary):
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
+        with replacing(target, durable=False) as temporary:
+            temporary.mkdir()
             self._write_into(temporary, shard, neighbours, efforts, on_page)
             write_sealed({"digest": digest}, temporary / _RECORD)
-            if target.exists():
-                target.rename(old)
-            temporary.rename(target)
-            shutil.rmtree(old, ignore_errors=True)
         return WrittenShard(digest, len(shard.traces))
 
     def _write_into(

@@ -1,14 +1,13 @@
 """The files of a site: pages, and what all pages share; each is whole or not there."""
 
 import hashlib
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from pipeline.files.atomic import replacing
+from pipeline.files.atomic import remove_leftovers, replacing
 from pipeline.files.lock import waiting_lock
 from pipeline.report.website.coloured_code import stylesheet
 
@@ -50,18 +49,20 @@ class ReportError(Exception):
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path, *, is_site: Callable[[Path], bool], otherwise: str = "") -> Iterator[None]:
     """Makes the folder, and waits for whoever writes the same site: a build that ends while it is viewed.
 
-    What killed writers have left half made is removed. Raises ReportError where the folder has other things
-    in it, which would be overwritten.
+    What killed writers have left half made is removed. is_site: whether what is in a folder is a site; asked
+    of one that has no lock, since copies come without files whose names begin with a dot. otherwise: what can
+    be done besides moving the files, for the message. Raises ReportError where the folder has other things in
+    it, which would be overwritten.
     """
-    mark = folder / ".report-lock"
-    if folder.exists() and not mark.exists() and any(folder.iterdir()):
-        raise ReportError(f"{folder}: has files that are no report; name a new or empty folder with --output")
+    lock = folder / ".report-lock"
+    if folder.exists() and not lock.exists() and any(folder.iterdir()) and not is_site(folder):
+        raise ReportError(
+            f"{folder}: has files that are no report; move them away and run the command again{otherwise}"
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    with waiting_lock(mark):
-        for place in (".", "assets", "figures", "traces"):
-            for leftover in (folder / place).glob(".*.tmp"):
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    with waiting_lock(lock):
+        remove_leftovers(folder)
         yield

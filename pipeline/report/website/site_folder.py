@@ -1,5 +1,6 @@
 """The site of a run in RUN/report: its shards' pages, then the table and the overview that lead to them."""
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -45,16 +46,18 @@ def write_site(
     *,
     other: RunFolder | None = None,
     compare: bool = True,
+    otherwise: str = "",
 ) -> WrittenSite:
     """Writes the site of a run, as far as it is, into the folder; what still holds there is left alone.
 
     on_progress(traces done, traces to show). other: a run to compare it with; None: that of the last time,
-    while it is there; none at all where compare is False. Every page is whole or not there, a shard's pages
+    while it is there; none at all where compare is False. otherwise: what can be done besides moving away
+    other things that are in the folder, for the message. Every page is whole or not there, a shard's pages
     are put in place together, and index.html comes last: a new site has none until all that it leads to is
     there. Memory: one shard, and some 100 bytes per trace. Raises ReportError where the folder has other
     things in it; DamageError, WriteError.
     """
-    with writing(folder), alone_in(folder):
+    with writing(folder), alone_in(folder, is_site=_is_site, otherwise=otherwise):
         if not compare:
             other = None
         elif other is None:
@@ -68,6 +71,15 @@ def compared_run(folder: Path) -> RunFolder | None:
     told = _record(folder).get("other")
     run = RunFolder((folder / told).resolve()) if told else None
     return run if run is not None and (run.root / INGEST).is_dir() else None
+
+
+def _is_site(folder: Path) -> bool:
+    """Whether a site was written here: a record of one is there, damaged or not."""
+    try:
+        told = json.loads((folder / _RECORD).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(told, dict) and told.keys() >= {"other", "comparison", "pages"}
 
 
 def _record(folder: Path) -> dict[str, Any]:
@@ -94,6 +106,9 @@ class _Work:
 
     def done(self, on_progress: Progress) -> WrittenSite:
         before = _record(self._folder)
+        if not before:
+            # First of all: by it the folder is known as a site's, however it is copied, whenever this ends.
+            self._note(None, None)
         write_assets(self._folder)
         listed = listed_traces(self._run, self._numbers, self._build.report.max_traces)
         comparison = self._compare(listed, before.get("comparison"))

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from contextlib import suppress
 
 import pytest
 
@@ -248,10 +249,37 @@ def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(tmp_path, na
     mine = tmp_path / "folder" / name
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
-    with pytest.raises(ReportError, match="--output"):
-        write(run, build, tmp_path / "folder")
+    with pytest.raises(ReportError, match=r"move them away and run the command again, or elsewhere$"):
+        write(run, build, tmp_path / "folder", otherwise=", or elsewhere")
     assert [path for path in (tmp_path / "folder").rglob("*") if path.is_file()] == [mine]
     assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize("pages", [None, 0, 15])
+def test_a_copy_without_its_hidden_files_is_known_as_a_report_however_far_it_was(sample, tmp_path, pages):
+    """pages: after how many of them the writing ended; None: at its end."""
+    run, build = sample
+    folder = tmp_path / "site"
+
+    def killed(done: int, total: int) -> None:
+        if pages is not None and done >= pages:
+            raise KeyboardInterrupt
+
+    with suppress(KeyboardInterrupt):
+        write_site(run, build, folder, killed)
+    copy = shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns(".*"))
+    assert write(run, build, copy).index.exists()
+
+
+def test_what_a_killed_writer_has_left_of_a_report_is_removed_before_the_next(sample, tmp_path):
+    run, build = sample
+    folder = tmp_path / "site"
+    write(run, build, folder)
+    for name in (".compare.1.tmp", "traces/.00000.1.tmp", "compare/00000/.x.tmp"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "half.html").write_text("half")
+    write(run, build, folder)
+    assert [path.name for path in folder.rglob(".*")] == [".report-lock"]
 
 
 def test_what_an_older_config_left_counts_nowhere(sample, tmp_path):
