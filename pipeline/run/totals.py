@@ -33,9 +33,9 @@ class NothingDone(Exception):
 
     def __init__(self, totals: "Totals") -> None:
         super().__init__(
-            f"{totals.shortfall}. Replies are kept, and so are rows that were published before; `failed` and "
-            f"`rejected` in {Path(totals.folder).parent} list the traces: put the cause right and run the same "
-            "command to go on"
+            f"{totals.shortfall}. Replies are kept, and so are rows that were published before; "
+            f"{Path(totals.folder).parent} lists the traces in failed and rejected: put the cause right and "
+            "run the same command to go on"
         )
         self.totals = totals
 

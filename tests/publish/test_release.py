@@ -59,7 +59,7 @@ def test_a_data_set_without_rows_is_never_released(hub: Hub, publisher: Publishe
     released = hub.files(NAME)
     shutil.rmtree(publisher.root)
     publisher.write()
-    with pytest.raises(StoreError, match="has no rows, so .* is left as it is"):
+    with pytest.raises(StoreError, match=r"has no rows, so .* is left as it is"):
         publisher.release(tag="v2")
     assert hub.files(NAME) == released
 

@@ -119,6 +119,6 @@ def test_a_run_that_failed_nothing_has_no_shortfall(tmp_path):
 def test_the_error_of_a_run_with_nothing_done_names_the_folder_and_what_is_kept(tmp_path):
     told = str(NothingDone(totals_of(tmp_path, [Failed("trace 1: down\n  start it")])))
     assert told.startswith("none of 1 traces is done, most often: down; start it (1 time). Replies are kept")
-    assert f"in {tmp_path} list the traces" in told
+    assert f"{tmp_path} lists the traces in failed and rejected" in told
     assert "\n" not in told
     assert "run the same command to go on" in told
