@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
+from prefect import flow, get_run_logger, task
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
@@ -28,7 +28,7 @@ from pipeline.run.repair import repair, repair_records
 from pipeline.run.status_reader import StatusReader
 from pipeline.run.status_writer import written_status
 from pipeline.run.store import RunFolder
-from pipeline.run.totals import Totals, read_totals
+from pipeline.run.totals import NothingDone, Totals, read_totals
 from pipeline.segmentation.partition.warm_up import warm_up
 from pipeline.stages.registry import INGEST, JOURNEYS, STAGES, needs_model
 from pipeline.stages.run_shard import allow_start, request_stop, run_stages
@@ -48,7 +48,8 @@ def _name_of_run() -> str:
 def dataset(build: BuildConfig, run_dir: Path) -> dict[str, Any]:
     """Builds a Memento dataset from reasoning traces.
 
-    What an earlier run on the same folder has done and still holds is not done again.
+    What an earlier run on the same folder has done and still holds is not done again. A run that leaves no
+    trace to publish has failed; what it has made is kept, and what was published before stays.
 
     Args:
         build: What to build, from which traces, with which model.
@@ -58,7 +59,13 @@ def dataset(build: BuildConfig, run_dir: Path) -> dict[str, Any]:
     with run.lock():
         allow_start(run)
         with live_artifact(run, build.name), written_status(run, build) as status:
-            return _build(build, run, status).as_json()
+            totals = _build(build, run, status)
+            if not totals.done:
+                raise NothingDone(totals)
+    if totals.shortfall:
+        # The last line of the run in the UI.
+        get_run_logger().warning("%s; see %s/failed", totals.shortfall, run.root)
+    return totals.as_json()
 
 
 def _build(build: BuildConfig, run: RunFolder, status: StatusReader) -> Totals:

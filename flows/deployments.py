@@ -1,5 +1,7 @@
 """The dataset flow on a Prefect server: registered there, waiting for its schedule, ended on request."""
 
+import os
+import socket
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +10,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import (
@@ -30,7 +33,7 @@ from prefect.deployments.runner import DeploymentApplyError, RunnerDeployment
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.schedules import Cron, Schedule
 from prefect.settings import get_current_settings
-from prefect.states import Cancelling
+from prefect.states import Cancelling, Crashed
 from prefect.types.entrypoint import EntrypointType
 from prefect.workers.process import ProcessWorker
 
@@ -156,6 +159,30 @@ def waiting() -> list[Deployed]:
         return sorted((_deployed(client, one) for one in found), key=lambda one: one.name)
 
 
+def worker_name() -> str:
+    """What this process calls its worker: a run is known by it to be of this host, and of which process."""
+    return f"{_WORKERS_OF_THIS_HOST}{os.getpid()}"
+
+
+def end_lost_runs() -> list[str]:
+    """Names of the runs of this host that no process works on any more, which have been Running until now.
+
+    They are what is left of a `serve` that was killed together with its worker. Now they are Crashed, and no
+    longer hold the place of their deployment's next run. To be called before this process starts its worker.
+    As for Prefect, machines and containers that share processes are those of one host name.
+    """
+    lost = Crashed(
+        message="its process is gone, as after a kill or a crash of the machine; run it again to go on"
+    )
+    with get_client(sync_client=True) as client:
+        runs = [run for run in _unfinished(client) if _is_left_behind(_worker_of(run))]
+        worked_on = _runs_in_processes() if runs else set()
+        runs = [run for run in runs if str(run.id) not in worked_on]
+        for run in runs:
+            client.set_flow_run_state(run.id, lost, force=True)
+    return [run.name for run in runs]
+
+
 def end_runs(worker: str, *, seconds: float) -> None:
     """Cancels what a worker is running; returns when it has ended, or after `seconds`."""
     deadline = time.monotonic() + seconds
@@ -184,9 +211,39 @@ _UNFINISHED = FlowRunFilter(
 )
 
 
+_WORKERS_OF_THIS_HOST = f"{WORK_POOL}-{socket.gethostname()}-"
+
+
 def _runs_of(client: SyncPrefectClient, worker: str) -> list[FlowRun]:
-    runs = client.read_flow_runs(flow_run_filter=_UNFINISHED, work_pool_filter=_POOL)
-    return [run for run in runs if run.labels.get("prefect.worker.name") == worker]
+    return [run for run in _unfinished(client) if _worker_of(run) == worker]
+
+
+def _unfinished(client: SyncPrefectClient) -> list[FlowRun]:
+    return client.read_flow_runs(flow_run_filter=_UNFINISHED, work_pool_filter=_POOL)
+
+
+def _worker_of(run: FlowRun) -> str:
+    return str(run.labels.get("prefect.worker.name", ""))
+
+
+def _is_left_behind(worker: str) -> bool:
+    """Whether a worker was of this host and the `serve` that had it is gone."""
+    process = worker.removeprefix(_WORKERS_OF_THIS_HOST)
+    if process == worker or not process.isdecimal():
+        return False
+    # In a container, every `serve` is process 1.
+    if int(process) == os.getpid():
+        return True
+    try:
+        return "serve" not in psutil.Process(int(process)).cmdline()
+    except psutil.Error:
+        return True
+
+
+def _runs_in_processes() -> set[str]:
+    """Ids of the flow runs that processes of this host were started for."""
+    environments = (process.info["environ"] or {} for process in psutil.process_iter(["environ"]))
+    return {environment.get("PREFECT__FLOW_RUN_ID", "") for environment in environments}
 
 
 def _deployed(client: SyncPrefectClient, deployment: DeploymentResponse) -> Deployed:

@@ -35,7 +35,7 @@ def build(
     """Build a Memento dataset: read, split, score, cut, write mementos, check, publish to a folder.
 
     What an earlier run in the same folder has done is not done again. Exit code 0: all traces done or
-    rejected for a stated reason; 1: it could not be done, or no trace was left; 3: some traces failed and
+    rejected for a stated reason; 1: it could not be done, or no trace is done; 3: some traces failed and
     wait for the next run.
 
     Examples:
@@ -48,6 +48,9 @@ def build(
 
       openmementos build -c openthoughts3.yaml -e http://gpu1:8000/v1 -e http://gpu2:8000/v1
     """
+    # Not above: it brings numba, which every other command would wait for, too.
+    from pipeline.run.totals import NothingDone
+
     # Progress goes to stderr, so that --json leaves stdout to the program that reads it.
     console = messages()
     described = options.build_config(config, source, limit, endpoint, model, overrides)
@@ -66,21 +69,23 @@ def build(
     except KeyboardInterrupt:
         console.print(f"stopped; what is done is kept in {run.root}, run the same command to go on")
         raise typer.Exit(130) from None
+    except NothingDone as failure:
+        _print_totals(failure.totals.as_json(), as_json)
+        raise
+    _print_totals(totals, as_json)
+    if totals["failed"]:
+        console.print(
+            f"{totals['shortfall']}; see {run.root / 'failed'}, and run the same command to try them again"
+        )
+        raise typer.Exit(3)
+
+
+def _print_totals(totals: dict[str, Any], as_json: bool) -> None:
     if as_json:
         json.dump(totals, sys.stdout, indent=2)
         print()
     else:
         output().print(summary(totals))
-    if totals["failed"]:
-        console.print(
-            f"{totals['failed']} traces failed (see {run.root / 'failed'}); "
-            "run the same command to try them again"
-        )
-        raise typer.Exit(3)
-    if not totals["done"]:
-        console.print("no trace was left to publish: see what was rejected above, and the files in")
-        console.print(str(run.root / "rejected"))
-        raise typer.Exit(1)
 
 
 def summary(totals: dict[str, Any]) -> Table:

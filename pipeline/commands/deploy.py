@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from pipeline.commands import options
 from pipeline.commands.console import messages
 from pipeline.config import BuildConfig
+from pipeline.doctor import State, examine_inputs
 
 
 def deploy(
@@ -32,6 +34,8 @@ def deploy(
 
     It waits there for its time, or for a person who presses Run in the UI, where every value of the config
     can be changed for that run; `openmementos serve` runs it. Deploying the same name again updates it.
+    What is wrong with source and endpoints, as seen from here, is told; it is deployed all the same, since
+    they may be there when it runs, or where.
 
     Examples:
 
@@ -56,7 +60,17 @@ def deploy(
     console.print(f"deployed dataset/{name or build.name} on {url}: {runs}")
     page = deployments.ui_url(f"deployments/deployment/{identity}")
     console.print(f"look at it: {page}")
+    _print_inputs(console, build)
     console.print("run what is due: openmementos serve")
+
+
+def _print_inputs(console: Console, build: BuildConfig) -> None:
+    """Says what of a deployed build's sources and endpoints is there and what is not, as seen from here."""
+    for item in examine_inputs(build):
+        if item.state is State.BROKEN:
+            console.print(f"warning: {item.name}: {item.found}; a run would fail: {item.remedy}")
+        else:
+            console.print(f"{item.name}: {item.found}{item.remedy and f'; {item.remedy}'}")
 
 
 def with_absolute_paths(build: BuildConfig) -> BuildConfig:

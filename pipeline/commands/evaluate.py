@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from pipeline.commands.flow_run import flow_run, quiet_libraries
 from pipeline.config_file import read_config, with_overrides
 from pipeline.evaluate.config import EvaluateConfig
 from pipeline.packaged_files import find_config
+from pipeline.run.outcomes import most_often
 
 Models = Annotated[
     list[str] | None,
@@ -151,13 +153,24 @@ def evaluate(
         output().print(f"folder: {run.root}")
     if report["missing"] or report["judge_failed"]:
         console.print(
-            "some responses are missing or could not be judged, see results.md; "
-            "run the same command to try them again"
+            f"some responses are missing or could not be judged, {most_often(_reasons(report))}; see "
+            "results.md, and run the same command to try them again"
         )
         raise typer.Exit(3)
     if failing := [claim for claim in report["claims"] if not claim["holds"]]:
         console.print(f"{len(failing)} of {len(report['claims'])} claims do not hold, see results.md")
         raise typer.Exit(4)
+
+
+def _reasons(report: dict[str, Any]) -> Counter[str]:
+    """How often each thing was why a response is missing or not judged."""
+    reasons: Counter[str] = Counter()
+    for parts in report["missing"].values():
+        for counts in parts.values():
+            reasons.update(counts)
+    for part in report["judge_failed"]:
+        reasons.update(part["faults"])
+    return reasons
 
 
 def _settings(config: Path | None, given: dict[str, Any], overrides: list[str]) -> EvaluateConfig:

@@ -15,6 +15,8 @@ from pipeline.doctor.machine import prefect_url
 # The first start creates the database, which takes 10 to 30 s.
 START_SECONDS = 180.0
 LOOK_SECONDS = 0.2
+# A busy server takes its time.
+ANSWER_SECONDS = 60.0
 
 
 class ServerError(Exception):
@@ -39,13 +41,15 @@ def prefect_server(host: str, port: int) -> Iterator[tuple[str, subprocess.Popen
 def prefect_for_a_run(tell: Callable[[str], None] = lambda step: None) -> Iterator[None]:
     """A Prefect server for one run: the one that environment or profile names, else one of its own.
 
-    tell is called where one has to be started, which takes a while.
+    tell is called where one has to be started, which takes a while. Raises ServerError, also where nobody
+    answers at the address that is named: Prefect would ask there for minutes, and then end in a traceback.
 
     Prefect's own way, a server that it starts by itself, gets a terminal's Ctrl-C together with the run,
     which then waits more than a minute for a server that is gone; and it outlives a run that is killed.
     """
-    named, _ = prefect_url()
+    named, named_in = prefect_url()
     if named:
+        _check_answers(named, named_in)
         yield
         return
     with socket.socket() as probe:
@@ -59,6 +63,17 @@ def prefect_for_a_run(tell: Callable[[str], None] = lambda step: None) -> Iterat
             yield
         finally:
             del os.environ["PREFECT_API_URL"]
+
+
+def _check_answers(url: str, named_in: str) -> None:
+    try:
+        # Whatever is said, be it that a key is needed, somebody is there.
+        httpx2.get(f"{url.rstrip('/')}/health", timeout=ANSWER_SECONDS)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise ServerError(
+            f"no Prefect server answers at {url} (from {named_in}; {type(error).__name__}): start one with "
+            "`openmementos ui`, correct the address, or unset it: the run then has a server of its own"
+        ) from None
 
 
 def ended(code: int) -> ServerError:

@@ -14,7 +14,7 @@ from pipeline.commands.build import usage_text
 from pipeline.commands.console import messages, output
 from pipeline.commands.step_progress import shown_steps
 from pipeline.inspection import find_run
-from pipeline.run.outcomes import RejectReason
+from pipeline.run.outcomes import RejectReason, most_often
 
 
 def recheck(
@@ -99,7 +99,7 @@ def recheck(
         output().print(Text("\n".join(_head(told))), *compared, Text("\n".join(_end(told))), sep="\n")
     if done.failed:
         console.print(
-            f"{done.failed} traces failed (see {done.folder.root / 'failed'}); "
+            f"{done.failed} traces failed, {most_often(done.errors)}; see {done.folder.root / 'failed'}, and "
             "run the same command to try them again"
         )
         raise typer.Exit(3)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -21,7 +20,8 @@ def serve() -> None:
     """Run what is due on the Prefect server that PREFECT_API_URL names: scheduled, or started in the UI.
 
     Each run is a process of its own on this machine. Ctrl-C ends the runs in progress, and the model
-    servers they started, and then this command; what they have done is kept, the next run goes on.
+    servers they started, and then this command; what they have done is kept, the next run goes on. What
+    was running on this machine when it was killed is marked as crashed by the next one.
 
     Example:
 
@@ -35,10 +35,12 @@ def serve() -> None:
     # Said for SIGINT too, since a shell's background jobs start with it ignored.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
-    worker = f"openmementos-{socket.gethostname()}-{os.getpid()}"
+    worker = deployments.worker_name()
     try:
         url = deployments.connected()
         deployments.ensure_work_pool()
+        for name in deployments.end_lost_runs():
+            console.print(f"{name}: its process is gone, so it is marked as crashed; its next run goes on")
         _tell(console, url, deployments.waiting())
         command = ["worker", "start", "--pool", deployments.WORK_POOL, "--type", "process", "--name", worker]
         with guarded(command, {}) as process:

@@ -11,7 +11,7 @@ from pipeline.doctor.item import Item, State
 from pipeline.doctor.machine import gpu, machine, prefect, run_folder, sources
 from pipeline.doctor.model import api_key, bundled, endpoint, hub_token, model, score_form
 
-__all__ = ["Item", "State", "examine"]
+__all__ = ["Item", "State", "examine", "examine_inputs"]
 
 
 def examine(build: BuildConfig, run_root: Path) -> list[Item]:
@@ -37,5 +37,19 @@ def examine(build: BuildConfig, run_root: Path) -> list[Item]:
         prefect,
         partial(run_folder, run_root),
     )
+    return _items(looks)
+
+
+def examine_inputs(build: BuildConfig) -> list[Item]:
+    """What a build reads and asks, looked at from this machine: its sources, its model, its endpoints.
+
+    Asks no model; waits at most 5 s for an endpoint to list its models.
+    """
+    llm = build.llm
+    endpoints = (partial(endpoint, url, llm) for url in llm.endpoints)
+    return _items((partial(sources, build.source), partial(model, llm), *endpoints))
+
+
+def _items(looks: Sequence[Callable[[], list[Item]]]) -> list[Item]:
     with ThreadPoolExecutor(len(looks)) as pool:
         return [item for items in pool.map(lambda look: look(), looks) for item in items]

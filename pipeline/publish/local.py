@@ -21,7 +21,7 @@ from pipeline.records.quality import QUALITY_KEYS
 from pipeline.records.sufficiency import read_sufficiency
 from pipeline.report.shown_settings import shown_model, shown_settings
 from pipeline.report.stats import dataset_statistics, funnel
-from pipeline.run.store import RunFolder, StoreError
+from pipeline.run.store import Manifest, RunFolder, StoreError
 
 LOG = logging.getLogger(__name__)
 # Raise when the same records would give other files.
@@ -53,8 +53,8 @@ def publish(
     None where nothing judged them.
     The same records, config, prompts and models give the same bytes. A reader finds the folder whole, old or
     new, or for the moment between two renames not at all. Without any row each configuration has one file
-    without rows, which `datasets` loads only when streaming. Memory: one row group, and some 100 bytes per
-    memento.
+    without rows, which `datasets` loads only when streaming; but where rows are published, these stay.
+    Memory: one row group, and some 100 bytes per memento.
     Raises StoreError where a shard has no records.
     """
     writer, judge = models
@@ -66,6 +66,9 @@ def publish(
         damages = _damages(run.publish, record["files"])
         if not damages:
             return _published(run, record, changed=False)
+    if not any(manifest.rows_out for manifest in _records(run, shards)) and _may_hold_rows(run.publish):
+        LOG.warning("%s: no trace is left to publish, so what is published stays as it is", run.publish)
+        return Published(run.publish, rows=0, files=0, bytes=0, changed=False)
     # Until the new record is written, the old one does not match what is there: a run that is killed in
     # between writes the folder again.
     with replacing(run.publish) as unfinished:
@@ -131,8 +134,9 @@ def record_path(run: RunFolder) -> Path:
     return run.root / "publish.json"
 
 
-def _inputs(run: RunFolder, shards: Sequence[int], config: BuildConfig, made: Made) -> str:
-    outputs = []
+def _records(run: RunFolder, shards: Sequence[int]) -> list[Manifest]:
+    """The manifests of the shards' records. Raises StoreError."""
+    manifests = []
     for shard in shards:
         manifest = run.read_manifest("records", shard)
         if manifest is None:
@@ -140,11 +144,15 @@ def _inputs(run: RunFolder, shards: Sequence[int], config: BuildConfig, made: Ma
                 f"{run.manifest('records', shard)}: no such file: shard {shard} has no records to publish; "
                 "run the build to its end first"
             )
-        outputs.append(manifest.output)
+        manifests.append(manifest)
+    return manifests
+
+
+def _inputs(run: RunFolder, shards: Sequence[int], config: BuildConfig, made: Made) -> str:
     return value_digest(
         {
             "version": VERSION,
-            "records": outputs,
+            "records": [manifest.output for manifest in _records(run, shards)],
             "funnel": [asdict(row) for row in funnel(run, shards)],
             "source": [config.source.name, *config.source.paths],
             "publish": config.publish.model_dump(
@@ -237,6 +245,18 @@ def _write_folder(
     pictures = write_figures(statistics, stages, folder / "figures")
     write_card(CardFacts(config, made, statistics, stages, pictures, files), folder)
     return statistics.overall.traces
+
+
+def _may_hold_rows(folder: Path) -> bool:
+    """Whether a published folder has rows; a file that cannot be read may have some."""
+
+    def rows(path: Path) -> bool:
+        try:
+            return bool(pq.read_metadata(path).num_rows)
+        except (OSError, pa.ArrowException):
+            return True
+
+    return any(rows(path) for path in folder.rglob("*.parquet"))
 
 
 _ROWS_AT_ONCE = 64

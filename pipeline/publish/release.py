@@ -15,7 +15,7 @@ from pipeline.publish.hub import Hub, HubError
 from pipeline.publish.local import whole_files
 from pipeline.publish.release_plan import ReleasePlan, plan_release
 from pipeline.publish.verify import verify
-from pipeline.run.store import RunFolder
+from pipeline.run.store import RunFolder, StoreError
 
 _TITLE = "Release by openmementos"
 
@@ -51,12 +51,16 @@ def release(
     at once and whole. An interrupted release leaves main as it was, and the next one goes on with its pull
     request. tag: "auto" for the next of v1, v2, …, given only where something changed. tell gets a line for
     each step; show gets what will change, before it does. The caller holds the run's lock. Raises HubError,
-    StoreError where there is nothing to publish or the folder is not as it was written.
+    StoreError where there is no row to publish or the folder is not as it was written.
     """
     files = whole_files(run, tell)
     hub = Hub(to, tell)
     user = hub.user()
     plan = plan_release(hub, run.publish, files)
+    if not plan.rows.rows:
+        raise StoreError(
+            f"{run.publish}: has no rows, so {hub.url} is left as it is; see RUN/run.json for why"
+        )
     wanted = plan.tag(tag)
     planned = Release(hub.url, plan.head.sha if plan.head else None, wanted, False, plan.files, plan.rows)
     if show and (plan.files or dry_run):

@@ -33,13 +33,17 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Rechecked:
-    """What a recheck came to. folder: where its verdicts lie; usage: by purpose, as manifests have it."""
+    """What a recheck came to. folder: where its verdicts lie; usage: by purpose, as manifests have it.
+
+    errors: of the failed traces.
+    """
 
     folder: RunFolder
     traces: int
     done: int
     rejected: dict[str, int]
     failed: int
+    errors: Counter[str]
     usage: dict[str, Counter[str]]
 
 
@@ -73,6 +77,7 @@ def recheck(
         done=sum(m.rows_out for m in manifests),
         rejected=dict(sum((Counter(m.rejected) for m in manifests), Counter())),
         failed=sum(m.failed for m in manifests),
+        errors=sum((lost_traces(folder, m) for m in manifests), Counter()),
         usage=usage,
     )
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from pipeline.run.outcomes import Failed, Outcome, Rejected, RejectReason
+from pipeline.run.outcomes import Failed, Outcome, Rejected, RejectReason, most_often, unlabelled
 from pipeline.run.store import Manifest, RunFolder
 
 # Fewer ended traces say too little.
@@ -29,7 +29,7 @@ class CircuitBreaker:
     def saw(self, outcome: Outcome) -> None:
         """Counts a trace. Raises TooManyFailures."""
         if isinstance(outcome, Failed):
-            self.add(1, Counter([_kind(outcome.error)]))
+            self.add(1, Counter([unlabelled(outcome.error)]))
         elif isinstance(outcome, Rejected) and outcome.reason is RejectReason.NO_VALID_MEMENTO:
             self.add(1, Counter([outcome.reason.text]))
         else:
@@ -41,11 +41,10 @@ class CircuitBreaker:
         self.errors += errors
         lost = self.errors.total()
         if self.ended >= FEWEST_TRACES and lost > self.most * self.ended:
-            error, times = self.errors.most_common(1)[0]
             raise TooManyFailures(
-                f"stopped: {lost} of the {self.ended} traces that have ended are lost, more than "
-                f"max_failure_rate ({self.most:.0%}) allows. Most often ({times} times): {error}\n"
-                "  replies so far are kept: fix the cause and run the same command to go on, or raise "
+                f"stopped: {lost} of the {self.ended} traces that have ended are lost, "
+                f"{most_often(self.errors)}. That is more than max_failure_rate ({self.most:.0%}) allows; "
+                "replies so far are kept: fix the cause and run the same command to go on, or raise "
                 "max_failure_rate (1 never stops)"
             )
 
@@ -55,13 +54,8 @@ def lost_traces(run: RunFolder, manifest: Manifest) -> Counter[str]:
     errors: Counter[str] = Counter()
     if manifest.failed:
         failed = run.read_failed(manifest.stage, manifest.shard)
-        errors.update(map(_kind, failed["error"].to_pylist()))
+        errors.update(map(unlabelled, failed["error"].to_pylist()))
     reason = RejectReason.NO_VALID_MEMENTO
     if rejected := manifest.rejected.get(reason.value):
         errors[reason.text] = rejected
     return errors
-
-
-def _kind(error: str) -> str:
-    """The error without the name of its trace, which precedes the first colon."""
-    return error.partition(": ")[2] or error

@@ -1,7 +1,8 @@
 """The three ways a trace leaves a stage: done, rejected by reason, or failed."""
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -108,6 +109,34 @@ class Failed:
 
 
 Outcome = Done | Rejected | Failed
+
+
+# A word with a digit in it, other than a status of HTTP: a number, an address, the name of a request.
+_OF_ONE_ERROR = re.compile(r"(?<!\S)(?!\W?[45]\d\d\b)\S*\d\S*")
+
+
+def unlabelled(error: str) -> str:
+    """The error without the name of its trace, which precedes the first colon."""
+    return error.partition(": ")[2] or error
+
+
+def by_kind(errors: Mapping[str, int]) -> Counter[str]:
+    """How often each kind of error happened, each kind under its most frequent text.
+
+    Errors are of one kind where they differ by numbers alone, or by words that have some in them: ids,
+    addresses, how long to wait. A status of HTTP (400 to 599) tells kinds apart.
+    """
+    kinds: dict[str, Counter[str]] = {}
+    for error, times in errors.items():
+        kinds.setdefault(_OF_ONE_ERROR.sub("#", error), Counter())[error] += times
+    return Counter({texts.most_common(1)[0][0]: texts.total() for texts in kinds.values()})
+
+
+def most_often(errors: Mapping[str, int]) -> str:
+    """The commonest kind of error, all in a line: "most often: 429 Too many requests (9 times)"."""
+    error, times = by_kind(errors).most_common(1)[0]
+    in_a_line = "; ".join(line.strip() for line in error.splitlines())
+    return f"most often: {in_a_line} ({times:,} time{'s' * (times > 1)})"
 
 
 @dataclass(frozen=True)

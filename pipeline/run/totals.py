@@ -9,7 +9,7 @@ from pipeline.config import BuildConfig
 from pipeline.files.atomic import write_json
 from pipeline.mementos.writing import MEMENTOS
 from pipeline.records.records import RECORDS
-from pipeline.run.outcomes import RejectReason
+from pipeline.run.outcomes import RejectReason, by_kind, most_often, unlabelled
 from pipeline.run.store import Manifest, RunFolder
 from pipeline.stages.registry import INGEST, STAGES
 
@@ -28,12 +28,25 @@ class StageTotals:
     seconds: float
 
 
+class NothingDone(Exception):
+    """A run that has nothing to publish; the message says why. totals: what became of its traces."""
+
+    def __init__(self, totals: "Totals") -> None:
+        super().__init__(
+            f"{totals.shortfall}. Replies are kept, and so are rows that were published before; "
+            f"{Path(totals.folder).parent} lists the traces in failed and rejected: put the cause right and "
+            "run the same command to go on"
+        )
+        self.totals = totals
+
+
 @dataclass(frozen=True)
 class Totals:
     """A whole run. traces_in = done + not_chosen + sum of rejected + failed, always.
 
     folder: of what is published; report: the first page of the report.
     not_chosen: left out by select.mix or select.limit; not the data's fault, and no defect.
+    errors: how many traces failed by the kind of their error, the commonest kinds alone.
     blocks and their tokens are those published; mementos and how many passed count all that were written.
     points: the judge's points by criterion, means over first rounds ("first_round") and over the rounds that
     were kept ("kept"); empty where nothing was judged.
@@ -50,6 +63,7 @@ class Totals:
     not_chosen: int
     rejected: dict[str, int]
     failed: int
+    errors: dict[str, int]
     blocks: int
     mementos: int
     block_tokens: int
@@ -67,8 +81,23 @@ class Totals:
         """Tokens of blocks per token of their mementos; None where there are none."""
         return self.block_tokens / self.memento_tokens if self.memento_tokens else None
 
+    @property
+    def shortfall(self) -> str:
+        """In a line, what is not as it should be and the commonest reason; empty where nothing failed."""
+        if not self.traces_in:
+            return "no trace came in"
+        if not self.done:
+            reasons = {RejectReason(reason).text: n for reason, n in self.rejected.items()}
+            not_chosen = {RejectReason.NOT_CHOSEN.text: self.not_chosen}
+            return (
+                f"none of {self.traces_in:,} traces is done, {most_often(reasons | not_chosen | self.errors)}"
+            )
+        if self.failed:
+            return f"{self.failed:,} trace{'s' * (self.failed > 1)} failed, {most_often(self.errors)}"
+        return ""
+
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "compression": self.compression}
+        return {**asdict(self), "compression": self.compression, "shortfall": self.shortfall}
 
     def write(self, path: Path) -> None:
         write_json(self.as_json(), path)
@@ -95,6 +124,7 @@ def read_totals(run: RunFolder, build: BuildConfig, shards: int, *, seconds: flo
         not_chosen=not_chosen,
         rejected=dict(rejected),
         failed=sum(stage.failed for stage in by_stage),
+        errors=_errors(run, shards),
         blocks=records["blocks"],
         block_tokens=records["block_tokens"],
         memento_tokens=records["memento_tokens"],
@@ -107,6 +137,20 @@ def read_totals(run: RunFolder, build: BuildConfig, shards: int, *, seconds: flo
         seconds=round(seconds, 3),
         stages=by_stage,
     )
+
+
+# More would make the totals as long as the list of failed traces.
+_MOST_KINDS = 10
+
+
+def _errors(run: RunFolder, shards: int) -> dict[str, int]:
+    errors: Counter[str] = Counter()
+    for stage in STAGES:
+        for shard in range(shards):
+            manifest = run.read_manifest(stage.name, shard)
+            if manifest is not None and manifest.failed:
+                errors.update(map(unlabelled, run.read_failed(stage.name, shard)["error"].to_pylist()))
+    return dict(by_kind(errors).most_common(_MOST_KINDS))
 
 
 def _mean_points(counters: Counter[str], which: str) -> dict[str, float]:

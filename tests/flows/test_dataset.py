@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -217,12 +218,40 @@ def test_odd_input_ends_in_counted_outcomes(build, tmp_path):
 def test_failed_traces_are_never_published_and_done_on_the_next_run(build, tmp_path):
     broken = {"llm__max_attempts": 1, "llm__deadline_seconds": 20}
     with StubLlm(rates={"length": 0.1}, fault_seed=3) as stub:
-        told = totals(build(stub.endpoint, SAMPLE, **broken), code=3)
+        done = build(stub.endpoint, SAMPLE, **broken)
+    told = totals(done, code=3)
     assert told["failed"] > 0
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(
+        f"{told['failed']} traces failed, most often: a reply cut at max_tokens in each of 1"
+    )
+    assert last.endswith("run the same command to try them again")
     assert told["done"] == 18 - told["failed"] == pq.read_table(tmp_path / "run/publish/data").num_rows
     with StubLlm() as stub:
         told = totals(build(stub.endpoint, SAMPLE, **broken))
     assert (told["done"], told["failed"]) == (18, 0)
+
+
+def test_a_run_that_loses_every_trace_has_failed_for_the_commonest_reason_and_keeps_what_was_published(
+    build, prefect_server, tmp_path
+):
+    source = write_jsonl(tmp_path / "few.jsonl", sample_rows()[:4])
+    with StubLlm() as stub:
+        assert totals(build(stub.endpoint, source))["done"] == 4
+    published = digests(tmp_path / "run/publish")
+    with StubLlm(rates={"server_error": 1.0}) as stub:
+        done = build(stub.endpoint, source, llm__deadline_seconds=3, llm__seed=1)
+    told = totals(done, code=1)
+    assert (told["done"], told["failed"]) == (0, 4)
+    reason = "none of 4 traces is done, most often: no endpoint answered in time"
+    assert reason in done.stderr
+    assert "500" in told["shortfall"]
+    assert json.loads((tmp_path / "run/status.json").read_text())["state"] == "failed"
+    assert digests(tmp_path / "run/publish") == published
+    asked = {"sort": "START_TIME_DESC", "limit": 1}
+    (run,) = httpx2.post(f"{prefect_server.api_url}/flow_runs/filter", json=asked, trust_env=False).json()
+    assert run["state_type"] == "FAILED"
+    assert reason in run["state"]["message"]
 
 
 @pytest.mark.parametrize("traces_per_shard", [pytest.param(30, marks=pytest.mark.exhaustive), 1])

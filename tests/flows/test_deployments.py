@@ -3,20 +3,23 @@
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from typer.testing import CliRunner
 
+from flows.deployments import _is_left_behind, end_lost_runs, worker_name
 from pipeline.cli import app
 from tests.browser import chromium, needs_chromium
 from tests.flows.conftest import ROOT, free_port
@@ -26,6 +29,8 @@ pytestmark = pytest.mark.slow
 
 # Not more often: a server flooded with runs that are cancelled at once has been seen to stop answering.
 EVERY_FEW_SECONDS = "* * * * * */20"
+# Beyond the most that Linux gives to a process.
+NO_PROCESS = 2**22 + 1
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,22 @@ class Server:
         return {**os.environ, **own, **quick, "PREFECT_API_URL": f"{self.url}/api"}
 
     def ask(self, path: str, **question: Any) -> Any:
-        reply = httpx2.post(f"{self.url}/api/{path}", json=question, timeout=120, trust_env=False)
+        url = f"{self.url}/api/{path}"
+        # On a busy machine its database has no time, and it asks to be asked again.
+        while (reply := httpx2.post(url, json=question, timeout=120, trust_env=False)).status_code == 503:
+            time.sleep(1)
         return reply.raise_for_status().json()
 
     def runs(self, deployment: str) -> list[dict[str, Any]]:
         """The runs of a deployment that have begun; those that a running one made needless left out."""
-        found = self.ask("flow_runs/filter", deployments={"name": {"any_": [deployment]}})
-        return [run for run in found if run["total_run_time"] and run["state_type"] != "SCHEDULED"]
+        return [run for run in self.known(deployment) if run["start_time"]]
+
+    def known(self, deployment: str) -> list[dict[str, Any]]:
+        """All runs of a deployment."""
+        found: list[dict[str, Any]] = self.ask(
+            "flow_runs/filter", deployments={"name": {"any_": [deployment]}}
+        )
+        return found
 
     def in_state(self, deployment: str, state: str) -> list[dict[str, Any]]:
         return [run for run in self.runs(deployment) if run["state_type"] == state]
@@ -157,6 +171,82 @@ def test_ctrl_c_ends_runs_in_progress_and_says_so_on_the_server(server):
         assert stub.totals.running == 0
 
 
+def test_what_was_running_when_serve_was_killed_is_crashed_and_holds_up_no_later_run(server):
+    with StubLlm(rates={"hang": 1.0}) as stub:
+        deployed = server.deploy(
+            "--name", "killed", "--run-dir", str(server.folder / "killed"),
+            "--endpoint", stub.endpoint, "--model", "stub", "--limit", "1",
+        )  # fmt: skip
+        succeeded(deployed)
+        identity = deployed.stdout.split("/deployments/deployment/")[1].split()[0]
+        with started(server, "serve", is_killed=True) as serving:
+            server.ask(f"deployments/{identity}/create_flow_run")
+            wait_for(lambda: stub.totals.running, 120, serving)
+            kill_with_children(serving.process)
+        (killed,) = server.in_state("killed", "RUNNING")
+        stub.rates = {}
+        with started(server, "serve") as serving:
+            (crashed,) = wait_for(lambda: server.in_state("killed", "CRASHED"), 120, serving)
+            server.ask(f"deployments/{identity}/create_flow_run")
+            wait_for(lambda: server.in_state("killed", "COMPLETED"), 120, serving)
+        assert crashed["id"] == killed["id"]
+        assert "its process is gone" in crashed["state"]["message"]
+        assert f"{killed['name']}: its process is gone" in serving.log.read_text()
+        # None was cancelled for the one that is gone.
+        assert sorted(run["state_type"] for run in server.known("killed")) == ["COMPLETED", "CRASHED"]
+
+
+def test_a_run_that_a_process_of_this_host_works_on_is_left_alone(server, monkeypatch):
+    with StubLlm(rates={"hang": 1.0}) as stub:
+        deployed = server.deploy(
+            "--name", "busy", "--run-dir", str(server.folder / "busy"),
+            "--endpoint", stub.endpoint, "--model", "stub", "--limit", "1",
+        )  # fmt: skip
+        identity = deployed.stdout.split("/deployments/deployment/")[1].split()[0]
+        with started(server, "serve") as serving:
+            server.ask(f"deployments/{identity}/create_flow_run")
+            wait_for(lambda: stub.totals.running, 120, serving)
+            with temporary_settings({PREFECT_API_URL: f"{server.url}/api"}):
+                assert end_lost_runs() == []
+                # Nor where its `serve` is gone, or cannot be told.
+                monkeypatch.setattr("flows.deployments._is_left_behind", lambda worker: True)
+                assert end_lost_runs() == []
+            assert server.in_state("busy", "RUNNING")
+
+
+@pytest.mark.parametrize(
+    ("worker", "is_left_behind"),
+    [
+        (worker_name(), True),
+        (f"openmementos-{socket.gethostname()}-{NO_PROCESS}", True),
+        (f"openmementos-{socket.gethostname()}-{os.getppid()}", True),
+        (f"openmementos-{socket.gethostname()}-1-{NO_PROCESS}", False),
+        (f"openmementos-elsewhere-{NO_PROCESS}", False),
+        (f"ProcessWorker {NO_PROCESS}", False),
+        (str(NO_PROCESS), False),
+        ("", False),
+    ],
+)
+def test_a_worker_is_left_behind_where_its_host_is_this_one_and_its_serve_is_gone(worker, is_left_behind):
+    assert _is_left_behind(worker) is is_left_behind
+
+
+def test_deploying_tells_what_is_wrong_with_source_and_endpoint(server):
+    deployed = server.deploy(
+        "--name", "early", "--source", "not-there.jsonl",
+        "--endpoint", "http://127.0.0.1:9/v1", "--model", "m",
+    )  # fmt: skip
+    succeeded(deployed)
+    warnings = [line for line in deployed.stdout.splitlines() if line.startswith("warning: ")]
+    assert "not-there.jsonl' matches no file of traces" in warnings[0]
+    assert "endpoint http://127.0.0.1:9/v1: nobody answers there" in warnings[1]
+    with StubLlm() as stub:
+        said = server.deploy("--name", "early", "--endpoint", stub.endpoint, "--model", "stub").stdout
+    assert "warning" not in said
+    assert "source: 1 files" in said
+    assert "serves stub" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -229,8 +319,11 @@ class Running:
 
 
 @contextmanager
-def started(server: Server, *arguments: str) -> Iterator["Running"]:
-    """A command that runs until Ctrl-C, which it gets, as from a terminal, when the block ends."""
+def started(server: Server, *arguments: str, is_killed: bool = False) -> Iterator["Running"]:
+    """A command that runs until Ctrl-C, which it gets, as from a terminal, when the block ends.
+
+    is_killed: the block ends it by other means.
+    """
     log = server.folder / f"{arguments[0]}-{time.monotonic_ns()}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -239,11 +332,22 @@ def started(server: Server, *arguments: str) -> Iterator["Running"]:
         )  # fmt: skip
         try:
             yield Running(process, log)
-            os.killpg(process.pid, signal.SIGINT)
-            assert process.wait(90) == 0, log.read_text()
+            if not is_killed:
+                os.killpg(process.pid, signal.SIGINT)
+                assert process.wait(90) == 0, log.read_text()
         finally:
             if process.poll() is None:
                 process.kill()
+
+
+def kill_with_children(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process and all that it has started as a machine's crash does: none can say anything."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    for one in [psutil.Process(process.pid), *family]:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    process.wait()
+    psutil.wait_procs(family, 60)
 
 
 def wait_for(condition: Callable[[], Any], seconds: float, running: Running) -> Any:

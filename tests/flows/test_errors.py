@@ -18,12 +18,16 @@ pytestmark = pytest.mark.slow
 
 @dataclass
 class Attempt:
-    """A build of the sample against a stub, before something is put wrong. options: by name, given last."""
+    """A build of the sample against a stub, before something is put wrong. options: by name, given last.
+
+    environment: variables on top of the usual ones.
+    """
 
     folder: Path
     stub: StubLlm
     until_done: ExitStack
     options: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
     def command(self) -> list[str]:
         usual = {"--endpoint": self.stub.endpoint, "--model": "stub", "--run-dir": str(self.folder / "run")}
@@ -64,6 +68,14 @@ def run_folder_in_use(attempt: Attempt) -> None:
     attempt.until_done.enter_context(RunFolder(attempt.folder / "run").lock())
 
 
+def no_prefect_server(attempt: Attempt) -> None:
+    attempt.environment["PREFECT_API_URL"] = f"http://127.0.0.1:{free_port()}/api"
+
+
+def no_prefect_address(attempt: Attempt) -> None:
+    attempt.environment["PREFECT_API_URL"] = "localhost:4200/api"
+
+
 @pytest.mark.parametrize(
     ("put_wrong", "cause", "remedy"),
     [
@@ -73,6 +85,8 @@ def run_folder_in_use(attempt: Attempt) -> None:
         pytest.param(wrong_key, "does not accept the key", "OPENAI_API_KEY", marks=pytest.mark.exhaustive),
         (nobody_listens, "http://127.0.0.1:", "llm.endpoints"),
         (file_in_the_way, "file/run: cannot be made", "--run-dir"),
+        (no_prefect_server, "no Prefect server answers at http://127.0.0.1:", "openmementos ui"),
+        (no_prefect_address, "no Prefect server answers at localhost:4200/api", "correct the address"),
         pytest.param(run_folder_in_use, "another run", "--run-dir", marks=pytest.mark.exhaustive),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -85,7 +99,7 @@ def test_a_build_that_cannot_be_done_says_once_what_is_wrong_and_what_to_do(
         put_wrong(attempt)
         done = subprocess.run(
             attempt.command(),
-            env={**prefect_server.environment, "OPENAI_API_KEY": "given"},
+            env={**prefect_server.environment, "OPENAI_API_KEY": "given"} | attempt.environment,
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -65,7 +65,9 @@ def test_what_is_missing_ends_with_3_and_judging_needs_no_model(evaluate) -> Non
         told = (f"m={stub.endpoint}", "-t", "register-machine:2x2", "-n", "3", "--json")
         first = evaluate(*told)
     assert first.returncode == 3, first.stderr
-    assert "some responses are missing or could not be judged" in first.stderr
+    last = first.stderr.strip().splitlines()[-1]
+    assert "some responses are missing or could not be judged, most often: refused by" in last
+    assert "422" in last
     again = evaluate(*told, "--judge-only")
     assert again.returncode == 3, again.stderr
     assert "2 of 3 responses, 2 judged" in again.stderr

@@ -245,6 +245,29 @@ def test_a_run_without_rows_gives_one_file_without_rows(tmp_path: Path, shards: 
     assert streamed.features == datasets.Features.from_arrow_schema(SCHEMAS[name])
 
 
+@pytest.mark.parametrize("damage", [None, "publish.json", "publish/data/train-00000-of-00001.parquet"])
+def test_a_data_set_without_rows_never_takes_the_place_of_one_with_rows(
+    tmp_path: Path, damage: str | None
+) -> None:
+    run = finished_run(tmp_path / "run", [row("t0")])
+    publish_run(run, [0])
+    if damage:
+        (run.root / damage).write_bytes(b"damaged")
+    before = contents(run.publish)
+    finished_run(run.root, [], refused=["language"])
+    published = publish_run(run, [0])
+    assert (published.rows, published.changed) == (0, False)
+    assert contents(run.publish) == before
+
+
+def test_a_data_set_without_rows_is_written_anew_where_none_was_before(tmp_path: Path) -> None:
+    run = finished_run(tmp_path / "run", [], refused=["language"])
+    publish_run(run, [0])
+    finished_run(run.root, [], refused=["language", "too_long"])
+    assert publish_run(run, [0]).changed
+    assert "longer than select.max_tokens" in (run.publish / "README.md").read_text()
+
+
 def test_a_shard_without_records_is_an_error_that_says_what_to_do(run: RunFolder) -> None:
     with pytest.raises(StoreError, match=re.escape("shard 2 has no records to publish; run the build")):
         publish_run(run, [0, 1, 2])

@@ -7,6 +7,7 @@ from huggingface_hub import HfApi
 
 from pipeline.publish.hub import HubError
 from pipeline.publish.release import Release
+from pipeline.run.store import StoreError
 from tests.publish.conftest import NAME, Publisher
 from tests.records.rows import MEMENTOS, memento, row
 from tests.servers.hub import Fault, Hub
@@ -50,6 +51,17 @@ def test_nothing_new_commits_nothing(hub: Hub, publisher: Publisher) -> None:
     assert (again.released, again.files, again.commit) == (False, [], first.commit)
     assert len(hub.dataset(NAME).commits) == commits
     assert len(hub.dataset(NAME).pulls) == 1
+
+
+def test_a_data_set_without_rows_is_never_released(hub: Hub, publisher: Publisher) -> None:
+    publisher.write("t0")
+    publisher.release(tag="v1")
+    released = hub.files(NAME)
+    shutil.rmtree(publisher.root)
+    publisher.write()
+    with pytest.raises(StoreError, match=r"has no rows, so .* is left as it is"):
+        publisher.release(tag="v2")
+    assert hub.files(NAME) == released
 
 
 def test_a_dry_run_tells_the_change_and_makes_none(hub: Hub, publisher: Publisher) -> None:

@@ -336,8 +336,10 @@ def test_a_judge_that_is_not_served_is_refused_with_the_remedy(run: Path) -> Non
 
 def test_where_no_trace_could_be_judged_nothing_is_compared(run: Path) -> None:
     with StubLlm(rates={"bad_json": 1.0}) as stub:
-        done = rechecked(run, stub, "--set", "llm.max_attempts=1", code=3)
+        ended = told(run, "--endpoint", stub.endpoint, "--json", "--set", "llm.max_attempts=1", code=3)
+    done = json.loads(ended.stdout)
     assert done["judged"]["failed"] == 8
+    assert "8 traces failed, most often: not a " in ended.stderr.splitlines()[-1]
     assert done["traces"]["both"] == 0
 
 

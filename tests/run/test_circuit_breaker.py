@@ -50,8 +50,8 @@ def test_at_a_rate_of_one_nothing_stops() -> None:
 def test_the_message_names_the_commonest_error_without_its_trace_and_the_remedy() -> None:
     watch = CircuitBreaker(0.5)
     for number in range(FEWEST_TRACES - 1):
-        watch.saw(Failed(f"trace {number}, block 2: the reply was cut"))
+        watch.saw(Failed(f"trace {number}, block 2: the reply was cut after {number} s"))
     with pytest.raises(TooManyFailures, match="20 of the 20") as error:
         watch.add(1, Counter(["no endpoint answered"]))
-    assert "(19 times): the reply was cut" in str(error.value)
+    assert "most often: the reply was cut after 0 s (19 times)" in str(error.value)
     assert "run the same command to go on, or raise max_failure_rate" in str(error.value)

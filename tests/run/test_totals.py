@@ -1,4 +1,5 @@
 from collections import Counter
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -9,7 +10,7 @@ from pipeline.config import BuildConfig
 from pipeline.llm.model import Usage
 from pipeline.run.outcomes import Done, Failed, Outcome, Rejected, RejectReason, ShardResult, collect
 from pipeline.run.store import RunFolder
-from pipeline.run.totals import read_totals
+from pipeline.run.totals import NothingDone, Totals, read_totals
 from pipeline.stages.registry import INGEST, STAGES
 
 NOTHING = pa.schema([])
@@ -20,6 +21,7 @@ OUTCOMES = (
     Rejected(RejectReason.NOT_CHOSEN, "by chance"),
     Failed("down"),
 )
+REJECTED = Rejected(RejectReason.LANGUAGE, "zh")
 
 
 def rows(count: int) -> pa.Table:
@@ -75,3 +77,48 @@ def test_mean_points_can_be_read_by_criterion(tmp_path):
     totals = read_totals(run, BuildConfig(name="x"), 2, seconds=1)
     assert totals.points == {"first_round": {}, "kept": {"formulas": 7 / 4, "values": 2.0}}
     assert totals.as_json()["points"] == totals.points
+
+
+def totals_of(root: Path, outcomes: list[Outcome]) -> Totals:
+    """Totals of a run in which these are the outcomes of the last stage that any trace comes to."""
+    run = RunFolder(root)
+    for name in (INGEST, *(stage.name for stage in STAGES[:-1])):
+        result = collect(name, rows(len(outcomes)), NOTHING, [Done({})] * len(outcomes))
+        put(run, name, 0, result, len(outcomes), Usage())
+    put(run, STAGES[-1].name, 0, collect("x", rows(len(outcomes)), NOTHING, outcomes), len(outcomes), Usage())
+    return read_totals(run, BuildConfig(name="x"), 1, seconds=1)
+
+
+def test_a_run_in_which_some_failed_says_the_commonest_reason(tmp_path):
+    busy = [Failed(f"trace {n}, block 1: 429 Too many requests, asks to wait {n} s") for n in range(3)]
+    other = [Failed(f"trace {n}: a refusal") for n in range(2)]
+    totals = totals_of(tmp_path, [*other, *busy, REJECTED, REJECTED, REJECTED, REJECTED, Done({})])
+    assert totals.shortfall == (
+        "5 traces failed, most often: 429 Too many requests, asks to wait 0 s (3 times)"
+    )
+    assert totals.errors == {"429 Too many requests, asks to wait 0 s": 3, "a refusal": 2}
+    assert totals.as_json()["shortfall"] == totals.shortfall
+
+
+def test_a_run_in_which_nothing_is_done_says_the_commonest_reason_of_all(tmp_path):
+    failed = [Failed(f"trace {n}: down") for n in range(2)]
+    not_chosen = Rejected(RejectReason.NOT_CHOSEN, "by chance")
+    told = totals_of(tmp_path / "failed", [REJECTED, not_chosen, *failed]).shortfall
+    assert told == "none of 4 traces is done, most often: down (2 times)"
+    told = totals_of(
+        tmp_path / "rejected", [REJECTED, REJECTED, not_chosen, Failed("trace 1: down")]
+    ).shortfall
+    assert told == "none of 4 traces is done, most often: another language (2 times)"
+    assert totals_of(tmp_path / "none", []).shortfall == "no trace came in"
+
+
+def test_a_run_that_failed_nothing_has_no_shortfall(tmp_path):
+    assert totals_of(tmp_path, [REJECTED, Done({})]).shortfall == ""
+
+
+def test_the_error_of_a_run_with_nothing_done_names_the_folder_and_what_is_kept(tmp_path):
+    told = str(NothingDone(totals_of(tmp_path, [Failed("trace 1: down\n  start it")])))
+    assert told.startswith("none of 1 traces is done, most often: down; start it (1 time). Replies are kept")
+    assert f"{tmp_path} lists the traces in failed and rejected" in told
+    assert "\n" not in told
+    assert "run the same command to go on" in told
