@@ -181,7 +181,7 @@ class EndpointModel:
         except ContextTooLong:
             return Written("", 0, Response(), TOO_LONG if self._is_vllm else TOO_LONG_TOGETHER)
         response = Response(ids=[0] * reply.used.completion_tokens, is_ended=reply.ended)
-        return Written(reply.text, reply.used.prompt_tokens, response)
+        return Written(reply.text, reply.used.prompt_tokens, response, unknown_end=reply.unknown_end)
 
     async def _reply(self, client: Client, request: Request) -> Reply:
         """A reply of as many tokens as wanted, or as the window leaves. Raises ContextTooLong for none.

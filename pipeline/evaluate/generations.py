@@ -44,6 +44,8 @@ SCHEMA = pa.schema(
         ("fault", pa.string()),
         ("form_fault", pa.string()),
         ("is_ended", pa.bool_()),
+        # How an endpoint says that it ended, where that is no word that is known; it counts as an end.
+        ("unknown_end", pa.string()),
         ("prompt_tokens", pa.int32()),
         ("tokens", pa.int32()),
         # Of the KV cache, in tokens: the most, and the sum over all tokens that were written; null of an
@@ -63,7 +65,8 @@ SCHEMA = pa.schema(
 class Kept:
     """A response as it came. question: digest of what was asked; held: as in attention.generate.Response.
 
-    fault: why there is none, "" where there is one; such a problem is asked again.
+    fault: why there is none, "" where there is one; such a problem is asked again. unknown_end: as in
+    local_model.Written.
     """
 
     problem: str
@@ -81,6 +84,8 @@ class Kept:
     forced_ends: int
     recomputed_tokens: int
     seconds: float
+    # Lines of earlier versions have none.
+    unknown_end: str = ""
 
     @property
     def key(self) -> Key:

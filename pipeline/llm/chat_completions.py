@@ -38,8 +38,37 @@ REFUSAL = re.compile(
     r"(I'm|I am) (very )?sorry,? (but )?I|I (cannot|can't|can not|won't) (assist|help|provide|comply)"
     r"|I'm (unable|not able) to (assist|help|provide)|As an AI\b"
 )
+# How providers name the end of a reply; compared without capitals and with "_" for "-" and " ". Whatever is
+# not here ends a reply, too ("eos" of Together, "end_turn", null …): who invents a word means no failure by it.
+CUT_ENDS = frozenset(
+    ("length", "max_tokens", "max_length", "max_new_tokens", "max_output_tokens", "max_completion_tokens")
+    + ("model_length", "context_length", "token_limit", "error_limit", "incomplete")
+)
+WITHHELD_ENDS = frozenset(
+    ("content_filter", "content_filtered", "safety", "recitation", "blocklist", "prohibited_content", "spii")
+    + ("sensitive", "guardrail_intervened", "refusal", "error_toxic")
+)
+CALLING_ENDS = frozenset(
+    (
+        "tool_calls",
+        "tool_call",
+        "tool_use",
+        "function_call",
+        "malformed_function_call",
+        "unexpected_tool_call",
+    )
+)
 # An engine that ends a reply so has failed at it; the model has not.
-FAILED_ENDS = ("abort", "error")
+FAILED_ENDS = frozenset(
+    ("abort", "aborted", "error", "cancelled", "canceled", "user_cancel", "network_error", "timeout")
+    + ("insufficient_system_resource",)
+)
+NO_ENDS = CUT_ENDS | WITHHELD_ENDS | CALLING_ENDS | FAILED_ENDS
+KNOWN_ENDS = NO_ENDS | frozenset(
+    ("stop", "eos", "eos_token", "end_turn", "stop_sequence", "stop_token", "end", "end_of_turn")
+    + ("end_of_text", "complete", "completed", "finish", "finished")
+)
+_SHOWN_END = 60
 FENCED = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
 
 
@@ -54,13 +83,17 @@ class UnusableReply(Exception):
 
 @dataclass(frozen=True)
 class ParsedReply:
-    """What a usable reply says; ended: False of a FreeText that was cut."""
+    """What a usable reply says; ended: False of a FreeText that was cut.
+
+    unknown_end: how it ended, where that is no word that is known to mean one or the other.
+    """
 
     text: str
     probabilities: dict[str, float] | None = None
     value: BaseModel | None = None
     uncertainties: list[float] | None = None
     ended: bool = True
+    unknown_end: str = ""
 
 
 def request_body(
@@ -113,19 +146,20 @@ def usage(completion: JsonObject) -> Usage:
     )
 
 
-def parse_reply(constraint: Constraint, completion: JsonObject) -> ParsedReply:
-    """What a chat completion says. Raises UnusableReply where that does not satisfy the constraint."""
+def parse_reply(request: Request, completion: JsonObject) -> ParsedReply:
+    """What a chat completion says. Raises UnusableReply where that does not satisfy the request's constraint."""
+    constraint = request.constraint
     if isinstance(constraint, Uncertainty):
         try:
             return ParsedReply("", uncertainties=uncertainties(constraint, completion))
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise UnusableReply(f"an answer with {error}", str(completion.get("choices"))[:1000]) from None
     if isinstance(constraint, FreeText):
-        return _free(completion)
+        return _free(completion, request.max_tokens)
     try:
         choice = completion["choices"][0]
         text = choice["message"]["content"] or ""
-        finish = choice.get("finish_reason")
+        end = _end(completion, request.max_tokens)
         refused = choice["message"].get("refusal")
         logprobs = choice.get("logprobs")
     except (KeyError, IndexError, TypeError, AttributeError):
@@ -135,8 +169,8 @@ def parse_reply(constraint: Constraint, completion: JsonObject) -> ParsedReply:
     if refused:
         raise UnusableReply("a refusal", str(refused))
     # A choice may end at max_tokens (usually 1): its option is complete or fails the test anyway.
-    if finish != "stop" and not isinstance(constraint, Choice):
-        cut = "a reply cut at max_tokens" if finish == "length" else f"a reply ended by {finish!r}"
+    if end in NO_ENDS and not isinstance(constraint, Choice):
+        cut = "a reply cut at max_tokens" if end in CUT_ENDS else f"a reply ended by {end!r}"
         raise UnusableReply(cut, text)
     reading = validated(constraint, text)
     if isinstance(constraint, Choice):
@@ -172,11 +206,20 @@ def validated(constraint: Constraint, text: str) -> ParsedReply:
             return ParsedReply(text)
 
 
-def _free(completion: JsonObject) -> ParsedReply:
+def _end(completion: JsonObject, max_tokens: int | None) -> str:
+    """How the first choice ended, as the words above; what is unknown and as long as allowed was cut there."""
+    told = completion["choices"][0].get("finish_reason")
+    end = re.sub(r"[\s-]+", "_", str(told).strip().casefold())[:_SHOWN_END]
+    generated = _count(completion, "usage", "completion_tokens")
+    is_as_long_as_allowed = max_tokens is not None and generated >= max_tokens
+    return "length" if end not in KNOWN_ENDS and is_as_long_as_allowed else end
+
+
+def _free(completion: JsonObject, max_tokens: int | None) -> ParsedReply:
     """Whatever a model answered. Raises UnusableReply where that is no answer of a model."""
     try:
         choice = completion["choices"][0]
-        message, finish = choice["message"], choice.get("finish_reason")
+        message, end = choice["message"], _end(completion, max_tokens)
         text = message.get("content") or message.get("refusal") or ""
         # vLLM calls it `reasoning`; others, and its older versions, `reasoning_content`.
         thought = message.get("reasoning") or message.get("reasoning_content") or ""
@@ -184,15 +227,15 @@ def _free(completion: JsonObject) -> ParsedReply:
         raise UnusableReply("no chat completion", str(completion)[:1000]) from None
     if not isinstance(text, str) or not isinstance(thought, str):
         raise UnusableReply("content that is no text", str(message)[:1000])
-    ended = finish == "stop"
+    ended = end not in NO_ENDS
     if thought:
         # Cut while it thought, it has not come to an end of that.
         text = f"{THINK_START}{thought}{THINK_END if text or ended else ''}{text}"
     # JSON may carry one half of a surrogate pair; no file takes it.
     text = text.encode(errors="backslashreplace").decode()
-    if finish in FAILED_ENDS:
-        raise UnusableReply(f"a reply ended by {finish!r}", text)
-    return ParsedReply(text, ended=ended)
+    if end in FAILED_ENDS:
+        raise UnusableReply(f"a reply ended by {end!r}", text)
+    return ParsedReply(text, ended=ended, unknown_end="" if end in KNOWN_ENDS else end)
 
 
 def _count(told: Any, *path: str) -> int:

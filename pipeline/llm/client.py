@@ -142,7 +142,7 @@ class Client:
             completion, usage = await self._completion(request, attempt, deadline)
             spent += usage
             try:
-                reading = chat_completions.parse_reply(request.constraint, completion)
+                reading = chat_completions.parse_reply(request, completion)
             except chat_completions.UnusableReply as unusable:
                 reason = str(unusable)
                 replies.append(unusable.text)
@@ -159,6 +159,7 @@ class Client:
                 value=reading.value,
                 uncertainties=reading.uncertainties,
                 ended=reading.ended,
+                unknown_end=reading.unknown_end,
                 used=usage if isinstance(request.constraint, FreeText) else Usage(),
             )
         raise ReplyError(request.label, reason, replies)

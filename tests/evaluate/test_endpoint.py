@@ -208,6 +208,34 @@ def test_what_has_come_is_kept_where_the_endpoint_goes_and_only_the_rest_is_aske
     assert report["results"][0]["responses"] == 6
 
 
+@pytest.mark.parametrize(("finish", "ends"), [("eos", {}), ("sealed", {"sealed": 4}), (None, {"none": 4})])
+def test_responses_that_nearly_all_ended_in_a_way_that_is_not_known_are_told(
+    finish: str | None, ends: dict[str, int], tmp_path: Path
+) -> None:
+    def edit(completion: dict[str, Any]) -> None:
+        completion["choices"][0]["finish_reason"] = finish
+
+    with StubLlm(answer=repeats, edit=edit) as stub:
+        config = EvaluateConfig(models=(f"m={stub.endpoint}",), tasks=("register-machine:2x2",), limit=4)
+        report = evaluate(config, tmp_path, lambda line: None)
+        again = evaluate(config, tmp_path, lambda line: None)
+    assert report["results"][0]["truncated_rate"] == 0
+    assert report["unknown_ends"] == again["unknown_ends"] == ({"m": ends} if ends else {})
+    text = (tmp_path / "results.md").read_text()
+    assert ("finish_reason that is not known" in text) == bool(ends)
+
+
+def test_a_few_responses_of_unknown_end_are_taken_as_ended(tmp_path: Path) -> None:
+    finishes = iter(["sealed", "stop"] * 2)
+
+    def edit(completion: dict[str, Any]) -> None:
+        completion["choices"][0]["finish_reason"] = next(finishes)
+
+    with StubLlm(answer=repeats, edit=edit) as stub:
+        config = EvaluateConfig(models=(f"m={stub.endpoint}",), tasks=("register-machine:2x2",), limit=4)
+        assert not evaluate(config, tmp_path, lambda line: None)["unknown_ends"]
+
+
 def test_seconds_of_responses_add_up_to_the_time_that_all_took(tmp_path: Path) -> None:
     with StubLlm(answer=repeats, latency_seconds=0.2) as stub:
         config = EvaluateConfig(

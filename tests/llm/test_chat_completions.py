@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.llm.chat_completions import UnusableReply, parse_reply, usage
 from pipeline.llm.model import Choices, Constraint, FreeText
-from tests.llm.questions import DIGIT, GRADES, TEXT
+from tests.llm.questions import DIGIT, GRADES, TEXT, question
 
 COMPLETION: dict[str, Any] = {
     "choices": [
@@ -66,7 +66,7 @@ def test_a_completion_with_anything_anywhere_is_read_or_unusable(
     used = usage(completion)
     assert all(type(count) is int and count >= 0 for count in vars(used).values())
     try:
-        reading = parse_reply(constraint, completion)
+        reading = parse_reply(question(constraint), completion)
     except UnusableReply as unusable:
         unusable.text.encode()
         return
@@ -102,17 +102,73 @@ def completion(finish: str | None, **message: Any) -> dict[str, Any]:
     ],
 )
 def test_free_text_is_whatever_was_answered(answer: dict[str, Any], text: str, ended: bool) -> None:
-    reading = parse_reply(FreeText(), answer)
+    reading = parse_reply(question(FreeText()), answer)
     assert (reading.text, reading.ended) == (text, ended)
 
 
 @pytest.mark.parametrize("finish", ["abort", "error"])
 def test_free_text_is_no_text_that_an_engine_has_failed_at(finish: str) -> None:
     with pytest.raises(UnusableReply, match=f"ended by '{finish}'"):
-        parse_reply(FreeText(), completion(finish, content="Let us"))
+        parse_reply(question(FreeText()), completion(finish, content="Let us"))
 
 
 @pytest.mark.parametrize("answer", [{}, {"choices": []}, completion("stop", content=["42"])])
 def test_free_text_is_asked_again_where_nothing_was_answered(answer: dict[str, Any]) -> None:
     with pytest.raises(UnusableReply, match=r"no chat completion|content that is no text"):
-        parse_reply(FreeText(), answer)
+        parse_reply(question(FreeText()), answer)
+
+
+ENDS = ["stop", "STOP", "eos", "eos_token", "end_turn", "stop_sequence", "COMPLETE", None, "", "EndOfThought"]
+CUTS = ["length", "LENGTH", "max_tokens", "MAX_TOKENS", "model_length", "max-output-tokens", "Max Tokens"]
+OTHERS = [
+    "content_filter",
+    "content-filter",
+    "SAFETY",
+    "tool_calls",
+    "tool_use",
+    "function_call",
+    "error",
+    "abort",
+]
+
+
+@pytest.mark.parametrize("finish", ENDS)
+def test_a_reply_has_ended_whatever_its_provider_calls_that(finish: str | None) -> None:
+    assert parse_reply(question(TEXT), completion(finish, content="x = 3")).text == "x = 3"
+    assert parse_reply(question(FreeText()), completion(finish, content="x = 3")).ended
+
+
+@pytest.mark.parametrize("finish", [*CUTS, *OTHERS])
+def test_a_reply_that_is_known_not_to_have_ended_is_not_used(finish: str) -> None:
+    reads = "a reply cut at max_tokens" if finish in CUTS else "a reply ended by '"
+    with pytest.raises(UnusableReply, match=reads):
+        parse_reply(question(TEXT), completion(finish, content="x = 3"))
+
+
+@pytest.mark.parametrize("finish", [*CUTS, "content_filter", "tool_calls"])
+def test_a_response_that_is_known_not_to_have_ended_is_kept_as_cut(finish: str) -> None:
+    assert not parse_reply(question(FreeText()), completion(finish, content="x = 3")).ended
+
+
+@pytest.mark.parametrize(
+    ("finish", "generated", "cut"), [(None, 64, True), ("?", 64, True), ("?", 63, False)]
+)
+def test_a_reply_of_unknown_end_that_is_as_long_as_allowed_was_cut(
+    finish: str | None, generated: int, cut: bool
+) -> None:
+    answer = completion(finish, content="x = 3") | {"usage": {"completion_tokens": generated}}
+    assert parse_reply(question(FreeText(), max_tokens=64), answer).ended is not cut
+    # Who says that it has ended is believed, also in the last token that was allowed.
+    assert parse_reply(question(FreeText(), max_tokens=64), answer | completion("stop", content="x")).ended
+
+
+def test_a_choice_is_complete_at_its_only_token() -> None:
+    assert parse_reply(question(DIGIT, max_tokens=1), completion("length", content="2")).text == "2"
+
+
+def test_how_a_response_ended_is_told_where_that_is_no_known_word() -> None:
+    ended = {end: parse_reply(question(FreeText()), completion(end, content="x")).unknown_end for end in ENDS}
+    assert {end: said for end, said in ended.items() if said} == {
+        None: "none",
+        "EndOfThought": "endofthought",
+    }
