@@ -95,7 +95,8 @@ def evaluate(
     memento again without its block. What an earlier run in the same folder has written is not written again;
     results.md, results.json, figures and generations.parquet are of the models and tasks named this time.
     Exit code 0: done; 1: it could not be done; 3: some responses are missing, or could not be judged, and
-    wait for the next run, or nearly all ended in a way that is not known; 4: a claim of the config does not hold.
+    wait for the next run, or nearly all ended in a way that is not known; 4: a claim of the config does not
+    hold.
 
     Examples:
 

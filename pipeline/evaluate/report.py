@@ -190,7 +190,7 @@ def _failed_lines(failed: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _unknown_ends(table: pa.Table) -> dict[str, int]:
-    """How a model's responses ended and how many of them so, where nearly all did in ways that are not known."""
+    """How a model's responses ended, and how many so, where nearly all did in ways that are not known."""
     rows = table.select(["response", "unknown_end"]).to_pylist()
     ends = Counter(row["unknown_end"] for row in rows if row["unknown_end"])
     came = sum(bool(row["response"] or row["unknown_end"]) for row in rows)

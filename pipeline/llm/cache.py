@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from pipeline.files.sealed_lines import SealedLines
 from pipeline.llm.chat_completions import identity
+from pipeline.llm.deviations import Deviation
 from pipeline.llm.model import Request, Usage
 
 
@@ -27,6 +28,7 @@ class Stored:
     usage: Usage
     probabilities: dict[str, float] | None
     uncertainties: list[float] | None = None
+    deviations: tuple[Deviation, ...] = ()
 
 
 def request_key(request: Request, model: str, chosen_by: Mapping[str, Any]) -> str:
@@ -123,7 +125,9 @@ class ReplyCache:
     def _note(self, fields: dict[str, Any]) -> None:
         key, usage = fields.pop("key"), Usage(**fields.pop("usage"))
         unusable = fields.keys() == {"unusable", "attempt"}
-        stored = None if unusable else Stored(**fields, usage=usage)
+        # Lines of earlier versions have none.
+        deviations = tuple(map(Deviation, fields.pop("deviations", ())))
+        stored = None if unusable else Stored(**fields, usage=usage, deviations=deviations)
         attempts = int(fields["attempt" if unusable else "attempts"])
         paid = usage.as_paid_before()
         if stored is not None:

@@ -10,6 +10,7 @@ from typing import Self
 from pipeline.config import LlmConfig, SamplingConfig
 from pipeline.llm import chat_completions
 from pipeline.llm.cache import ReplyCache, Stored, request_key
+from pipeline.llm.deviations import Notices
 from pipeline.llm.endpoints import Endpoint, Endpoints, backoff
 from pipeline.llm.errors import Transient, Unsupported, classified
 from pipeline.llm.http_json import CALL_ERRORS
@@ -22,17 +23,24 @@ class Client:
     """A `Model` behind one or several OpenAI-compatible endpoints; for one event loop.
 
     `async with Client(config, endpoints, model, cache) as client: await client.ask(request)`. The cache
-    stays the caller's to close. The key is read from the environment and appears nowhere else.
+    stays the caller's to close. notices: hears what the endpoints do otherwise than asked. The key is read
+    from the environment and appears nowhere else.
     """
 
     def __init__(
-        self, config: LlmConfig, endpoints: Sequence[str], model: str, cache: ReplyCache | None
+        self,
+        config: LlmConfig,
+        endpoints: Sequence[str],
+        model: str,
+        cache: ReplyCache | None,
+        notices: Notices | None = None,
     ) -> None:
         if not endpoints:
             raise ValueError("a client needs at least one endpoint")
         self._config = config
         self._model = model
         self._cache = cache
+        self._notices = notices or Notices()
         # A key from a file that is mounted ends with a line.
         self._key = os.environ.get(config.api_key_env, "").strip() or "none"
         self._urls = tuple(endpoints)
@@ -113,7 +121,9 @@ class Client:
         if stored is None:
             return None
         try:
-            reading = chat_completions.validated(request.constraint, stored.text)
+            reading = chat_completions.validated(
+                request.constraint, stored.text, drop_thinking=self._config.drop_thinking
+            )
         except chat_completions.UnusableReply:
             return None  # the rules are stricter now than when it was stored
         return Reply(
@@ -124,6 +134,7 @@ class Client:
             probabilities=stored.probabilities,
             value=reading.value,
             uncertainties=stored.uncertainties,
+            deviations=tuple(sorted({*stored.deviations, *reading.deviations})),
         )
 
     async def _answer(self, key: str, request: Request) -> Reply:
@@ -142,7 +153,7 @@ class Client:
             completion, usage = await self._completion(request, attempt, deadline)
             spent += usage
             try:
-                reading = chat_completions.parse_reply(request, completion)
+                reading = chat_completions.parse_reply(request, completion, self._config)
             except chat_completions.UnusableReply as unusable:
                 reason = str(unusable)
                 replies.append(unusable.text)
@@ -150,6 +161,8 @@ class Client:
                 if self._cache is not None:
                     self._cache.put_unusable(key, unusable.text, attempt + 1, spent)
                 continue
+            for line in filter(None, (deviation.line for deviation in reading.deviations)):
+                self._notices.once(line)
             return Reply(
                 text=reading.text,
                 model=self._model,
@@ -161,6 +174,7 @@ class Client:
                 ended=reading.ended,
                 unknown_end=reading.unknown_end,
                 used=usage if isinstance(request.constraint, FreeText) else Usage(),
+                deviations=tuple(sorted(reading.deviations)),
             )
         raise ReplyError(request.label, reason, replies)
 
@@ -234,5 +248,11 @@ class Client:
 
 def _to_store(reply: Reply) -> Stored:
     return Stored(
-        reply.text, reply.model, reply.attempts, reply.usage, reply.probabilities, reply.uncertainties
+        reply.text,
+        reply.model,
+        reply.attempts,
+        reply.usage,
+        reply.probabilities,
+        reply.uncertainties,
+        reply.deviations,
     )
