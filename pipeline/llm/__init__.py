@@ -14,7 +14,7 @@
 | what was not as asked for and taken all the same | `deviations.py` |
 | HTTP | `http_json.py` |
 | replies on disk | `cache.py` |
-| how much of a trace fits a prompt | `context_window.py` |
+| how much of a trace fits a prompt; servers that cut prompts | `context_window.py`, `prompt_cutting.py` |
 | prompt templates | `templates.py` |
 | a vLLM server of our own | `serving.py`, `engine.py`, `engine_command.py`, `engine_log.py` |
 | the model that comes along | `bundled_model.py` |

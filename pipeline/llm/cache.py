@@ -112,6 +112,11 @@ class ReplyCache:
         self._append({"key": key, "unusable": text, "attempt": attempt, "usage": asdict(usage)})
         self._attempts[key] = attempt
 
+    def revoke(self, key: str, why: str) -> None:
+        """Takes a reply back, so that its request is asked again; it counts as an attempt that was paid."""
+        if (stored := self._stored.pop(key, None)) is not None:
+            self.put_unusable(key, f"{why}: {stored.text}", stored.attempts, stored.usage)
+
     def _append(self, fields: dict[str, Any]) -> None:
         try:
             self._lines.append(fields)
@@ -132,6 +137,9 @@ class ReplyCache:
         paid = usage.as_paid_before()
         if stored is not None:
             self._stored[key] = stored
+        else:
+            # What was unusable before is told from what was taken back by the order of the lines.
+            self._stored.pop(key, None)
         self._attempts[key] = max(attempts, self.attempts(key))
         self._paid_before[key] = paid
 

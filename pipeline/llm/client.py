@@ -14,9 +14,23 @@ from pipeline.llm.deviations import Notices
 from pipeline.llm.endpoints import Endpoint, Endpoints, backoff
 from pipeline.llm.errors import Transient, Unsupported, classified
 from pipeline.llm.http_json import CALL_ERRORS
-from pipeline.llm.model import EndpointUnavailable, FreeText, Reply, ReplyError, Request, Usage
+from pipeline.llm.model import (
+    ContextTooLong,
+    EndpointRefused,
+    EndpointUnavailable,
+    FreeText,
+    Message,
+    Reply,
+    ReplyError,
+    Request,
+    RequestRefused,
+    Usage,
+)
+from pipeline.llm.prompt_cutting import PromptWatch
 
 FROM_DISK = Usage(replies_from_disk=1)
+# Of the answer to a probe, which nobody reads; fewer than 16 some providers refuse.
+_PROBE_TOKENS = 16
 
 
 class Client:
@@ -48,6 +62,7 @@ class Client:
         self._slots = asyncio.Semaphore(config.max_in_flight)
         self._asking: dict[str, asyncio.Task[Reply]] = {}
         self._usage: dict[str, Usage] = {}
+        self._watches: dict[str, PromptWatch] = {}
 
     @property
     def usage(self) -> dict[str, Usage]:
@@ -150,7 +165,7 @@ class Client:
         reason = ""
         first = self._cache.attempts(key) if self._cache is not None else 0
         for attempt in range(first, first + self._config.max_attempts):
-            completion, usage = await self._completion(request, attempt, deadline)
+            completion, usage = await self._completion(key, request, attempt, deadline)
             spent += usage
             try:
                 reading = chat_completions.parse_reply(request, completion, self._config)
@@ -179,15 +194,17 @@ class Client:
         raise ReplyError(request.label, reason, replies)
 
     async def _completion(
-        self, request: Request, attempt: int, deadline: float
+        self, key: str, request: Request, attempt: int, deadline: float
     ) -> tuple[chat_completions.JsonObject, Usage]:
-        """A completion of any quality, tried until the deadline, and what it took."""
+        """A completion of any quality to the whole prompt, tried until the deadline, and what it took."""
         spent = Usage()
         while True:
             endpoint = await self._endpoints.take(request.label, deadline, request.home)
             answer = await self._try(endpoint, request, attempt)
             if not isinstance(answer, Transient | Unsupported):
-                return answer, spent + self._count(request, chat_completions.usage(answer))
+                spent += self._count(request, chat_completions.usage(answer))
+                await self._refuse_cut_prompts(key, request, endpoint, answer, deadline)
+                return answer, spent
             spent += self._count(request, Usage(retries=1))
             # Where the endpoint said how long, `take` holds all requests back.
             if isinstance(answer, Transient) and answer.wait_seconds is None:
@@ -217,6 +234,54 @@ class Client:
             raise problem from None
         finally:
             self._endpoints.done(endpoint, failure)
+
+    async def _refuse_cut_prompts(
+        self,
+        key: str,
+        request: Request,
+        endpoint: Endpoint,
+        answer: chat_completions.JsonObject,
+        deadline: float,
+    ) -> None:
+        """Raises EndpointRefused where an endpoint has not read all of a prompt; vLLM would refuse it."""
+        if endpoint.is_vllm:
+            return
+        watch = self._watches.setdefault(endpoint.base, PromptWatch())
+        told = chat_completions.usage(answer).prompt_tokens
+
+        async def count(text: str) -> int | None:
+            return await self._counted(text, endpoint, deadline)
+
+        cut = await watch.check(key, request.messages, told, count)
+        if cut is None:
+            return
+        if self._cache is not None and cut.earlier is not None:
+            self._cache.revoke(cut.earlier, "a reply to a prompt that the server has cut")
+        raise EndpointRefused(
+            f"endpoint {endpoint.url} cuts long prompts without a word: of a text of {cut.sent:,} tokens or "
+            f"more it has read {cut.read:,} (usage.prompt_tokens)",
+            "give it a larger window (Ollama: `OLLAMA_CONTEXT_LENGTH=32768 ollama serve`, or `PARAMETER "
+            f"num_ctx 32768` in a Modelfile), or set llm.context_window to {cut.read}",
+        )
+
+    async def _counted(self, text: str, endpoint: Endpoint, deadline: float) -> int | None:
+        """Tokens of a text as an endpoint counts them, None where it refuses it."""
+        probe = Request(
+            (Message("user", text),), FreeText(), _PROBE_TOKENS, 0.0, 0, "probe", "whether prompts are cut"
+        )
+        retries = 0
+        while True:
+            endpoint.open += 1  # `_try` gives it back
+            try:
+                answer = await self._try(endpoint, probe, 0)
+            except (ContextTooLong, RequestRefused):
+                return None
+            if not isinstance(answer, Transient | Unsupported):
+                return self._count(probe, chat_completions.usage(answer)).prompt_tokens
+            retries += 1
+            self._count(probe, Usage(retries=1))
+            if isinstance(answer, Transient):
+                await self._wait(f"{endpoint.url}: {answer.detail}", probe.label, retries, deadline)
 
     def _sampling(self, endpoint: Endpoint, request: Request) -> dict[str, float]:
         told = self._config.sampling.model_dump() if request.sampling is None else request.sampling

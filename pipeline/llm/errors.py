@@ -12,10 +12,23 @@ from pipeline.llm.http_json import StatusError
 from pipeline.llm.model import ContextTooLong, EndpointRefused, RequestRefused
 
 TRANSIENT_STATUS = {408, 409, 425, 429}
-CONTEXT = re.compile(
-    r"context_length_exceeded|(maximum|model's) context length|context window|max_model_len"
-    r"|prompt is too long|too many input tokens",
+# How servers name the window that a prompt does not fit: OpenAI, vLLM, SGLang, llama.cpp, TGI, Ollama,
+# TensorRT, LM Studio, Anthropic, Mistral, Google, Cohere, xAI, Zhipu, Moonshot, Alibaba, Bedrock.
+WINDOW = re.compile(
+    r"context_length_exceeded|exceed_context_size|\bcontext[ _-]?(length|window|size|limit)"
+    r"|max_(model|seq(uence)?)_len|\bn(um)?_ctx\b"
+    r"|max(imum)?( allowed)? ((model|sequence|prompt|input) )?length"
+    r"|maximum number of (input )?tokens|range of input length|model token limit"
+    r"|(prompt|inputs?)( length)? (is )?too long|too many ((input|prompt) )?tokens|input tokens exceeded"
+    r"|reduce the length of (the|your) (messages|prompt|input)|`inputs` (tokens \+|must have less)",
     re.IGNORECASE,
+)
+EXCEEDED = re.compile(
+    r"exceed|too (long|large|big|many)|(long|great|larg)er than|reduce the length", re.IGNORECASE
+)
+# Groq and OpenAI of a request that alone is more than a minute's tokens: no waiting makes it fit.
+MORE_THAN_A_MINUTE = re.compile(
+    r"request too large for|limit:? (?P<limit>[\d,]+).*requested:? (?P<requested>[\d,]+)", re.IGNORECASE
 )
 UNSUPPORTED = re.compile(
     r"unsupported|not supported|does not support|not allowed|unknown|unrecognized|invalid schema|unavailable"
@@ -89,6 +102,8 @@ def _of_status(error: StatusError, asked: Attempt) -> EndpointFailure:
     where = f"endpoint {asked.endpoint}"
     if status == 402 or "insufficient_quota" in said:
         return EndpointRefused(f"{where}: {said}", "the account has no credit left: top it up")
+    if _is_too_long(status, said):
+        return ContextTooLong(asked.label, said)
     if status in TRANSIENT_STATUS or status >= 500:
         wait = _retry_after(error.retry_after)
         told = "" if wait is None else f", asks to wait {wait:.0f} s"
@@ -108,13 +123,22 @@ def _of_status(error: StatusError, asked: Attempt) -> EndpointFailure:
             f"{where} does not serve {asked.model!r} (404: {said})",
             "set llm.model to a name it serves, and check that the URL ends in /v1",
         )
-    if CONTEXT.search(said):
-        return ContextTooLong(asked.label, said)
     if UNSUPPORTED.search(said):
         for name in OPTIONAL_FIELDS:
             if re.search(rf"(?<![\w-]){name}(?![\w-])", said) and name not in asked.without:
                 return Unsupported(name)
     return RequestRefused(asked.label, f"{where}: {status} {said}")
+
+
+def _is_too_long(status: int, said: str) -> bool:
+    """Whether an error means that a shorter prompt may fit, and the same one never will."""
+    if status in (413, 429) and (found := MORE_THAN_A_MINUTE.search(said)):
+        limit, requested = (int((found[name] or "0").replace(",", "")) for name in ("limit", "requested"))
+        return requested > limit or not requested
+    if status in (400, 413, 422):
+        return WINDOW.search(said) is not None
+    # A server that is in trouble may speak of its window, too.
+    return status >= 500 and WINDOW.search(said) is not None and EXCEEDED.search(said) is not None
 
 
 def _retry_after(header: str | None) -> float | None:

@@ -6,8 +6,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from pipeline.llm.model import Constraint, EndpointRefused, RequestRefused
-from tests.llm.questions import DIGIT, GRADES, TEXT, ask, question
+from pipeline.llm.model import (
+    Constraint,
+    ContextTooLong,
+    EndpointRefused,
+    EndpointUnavailable,
+    RequestRefused,
+)
+from tests.llm.questions import DIGIT, GRADES, LABEL, TEXT, ask, question
 from tests.servers.stub_llm import StubLlm
 
 
@@ -127,3 +133,61 @@ def test_what_a_provider_says_is_read_however_it_is_wrapped(told: Any) -> None:
         pytest.raises(RequestRefused, match="400 bad colour"),
     ):
         ask(stub.endpoint, question())
+
+
+TOO_LONG: list[tuple[int, Any]] = [
+    (400, openai("This model's maximum context length is 700 tokens. However, you requested 900 tokens.")),
+    (400, openai("The decoder prompt (length 900) is longer than the maximum model length of 700.")),
+    (400, {"error": {"code": "context_length_exceeded", "message": "Please make it shorter."}}),
+    (400, {"error": {"code": 400, "message": "request (900) exceeds the available context size (700)"}}),
+    (500, {"error": {"code": 500, "message": "Context size has been exceeded.", "type": "server_error"}}),
+    (400, {"object": "error", "message": "The input (900) is longer than the model's context length."}),
+    (413, openai("Request too large for model `m` on tokens per minute (TPM): Limit 700, Requested 900")),
+    (429, openai("Rate limit reached on tokens per min (TPM): Limit 7,000, Used 0, Requested 9,000.")),
+    (422, {"error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 700. Given: 900"}),
+    (422, {"error": "Input validation error: `inputs` must have less than 700 tokens. Given: 900"}),
+    (500, {"error": "prompt too long; exceeded max context length by 200 tokens"}),
+    (400, {"error": {"type": "invalid", "message": "prompt is too long: 900 tokens > 700 maximum"}}),
+    (400, openai("input length and `max_tokens` exceed context limit: 500 + 400 > 700")),
+    (400, {"message": "Prompt contains 900 tokens, too large for model with 700 maximum context length"}),
+    (400, google("The input token count (900) exceeds the maximum number of tokens allowed (700).")),
+    (400, openai("This model's maximum prompt length is 700 but the request contains 900 tokens.")),
+    (400, {"message": "too many tokens: the prompt cannot have more than 700"}),
+    (400, openai("Prompt exceeds max length")),
+    (400, openai("Invalid request: Your request exceeded model token limit: 700")),
+    (400, openai("Range of input length should be [1, 700]")),
+    (400, {"message": "Input is too long for requested model."}),
+    (400, {"error": "The number of tokens to keep is greater than the context length"}),
+    (400, openai("Please reduce the length of the messages or completion.")),
+    (400, openai("Prompt length (900) exceeds maximum input length (700).")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "told"), TOO_LONG)
+def test_a_prompt_that_does_not_fit_is_told_whatever_the_server_calls_its_window(
+    status: int, told: Any
+) -> None:
+    with (
+        Picky(refuses={"messages": (status, told)}, owned_by="x") as stub,
+        pytest.raises(ContextTooLong, match=LABEL),
+    ):
+        ask(stub.endpoint, question(), deadline_seconds=600)
+    assert len(stub.requests) == 1, "not asked again"
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (429, openai("Rate limit reached (TPM): Limit 7000, Used 6900, Requested 900. Try again in 1 s.")),
+        (500, openai("failed to allocate the KV cache for this context size")),
+        (503, openai("The model is loading its context window")),
+        (400, openai("max_tokens is too large: 9000. This model supports at most 700 completion tokens")),
+        (413, openai("Request entity too large")),
+    ],
+)
+def test_what_only_sounds_like_a_prompt_too_long_is_none(status: int, told: Any) -> None:
+    with (
+        Picky(refuses={"messages": (status, told)}, owned_by="x") as stub,
+        pytest.raises((EndpointUnavailable, RequestRefused)),
+    ):
+        ask(stub.endpoint, question(), deadline_seconds=0.5)
