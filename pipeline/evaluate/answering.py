@@ -203,6 +203,7 @@ def _kept(
         fault=written.fault,
         is_ended=response.is_ended,
         unknown_end=written.unknown_end,
+        deviations=[*map(str, written.deviations)],
         prompt_tokens=written.prompt_tokens,
         tokens=len(response.ids),
         # A response that ends at once has held its prompt.

@@ -35,7 +35,8 @@ class Written:
     """A response as text with its special tokens, its prompt's size in tokens, and how it was written.
 
     fault: why there is none, "" where there is one; unknown_end: how an endpoint says that it ended, where
-    that is no word that is known. A thinking that the template has opened, as it does for
+    that is no word that is known; deviations: what of the request or the reply was not as asked for
+    (llm.deviations). A thinking that the template has opened, as it does for
     models without blocks, is part of the text.
     """
 
@@ -44,6 +45,7 @@ class Written:
     response: Response
     fault: str = ""
     unknown_end: str = ""
+    deviations: Sequence[str] = ()
 
 
 class LocalModel:

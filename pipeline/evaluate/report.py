@@ -27,6 +27,7 @@ from pipeline.evaluate.summary import Summary, comparisons, summaries
 from pipeline.evaluate.tables import carried_table, dose_table, results_table
 from pipeline.evaluate.tasks import REGISTER_MACHINE
 from pipeline.files.atomic import replacing, write_json, write_table
+from pipeline.llm.deviations import Deviation
 
 # Of a model's responses; the known words for an end are in llm/chat_completions.py.
 _NEARLY_ALL = 0.9
@@ -81,6 +82,12 @@ def write_report(
     lines += [*_sampling_lines(models), *_missing_lines(models), *_failed_lines(failed)]
     unknown = {each.label: ends for each in models if (ends := _unknown_ends(each.table))}
     lines += [f"- {label}: {unknown_ends_text(ends)}" for label, ends in unknown.items()]
+    taken = {each.label: its for each in models if (its := _taken(each.table))}
+    lines += [
+        f"- {label}: {count:,} responses {Deviation(name).text}"
+        for label, its in taken.items()
+        for name, count in its.items()
+    ]
     text += "\n" + "\n".join(lines) + "\n" if lines else ""
     if kv is not None:
         write_table(kv, folder / "kv.parquet")
@@ -121,6 +128,7 @@ def write_report(
         "missing": {each.label: dict(each.missing) for each in models if each.missing},
         "judge_failed": failed,
         "unknown_ends": unknown,
+        "taken": taken,
         "results": [each.as_json() for each in found],
         "notes": notes,
         "differences": [each.as_json() for each in compared],
@@ -195,6 +203,11 @@ def _unknown_ends(table: pa.Table) -> dict[str, int]:
     ends = Counter(row["unknown_end"] for row in rows if row["unknown_end"])
     came = sum(bool(row["response"] or row["unknown_end"]) for row in rows)
     return dict(ends) if ends and ends.total() >= _NEARLY_ALL * came else {}
+
+
+def _taken(table: pa.Table) -> dict[str, int]:
+    """Responses by what of them or of their requests was not as asked for."""
+    return dict(Counter(name for its in table["deviations"].to_pylist() for name in its).most_common())
 
 
 def unknown_ends_text(ends: Mapping[str, int]) -> str:

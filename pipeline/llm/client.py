@@ -10,9 +10,9 @@ from typing import Self
 from pipeline.config import LlmConfig, SamplingConfig
 from pipeline.llm import chat_completions
 from pipeline.llm.cache import ReplyCache, Stored, request_key
-from pipeline.llm.deviations import Notices
+from pipeline.llm.deviations import Deviation, Notices
 from pipeline.llm.endpoints import Endpoint, Endpoints, backoff
-from pipeline.llm.errors import Transient, Unsupported, classified
+from pipeline.llm.errors import SYSTEM, Transient, Unsupported, classified
 from pipeline.llm.http_json import CALL_ERRORS
 from pipeline.llm.model import (
     ContextTooLong,
@@ -165,7 +165,7 @@ class Client:
         reason = ""
         first = self._cache.attempts(key) if self._cache is not None else 0
         for attempt in range(first, first + self._config.max_attempts):
-            completion, usage = await self._completion(key, request, attempt, deadline)
+            completion, usage, without = await self._completion(key, request, attempt, deadline)
             spent += usage
             try:
                 reading = chat_completions.parse_reply(request, completion, self._config)
@@ -189,14 +189,17 @@ class Client:
                 ended=reading.ended,
                 unknown_end=reading.unknown_end,
                 used=usage if isinstance(request.constraint, FreeText) else Usage(),
-                deviations=tuple(sorted(reading.deviations)),
+                deviations=tuple(sorted({*reading.deviations, *without})),
             )
         raise ReplyError(request.label, reason, replies)
 
     async def _completion(
         self, key: str, request: Request, attempt: int, deadline: float
-    ) -> tuple[chat_completions.JsonObject, Usage]:
-        """A completion of any quality to the whole prompt, tried until the deadline, and what it took."""
+    ) -> tuple[chat_completions.JsonObject, Usage, frozenset[Deviation]]:
+        """A completion of any quality to the whole prompt, tried until the deadline, and what it took.
+
+        And what of the request this endpoint did not take.
+        """
         spent = Usage()
         while True:
             endpoint = await self._endpoints.take(request.label, deadline, request.home)
@@ -204,7 +207,7 @@ class Client:
             if not isinstance(answer, Transient | Unsupported):
                 spent += self._count(request, chat_completions.usage(answer))
                 await self._refuse_cut_prompts(key, request, endpoint, answer, deadline)
-                return answer, spent
+                return answer, spent, _left_out(request, endpoint)
             spent += self._count(request, Usage(retries=1))
             # Where the endpoint said how long, `take` holds all requests back.
             if isinstance(answer, Transient) and answer.wait_seconds is None:
@@ -228,6 +231,7 @@ class Client:
                 failure = problem
             if isinstance(problem, Unsupported):
                 endpoint.without.add(problem.field)
+                self._notices.once(f"endpoint {endpoint.url}: {problem}")
             if isinstance(problem, Transient | Unsupported):
                 return problem
             # `from None`: what the package raised holds the request with its headers.
@@ -309,6 +313,16 @@ class Client:
     def _count(self, request: Request, usage: Usage) -> Usage:
         self._usage[request.purpose] = self._usage.get(request.purpose, Usage()) + usage
         return usage
+
+
+def _left_out(request: Request, endpoint: Endpoint) -> frozenset[Deviation]:
+    """What of a request an endpoint does not take, of all that is recorded as told."""
+    told = {
+        "seed": Deviation.WITHOUT_SEED,
+        **({} if request.temperature is None else {"temperature": Deviation.WITHOUT_TEMPERATURE}),
+        **({SYSTEM: Deviation.SYSTEM_IN_USER} if request.messages[0].role == SYSTEM else {}),
+    }
+    return frozenset(deviation for name, deviation in told.items() if name in endpoint.without)
 
 
 def _to_store(reply: Reply) -> Stored:

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 
 import aiohttp
 
-from pipeline.llm.http_json import StatusError
+from pipeline.llm.http_json import PageError, StatusError
 from pipeline.llm.model import ContextTooLong, EndpointRefused, RequestRefused
 
 TRANSIENT_STATUS = {408, 409, 425, 429}
@@ -38,6 +38,15 @@ UNSUPPORTED = re.compile(
 # Google's way to say 401 is a 400.
 WRONG_KEY = re.compile(
     r"api.?key (is )?(not valid|invalid|expired)|(invalid|incorrect) api.?key", re.IGNORECASE
+)
+# The system prompt is then put before the user's text; no field of a request, and dropped like one.
+SYSTEM = "system"
+SYSTEM_ROLE = re.compile(
+    r"developer instruction is not enabled"
+    r"|\bsystem.? (role|message|prompt|instruction)s?\b.{0,40}(not|n't|un)"
+    r"|(not|n't) (support|allow|accept|have|know)\w*.{0,20}(['\"]system['\"]|\bsystem (role|message|prompt))"
+    r"|role.{0,5}['\"]system['\"].{0,30}(not|n't|un)|roles must alternate|only user and assistant roles",
+    re.IGNORECASE,
 )
 # What a request can do without; max_tokens is then sent under its newer name.
 OPTIONAL_FIELDS = (
@@ -70,13 +79,22 @@ class Unsupported:
 
     field: str
 
+    def __str__(self) -> str:
+        if self.field == SYSTEM:
+            return "the model knows no system role: the system prompt is put before the user's text"
+        other = ", but for max_completion_tokens" if self.field == "max_tokens" else ""
+        return f"takes no {self.field}{other}: requests are sent without it"
+
 
 EndpointFailure = Transient | Unsupported | ContextTooLong | RequestRefused | EndpointRefused
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What the request was, for the messages. without: optional fields that were left out of it."""
+    """What the request was, for the messages. without: optional fields that were left out of it.
+
+    has_answered: whether the endpoint has given completions before.
+    """
 
     label: str
     endpoint: str
@@ -84,6 +102,7 @@ class Attempt:
     key_env: str
     key: str = field(repr=False)
     without: frozenset[str] = frozenset()
+    has_answered: bool = False
 
 
 def classified(error: Exception, asked: Attempt) -> EndpointFailure:
@@ -91,6 +110,9 @@ def classified(error: Exception, asked: Attempt) -> EndpointFailure:
     if isinstance(error, StatusError):
         return _of_status(error, asked)
     said = _scrubbed(str(error) or type(error).__name__, asked)
+    # Of one that has worked it is a proxy's page, which passes.
+    if isinstance(error, PageError) and not asked.has_answered:
+        return _wrong_url(said, asked)
     nobody = isinstance(error, aiohttp.ClientConnectorError)
     kind = "no reply in time" if isinstance(error, TimeoutError) else said
     return Transient(kind, refused_connection=nobody)
@@ -104,6 +126,10 @@ def _of_status(error: StatusError, asked: Attempt) -> EndpointFailure:
         return EndpointRefused(f"{where}: {said}", "the account has no credit left: top it up")
     if _is_too_long(status, said):
         return ContextTooLong(asked.label, said)
+    if SYSTEM_ROLE.search(said) and status != 429 and SYSTEM not in asked.without:
+        return Unsupported(SYSTEM)
+    if status in (405, 501) and not asked.has_answered:
+        return _wrong_url(f"takes no chat completions ({status}: {said})", asked)
     if status in TRANSIENT_STATUS or status >= 500:
         wait = _retry_after(error.retry_after)
         told = "" if wait is None else f", asks to wait {wait:.0f} s"
@@ -128,6 +154,13 @@ def _of_status(error: StatusError, asked: Attempt) -> EndpointFailure:
             if re.search(rf"(?<![\w-]){name}(?![\w-])", said) and name not in asked.without:
                 return Unsupported(name)
     return RequestRefused(asked.label, f"{where}: {status} {said}")
+
+
+def _wrong_url(said: str, asked: Attempt) -> EndpointRefused:
+    return EndpointRefused(
+        f"endpoint {asked.endpoint} {said}",
+        "is this the right URL? Base URLs of the OpenAI API mostly end in /v1, and are not those of a page",
+    )
 
 
 def _is_too_long(status: int, said: str) -> bool:

@@ -1,9 +1,12 @@
 """How many tokens an endpoint's KV cache holds, as vLLM tells it."""
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
+
+from pipeline.llm.urls import url_of
 
 _METRIC = "vllm:cache_config_info"
 _TIMEOUT_SECONDS = 10.0
@@ -17,9 +20,9 @@ def kv_cache_tokens(endpoint: str) -> int | None:
     has all traces that are at work.
     """
     try:
-        answer = httpx2.get(
-            f"{endpoint.rstrip('/').removesuffix('/v1')}/metrics", timeout=_TIMEOUT_SECONDS, trust_env=False
-        )
+        parts = urlsplit(endpoint)
+        root = parts._replace(path=parts.path.rstrip("/").removesuffix("/v1")).geturl()
+        answer = httpx2.get(url_of(root, "/metrics"), timeout=_TIMEOUT_SECONDS, trust_env=False)
         if not answer.is_success:
             return None
         families = list(text_string_to_metric_families(answer.text))

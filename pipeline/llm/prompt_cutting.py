@@ -2,8 +2,9 @@
 
 Ollama reads the last `num_ctx` tokens of a prompt and answers as if that were all; only `usage` tells. How
 many tokens a prompt has is for the model's tokenizer to say, so that a small count is but a reason to look:
-then the endpoint is asked about a text of which every tokenizer makes more tokens than it has counted. Whoever
-counts fewer of that has cut it; whoever refuses it does not cut. So no script and no code raises a false alarm.
+then the endpoint is asked about a text of which every tokenizer makes more tokens than it has counted.
+Whoever counts fewer of that has cut it; whoever refuses it does not cut. So no script and no code raises a
+false alarm.
 """
 
 import asyncio

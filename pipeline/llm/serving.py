@@ -18,7 +18,7 @@ from pipeline.llm.deviations import Notices
 from pipeline.llm.engine import Engine
 from pipeline.llm.kv_cache import kv_cache_tokens
 from pipeline.llm.model import EndpointUnavailable
-from pipeline.llm.urls import shown_url
+from pipeline.llm.urls import shown_url, url_of
 
 BUNDLED = "bundled"
 # Whoever names endpoints has started them; half a minute covers one that is just coming up.
@@ -70,7 +70,7 @@ def starting(config: LlmConfig, log: Path, tell: Callable[[str], None]) -> Itera
 def _fault(endpoint: str) -> str:
     """Why nobody answers at an endpoint; empty where somebody does, whatever the answer."""
     try:
-        httpx2.get(f"{endpoint}/models", timeout=10, trust_env=False)
+        httpx2.get(url_of(endpoint, "/models"), timeout=10, trust_env=False)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         return f"{shown_url(endpoint)}: {error or type(error).__name__}"
     return ""
