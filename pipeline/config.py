@@ -266,6 +266,13 @@ class LlmConfig(Section):
         float, Field(gt=0, description="How long transport errors are retried before the trace fails.")
     ] = 1800
     max_attempts: Annotated[int, Field(ge=1, description="Times an unusable reply is asked again.")] = 3
+    drop_thinking: Annotated[
+        bool,
+        Field(
+            description="Whether thinking in front of a reply, up to </think>, is dropped; else the reply is "
+            "asked again. It is paid for either way."
+        ),
+    ] = True
     seed: Annotated[int, Field(description="Seed that every request's own seed is made from.")] = 0
     sampling: SamplingConfig = SamplingConfig()
     extra_body: Annotated[

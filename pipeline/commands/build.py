@@ -16,6 +16,7 @@ from pipeline.commands import options
 from pipeline.commands.console import messages, output
 from pipeline.commands.prefect_server import prefect_for_a_run
 from pipeline.commands.progress import shown_progress
+from pipeline.llm.deviations import Deviation
 from pipeline.run.outcomes import RejectReason
 
 
@@ -110,6 +111,8 @@ def summary(totals: dict[str, Any]) -> Table:
         )
     for purpose, used in totals["usage"].items():
         table.add_row(f"asked to {purpose}", usage_text(used))
+    for name, count in totals["taken"].items():
+        table.add_row("taken", f"{count:,} replies {Deviation(name).text}")
     if totals["cost"] is not None:
         table.add_row("cost", f"{totals['cost']:,.2f}")
     table.add_row("time", f"{totals['seconds']:,.0f} s")

@@ -97,7 +97,8 @@ def evaluate(
     memento again without its block. What an earlier run in the same folder has written is not written again;
     results.md, results.json, figures and generations.parquet are of the models and tasks named this time.
     Exit code 0: done; 1: it could not be done; 3: some responses are missing, or could not be judged, and
-    wait for the next run; 4: a claim of the config does not hold.
+    wait for the next run, or nearly all ended in a way that is not known; 4: a claim of the config does not
+    hold.
 
     Examples:
 
@@ -137,6 +138,7 @@ def evaluate(
     quiet_libraries()
     # Not above: it brings PyTorch, which takes seconds that no other command need wait.
     from pipeline.evaluate.evaluation import check, refuse_other_folder
+    from pipeline.evaluate.report import unknown_ends_text
 
     # Before Prefect is started, and the log of another run emptied.
     refuse_other_folder(run)
@@ -156,6 +158,10 @@ def evaluate(
             f"some responses are missing or could not be judged, {most_often(_reasons(report))}; see "
             "results.md, and run the same command to try them again"
         )
+        raise typer.Exit(3)
+    if unknown := report["unknown_ends"]:
+        for label, ends in unknown.items():
+            console.print(f"{label}: {unknown_ends_text(ends)}")
         raise typer.Exit(3)
     if failing := [claim for claim in report["claims"] if not claim["holds"]]:
         console.print(f"{len(failing)} of {len(report['claims'])} claims do not hold, see results.md")

@@ -12,6 +12,7 @@ from pipeline.config import BuildConfig, LlmConfig
 from pipeline.doctor.item import Item, broken, note, ok
 from pipeline.llm.bundled_model import CONTEXT_TOKENS, NAME, PACKAGE
 from pipeline.llm.serving import BUNDLED, model_name
+from pipeline.llm.urls import url_of
 
 _SECONDS = 4.5
 
@@ -56,7 +57,7 @@ def endpoint(url: str, config: LlmConfig) -> list[Item]:
     base_url = "see that it is a base URL ending in /v1"
     headers = {"Authorization": f"Bearer {key}"} if (key := os.environ.get(config.api_key_env)) else {}
     try:
-        answer = httpx2.get(f"{url.rstrip('/')}/models", headers=headers, timeout=_SECONDS)
+        answer = httpx2.get(url_of(url, "/models"), headers=headers, timeout=_SECONDS)
         listing = answer.json() if answer.is_success else None
     except httpx2.TimeoutException:
         return [broken(name, f"no answer within {_SECONDS} s", "see whether the server is overrun")]

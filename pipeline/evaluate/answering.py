@@ -202,6 +202,8 @@ def _kept(
         response=written.text,
         fault=written.fault,
         is_ended=response.is_ended,
+        unknown_end=written.unknown_end,
+        deviations=[*map(str, written.deviations)],
         prompt_tokens=written.prompt_tokens,
         tokens=len(response.ids),
         # A response that ends at once has held its prompt.

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -17,8 +17,9 @@ from pipeline.evaluate.local_model import Written
 from pipeline.evaluate.modes import Mode
 from pipeline.files.atomic import value_digest
 from pipeline.llm.client import Client
+from pipeline.llm.deviations import Notices
 from pipeline.llm.errors import Attempt, classified
-from pipeline.llm.http_json import CALL_ERRORS, Api, StatusError
+from pipeline.llm.http_json import CALL_ERRORS, NO_LIST, Api, PageError, StatusError
 from pipeline.llm.model import (
     ContextTooLong,
     EndpointRefused,
@@ -51,11 +52,14 @@ class EndpointModel:
 
     sees_cache = False
 
-    def __init__(self, place: str, section: AskingSection) -> None:
+    def __init__(
+        self, place: str, section: AskingSection, tell: Callable[[str], None] = lambda line: None
+    ) -> None:
         urls, _, self._name = place.partition("#")
         self._place = shown_url(place)
         self._urls = [url.strip() for url in urls.split(",")]
         self._section = section
+        self._notices = Notices(tell)
         self._config = LlmConfig(
             max_in_flight=section.max_in_flight,
             api_key_env=section.api_key_env,
@@ -121,7 +125,7 @@ class EndpointModel:
         self, prompts: Sequence[str], seeds: Sequence[int], sampling: SamplingConfig
     ) -> AsyncGenerator[list[Came], None]:
         coming: asyncio.Queue[Came | Exception] = asyncio.Queue()
-        async with Client(self._config, self._urls, self._name, None) as client:
+        async with Client(self._config, self._urls, self._name, None, self._notices) as client:
             await client.look()
 
             async def ask(number: int) -> None:
@@ -181,7 +185,13 @@ class EndpointModel:
         except ContextTooLong:
             return Written("", 0, Response(), TOO_LONG if self._is_vllm else TOO_LONG_TOGETHER)
         response = Response(ids=[0] * reply.used.completion_tokens, is_ended=reply.ended)
-        return Written(reply.text, reply.used.prompt_tokens, response)
+        return Written(
+            reply.text,
+            reply.used.prompt_tokens,
+            response,
+            unknown_end=reply.unknown_end,
+            deviations=reply.deviations,
+        )
 
     async def _reply(self, client: Client, request: Request) -> Reply:
         """A reply of as many tokens as wanted, or as the window leaves. Raises ContextTooLong for none.
@@ -233,8 +243,9 @@ class EndpointModel:
                 listing = await api.get("/models")
         except CALL_ERRORS as error:
             # A provider without a list.
-            if isinstance(error, StatusError) and error.status in (400, 404, 405):
-                return [] if self._name else f"{error.status} {error.said}"
+            if isinstance(error, PageError) or (isinstance(error, StatusError) and error.status in NO_LIST):
+                said = error.said if isinstance(error, PageError) else f"{error.status} {error.said}"
+                return [] if self._name else said
             asked = Attempt("the list", shown_url(url), self._name, self._section.api_key_env, key)
             problem = classified(error, asked)
             if isinstance(problem, EndpointRefused):

@@ -104,7 +104,7 @@ def evaluate_model(
         probed = kept_probe(found[0].asking.writer, config.probe, run) if config.probe and found else []
         return ModelResults(label, *answered, probed, left_out, notes)
     local = None if is_url(place) else LocalModel(place, tell)
-    writer = InBatches(local, config.batch) if local else EndpointModel(place, config.llm)
+    writer = InBatches(local, config.batch) if local else EndpointModel(place, config.llm, tell)
     modes, why_not = writer.modes(config.modes)
     if why_not:
         tell(f"{label}: {why_not}")

@@ -1,6 +1,6 @@
 """All responses of an evaluation, on disk: each kept as it comes, none twice."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +44,10 @@ SCHEMA = pa.schema(
         ("fault", pa.string()),
         ("form_fault", pa.string()),
         ("is_ended", pa.bool_()),
+        # How an endpoint says that it ended, where that is no word that is known; it counts as an end.
+        ("unknown_end", pa.string()),
+        # What of the request or the reply was not as asked for (llm.deviations).
+        ("deviations", pa.list_(pa.string())),
         ("prompt_tokens", pa.int32()),
         ("tokens", pa.int32()),
         # Of the KV cache, in tokens: the most, and the sum over all tokens that were written; null of an
@@ -63,7 +67,8 @@ SCHEMA = pa.schema(
 class Kept:
     """A response as it came. question: digest of what was asked; held: as in attention.generate.Response.
 
-    fault: why there is none, "" where there is one; such a problem is asked again.
+    fault: why there is none, "" where there is one; such a problem is asked again. unknown_end,
+    deviations: as in local_model.Written.
     """
 
     problem: str
@@ -81,6 +86,9 @@ class Kept:
     forced_ends: int
     recomputed_tokens: int
     seconds: float
+    # Lines of earlier versions have none.
+    unknown_end: str = ""
+    deviations: Sequence[str] = ()
 
     @property
     def key(self) -> Key:

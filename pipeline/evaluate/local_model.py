@@ -34,7 +34,9 @@ _NO_BLOCKS = BlockTokens(-1, -2, -3, -4)
 class Written:
     """A response as text with its special tokens, its prompt's size in tokens, and how it was written.
 
-    fault: why there is none, "" where there is one. A thinking that the template has opened, as it does for
+    fault: why there is none, "" where there is one; unknown_end: how an endpoint says that it ended, where
+    that is no word that is known; deviations: what of the request or the reply was not as asked for
+    (llm.deviations). A thinking that the template has opened, as it does for
     models without blocks, is part of the text.
     """
 
@@ -42,6 +44,8 @@ class Written:
     prompt_tokens: int
     response: Response
     fault: str = ""
+    unknown_end: str = ""
+    deviations: Sequence[str] = ()
 
 
 class LocalModel:

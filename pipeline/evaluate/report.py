@@ -3,6 +3,7 @@
 import math
 import re
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +27,10 @@ from pipeline.evaluate.summary import Summary, comparisons, summaries
 from pipeline.evaluate.tables import carried_table, dose_table, results_table
 from pipeline.evaluate.tasks import REGISTER_MACHINE
 from pipeline.files.atomic import replacing, write_json, write_table
+from pipeline.llm.deviations import Deviation
 
+# Of a model's responses; the known words for an end are in llm/chat_completions.py.
+_NEARLY_ALL = 0.9
 _ABOUT = (
     "Right: pass@1 with its 95 % interval; the lines below a table compare on the same problems, where what "
     "is hard for both cancels. Well formed: the response ended, and its parts are those of the format. Peak "
@@ -76,6 +80,14 @@ def write_report(
     notes = list(dict.fromkeys(note for each in models for note in each.notes))
     lines = [f"- {note}" for note in notes]
     lines += [*_sampling_lines(models), *_missing_lines(models), *_failed_lines(failed)]
+    unknown = {each.label: ends for each in models if (ends := _unknown_ends(each.table))}
+    lines += [f"- {label}: {unknown_ends_text(ends)}" for label, ends in unknown.items()]
+    taken = {each.label: its for each in models if (its := _taken(each.table))}
+    lines += [
+        f"- {label}: {count:,} responses {Deviation(name).text}"
+        for label, its in taken.items()
+        for name, count in its.items()
+    ]
     text += "\n" + "\n".join(lines) + "\n" if lines else ""
     if kv is not None:
         write_table(kv, folder / "kv.parquet")
@@ -115,6 +127,8 @@ def write_report(
         "sampling": {each.label: each.sampling.model_dump() for each in models if each.sampling},
         "missing": {each.label: dict(each.missing) for each in models if each.missing},
         "judge_failed": failed,
+        "unknown_ends": unknown,
+        "taken": taken,
         "results": [each.as_json() for each in found],
         "notes": notes,
         "differences": [each.as_json() for each in compared],
@@ -181,6 +195,28 @@ def _failed_lines(failed: Sequence[Mapping[str, Any]]) -> list[str]:
         for each in failed
         for fault, count in each["faults"].items()
     ]
+
+
+def _unknown_ends(table: pa.Table) -> dict[str, int]:
+    """How a model's responses ended, and how many so, where nearly all did in ways that are not known."""
+    rows = table.select(["response", "unknown_end"]).to_pylist()
+    ends = Counter(row["unknown_end"] for row in rows if row["unknown_end"])
+    came = sum(bool(row["response"] or row["unknown_end"]) for row in rows)
+    return dict(ends) if ends and ends.total() >= _NEARLY_ALL * came else {}
+
+
+def _taken(table: pa.Table) -> dict[str, int]:
+    """Responses by what of them or of their requests was not as asked for."""
+    return dict(Counter(name for its in table["deviations"].to_pylist() for name in its).most_common())
+
+
+def unknown_ends_text(ends: Mapping[str, int]) -> str:
+    """A line about what `report["unknown_ends"]` has of a model."""
+    said = ", ".join(f"{count:,} `{end}`" for end, count in ends.items())
+    return (
+        f"nearly all responses ended with a finish_reason that is not known ({said}): they are taken as "
+        "complete, which some may not be; see what the server means by it"
+    )
 
 
 def _file_name(label: str) -> str:

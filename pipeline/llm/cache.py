@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from pipeline.files.sealed_lines import SealedLines
 from pipeline.llm.chat_completions import identity
+from pipeline.llm.deviations import Deviation
 from pipeline.llm.model import Request, Usage
 
 
@@ -27,6 +28,7 @@ class Stored:
     usage: Usage
     probabilities: dict[str, float] | None
     uncertainties: list[float] | None = None
+    deviations: tuple[Deviation, ...] = ()
 
 
 def request_key(request: Request, model: str, chosen_by: Mapping[str, Any]) -> str:
@@ -110,6 +112,11 @@ class ReplyCache:
         self._append({"key": key, "unusable": text, "attempt": attempt, "usage": asdict(usage)})
         self._attempts[key] = attempt
 
+    def revoke(self, key: str, why: str) -> None:
+        """Takes a reply back, so that its request is asked again; it counts as an attempt that was paid."""
+        if (stored := self._stored.pop(key, None)) is not None:
+            self.put_unusable(key, f"{why}: {stored.text}", stored.attempts, stored.usage)
+
     def _append(self, fields: dict[str, Any]) -> None:
         try:
             self._lines.append(fields)
@@ -123,11 +130,16 @@ class ReplyCache:
     def _note(self, fields: dict[str, Any]) -> None:
         key, usage = fields.pop("key"), Usage(**fields.pop("usage"))
         unusable = fields.keys() == {"unusable", "attempt"}
-        stored = None if unusable else Stored(**fields, usage=usage)
+        # Lines of earlier versions have none.
+        deviations = tuple(map(Deviation, fields.pop("deviations", ())))
+        stored = None if unusable else Stored(**fields, usage=usage, deviations=deviations)
         attempts = int(fields["attempt" if unusable else "attempts"])
         paid = usage.as_paid_before()
         if stored is not None:
             self._stored[key] = stored
+        else:
+            # What was unusable before is told from what was taken back by the order of the lines.
+            self._stored.pop(key, None)
         self._attempts[key] = max(attempts, self.attempts(key))
         self._paid_before[key] = paid
 

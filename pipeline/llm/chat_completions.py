@@ -3,12 +3,15 @@
 import functools
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
+from pipeline.config import LlmConfig
 from pipeline.llm.choice_replies import choice_shares, row_pattern, row_shares, row_text
+from pipeline.llm.deviations import Deviation
+from pipeline.llm.json_replies import read_object
 from pipeline.llm.model import (
     Choice,
     Choices,
@@ -38,9 +41,27 @@ REFUSAL = re.compile(
     r"(I'm|I am) (very )?sorry,? (but )?I|I (cannot|can't|can not|won't) (assist|help|provide|comply)"
     r"|I'm (unable|not able) to (assist|help|provide)|As an AI\b"
 )
-# An engine that ends a reply so has failed at it; the model has not.
-FAILED_ENDS = ("abort", "error")
-FENCED = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
+End = Literal["ended", "cut", "withheld", "calls", "failed", "unknown"]
+# How providers name the end of a reply, without capitals and with "_" for "-" and " ". What is not here ends
+# a reply, too (null, a word of somebody's own): nobody names a failure so.
+ENDS: dict[End, str] = {
+    "ended": r"stop|stop_(sequence|token)|eos(_token)?|end(_turn|_of_turn|_of_text)?|completed?|finish(ed)?",
+    "cut": r"length|max_(length|((new|output|completion)_)?tokens)|(model|context)_length|token_limit"
+    r"|error_limit|incomplete",
+    "withheld": r"content_filter(ed)?|safety|recitation|blocklist|prohibited_content|spii|sensitive|refusal"
+    r"|guardrail_intervened|error_toxic",
+    "calls": r"tool_(calls?|use)|function_call|malformed_function_call|unexpected_tool_call",
+    # An engine that ends a reply so has failed at it; the model has not.
+    "failed": r"abort(ed)?|error|(user_)?cancel(l?ed)?|network_error|timeout|insufficient_system_resource",
+}
+_SHOWN_END = 60
+# What models put behind their thinking, where no parser of the server takes it off.
+THINKING_ENDS = (THINK_END, "</thinking>", "[/THINK]", "</seed:think>", "◁/think▷")
+IN_REASONING = (
+    "a reply in reasoning_content alone: start the server without its reasoning parser (vLLM: "
+    "--reasoning-parser), or switch thinking off in llm.extra_body (chat_template_kwargs: {enable_thinking: "
+    "false})"
+)
 
 
 class UnusableReply(Exception):
@@ -54,13 +75,19 @@ class UnusableReply(Exception):
 
 @dataclass(frozen=True)
 class ParsedReply:
-    """What a usable reply says; ended: False of a FreeText that was cut."""
+    """What a usable reply says; ended: False of a FreeText that was cut.
+
+    unknown_end: how it ended, where that is no word that is known to mean one or the other. deviations: what
+    was not as asked for.
+    """
 
     text: str
     probabilities: dict[str, float] | None = None
     value: BaseModel | None = None
     uncertainties: list[float] | None = None
     ended: bool = True
+    unknown_end: str = ""
+    deviations: tuple[Deviation, ...] = ()
 
 
 def request_body(
@@ -113,44 +140,91 @@ def usage(completion: JsonObject) -> Usage:
     )
 
 
-def parse_reply(constraint: Constraint, completion: JsonObject) -> ParsedReply:
+def parse_reply(request: Request, completion: JsonObject, config: LlmConfig) -> ParsedReply:
     """What a chat completion says. Raises UnusableReply where that does not satisfy the constraint."""
+    constraint = request.constraint
+    thinking_is_off = thinking_switched_off(config.extra_body)
     if isinstance(constraint, Uncertainty):
         try:
             return ParsedReply("", uncertainties=uncertainties(constraint, completion))
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise UnusableReply(f"an answer with {error}", str(completion.get("choices"))[:1000]) from None
     if isinstance(constraint, FreeText):
-        return _free(completion)
+        return _free(completion, request.max_tokens, thinking_is_off=thinking_is_off)
     try:
         choice = completion["choices"][0]
-        text = choice["message"]["content"] or ""
-        finish = choice.get("finish_reason")
+        text = choice["message"].get("content") or ""
+        thought = _thought(choice["message"])
+        end, word = _end(completion, request.max_tokens)
         refused = choice["message"].get("refusal")
         logprobs = choice.get("logprobs")
     except (KeyError, IndexError, TypeError, AttributeError):
         raise UnusableReply("no chat completion", str(completion)[:1000]) from None
-    if not isinstance(text, str):
-        raise UnusableReply("content that is no text", str(text)[:1000])
+    if not isinstance(text, str) or not isinstance(thought, str):
+        raise UnusableReply("content that is no text", str(choice["message"])[:1000])
     if refused:
         raise UnusableReply("a refusal", str(refused))
     # A choice may end at max_tokens (usually 1): its option is complete or fails the test anyway.
-    if finish != "stop" and not isinstance(constraint, Choice):
-        cut = "a reply cut at max_tokens" if finish == "length" else f"a reply ended by {finish!r}"
-        raise UnusableReply(cut, text)
-    reading = validated(constraint, text)
+    if end not in ("ended", "unknown") and not isinstance(constraint, Choice):
+        cut = "a reply cut at max_tokens" if end == "cut" else f"a reply ended by {word!r}"
+        if thought and not text:
+            cut += ", all of it thinking (see llm.extra_body)"
+        raise UnusableReply(cut, text or thought)
+    deviations: tuple[Deviation, ...] = ()
+    if thought and not text.strip():
+        # A model that was told not to think has not: what the server's parser took for thinking is the reply.
+        if not thinking_is_off:
+            raise UnusableReply(IN_REASONING, thought)
+        text, deviations = thought, (Deviation.FROM_REASONING,)
+    reading = validated(constraint, text, drop_thinking=config.drop_thinking)
+    reading = replace(reading, deviations=(*deviations, *reading.deviations))
     if isinstance(constraint, Choice):
-        return ParsedReply(reading.text, choice_shares(constraint, logprobs))
+        return replace(reading, probabilities=choice_shares(constraint, logprobs))
     if isinstance(constraint, Choices):
-        return ParsedReply(reading.text, row_shares(constraint, text, logprobs))
+        return replace(reading, probabilities=row_shares(constraint, text, logprobs))
     return reading
 
 
-def validated(constraint: Constraint, text: str) -> ParsedReply:
-    """The text as its constraint reads it. Raises UnusableReply."""
-    stripped = text.strip()
+def thinking_switched_off(extra_body: Any) -> bool:
+    """Whether fields of a request tell the model not to think, in one of the ways that servers know."""
+    if not isinstance(extra_body, dict):
+        return False
+    for name, told in extra_body.items():
+        if name in ("enable_thinking", "thinking", "think", "reasoning"):
+            inner = told if isinstance(told, dict) else {}
+            if told is False or inner.get("enabled") is False or inner.get("type") == "disabled":
+                return True
+        if (name == "reasoning_effort" and told == "none") or thinking_switched_off(told):
+            return True
+    return False
+
+
+def validated(constraint: Constraint, text: str, *, drop_thinking: bool) -> ParsedReply:
+    """The text as its constraint reads it. Raises UnusableReply.
+
+    drop_thinking: whether thinking in front of it, which ends with </think> or the like, may be there.
+    """
     if not _is_unicode(text):
         raise UnusableReply("half a surrogate pair", text)
+    behind = None if isinstance(constraint, FreeText) else _behind_thinking(text)
+    if behind is None:
+        return _validated(constraint, text)
+    if not drop_thinking:
+        raise UnusableReply("thinking in front of the reply, which llm.drop_thinking does not allow", text)
+    reading = _validated(constraint, behind)
+    return replace(reading, deviations=(Deviation.THINKING_DROPPED, *reading.deviations))
+
+
+def _behind_thinking(text: str) -> str | None:
+    """What stands behind the last end of thinking; None where there is none, or JSON has only quoted it."""
+    if text.lstrip().startswith("{"):
+        return None
+    place, end = max((text.rfind(end), end) for end in THINKING_ENDS)
+    return text[place + len(end) :] if place >= 0 else None
+
+
+def _validated(constraint: Constraint, text: str) -> ParsedReply:
+    stripped = text.strip()
     match constraint:
         case Choice(options):
             if stripped not in options:
@@ -161,7 +235,8 @@ def validated(constraint: Constraint, text: str) -> ParsedReply:
                 raise UnusableReply(f"a reply without one of {', '.join(options)} for each of {labels}", text)
             return ParsedReply(row)
         case JsonReply(schema):
-            return ParsedReply(stripped, value=_parsed(schema, stripped))
+            value, deviations = _parsed(schema, stripped)
+            return ParsedReply(stripped, value=value, deviations=deviations)
         case Text(forbidden):
             if fault := _text_fault(stripped, forbidden):
                 raise UnusableReply(fault, text)
@@ -172,27 +247,46 @@ def validated(constraint: Constraint, text: str) -> ParsedReply:
             return ParsedReply(text)
 
 
-def _free(completion: JsonObject) -> ParsedReply:
+def _end(completion: JsonObject, max_tokens: int | None) -> tuple[End, str]:
+    """How the first choice ended, and the provider's word; what is unknown and as long as allowed was cut."""
+    told = completion["choices"][0].get("finish_reason")
+    word = re.sub(r"[\s-]+", "_", str(told).strip().casefold())[:_SHOWN_END]
+    known = next((end for end, words in ENDS.items() if re.fullmatch(words, word)), None)
+    is_as_long_as_allowed = (
+        max_tokens is not None and _count(completion, "usage", "completion_tokens") >= max_tokens
+    )
+    return known or ("cut" if is_as_long_as_allowed else "unknown"), word
+
+
+def _thought(message: JsonObject) -> Any:
+    # vLLM calls it `reasoning`; others, and its older versions, `reasoning_content`.
+    return message.get("reasoning") or message.get("reasoning_content") or ""
+
+
+def _free(completion: JsonObject, max_tokens: int | None, *, thinking_is_off: bool) -> ParsedReply:
     """Whatever a model answered. Raises UnusableReply where that is no answer of a model."""
     try:
         choice = completion["choices"][0]
-        message, finish = choice["message"], choice.get("finish_reason")
+        message, (end, word) = choice["message"], _end(completion, max_tokens)
         text = message.get("content") or message.get("refusal") or ""
-        # vLLM calls it `reasoning`; others, and its older versions, `reasoning_content`.
-        thought = message.get("reasoning") or message.get("reasoning_content") or ""
+        thought = _thought(message)
     except (KeyError, IndexError, TypeError, AttributeError):
         raise UnusableReply("no chat completion", str(completion)[:1000]) from None
     if not isinstance(text, str) or not isinstance(thought, str):
         raise UnusableReply("content that is no text", str(message)[:1000])
-    ended = finish == "stop"
-    if thought:
+    ended = end in ("ended", "unknown")
+    deviations: tuple[Deviation, ...] = ()
+    if thought and not text and thinking_is_off:
+        text, deviations = thought, (Deviation.FROM_REASONING,)
+    elif thought:
         # Cut while it thought, it has not come to an end of that.
         text = f"{THINK_START}{thought}{THINK_END if text or ended else ''}{text}"
     # JSON may carry one half of a surrogate pair; no file takes it.
     text = text.encode(errors="backslashreplace").decode()
-    if finish in FAILED_ENDS:
-        raise UnusableReply(f"a reply ended by {finish!r}", text)
-    return ParsedReply(text, ended=ended)
+    if end == "failed":
+        raise UnusableReply(f"a reply ended by {word!r}", text)
+    unknown_end = word if end == "unknown" else ""
+    return ParsedReply(text, ended=ended, unknown_end=unknown_end, deviations=deviations)
 
 
 def _count(told: Any, *path: str) -> int:
@@ -241,14 +335,16 @@ def _json_schema(schema: type[BaseModel]) -> JsonObject:
     return schema.model_json_schema()
 
 
-def _parsed(schema: type[BaseModel], text: str) -> BaseModel:
-    fenced = FENCED.fullmatch(text)
+def _parsed(schema: type[BaseModel], text: str) -> tuple[BaseModel, tuple[Deviation, ...]]:
     try:
-        return schema.model_validate_json(fenced[1] if fenced else text)
+        value, mended = read_object(text, _json_schema(schema))
+        return schema.model_validate(value), tuple(sorted(mended))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UnusableReply(f"not a {schema.__name__} ({where}: {first['msg']})", text) from None
+    except ValueError as error:
+        raise UnusableReply(f"not a {schema.__name__} ({error})", text) from None
 
 
 def _text_fault(text: str, forbidden: tuple[str, ...]) -> str | None:

@@ -11,29 +11,50 @@ from typing import Self
 from pipeline.config import LlmConfig, SamplingConfig
 from pipeline.llm import chat_completions
 from pipeline.llm.cache import ReplyCache, Stored, request_key
+from pipeline.llm.deviations import Deviation, Notices
 from pipeline.llm.endpoints import Deadline, Endpoint, Endpoints, backoff
-from pipeline.llm.errors import Transient, Unsupported, classified
+from pipeline.llm.errors import SYSTEM, Transient, Unsupported, classified
 from pipeline.llm.http_json import CALL_ERRORS
-from pipeline.llm.model import FreeText, Reply, ReplyError, Request, Usage
+from pipeline.llm.model import (
+    ContextTooLong,
+    EndpointRefused,
+    FreeText,
+    Message,
+    Reply,
+    ReplyError,
+    Request,
+    RequestRefused,
+    Usage,
+)
+from pipeline.llm.prompt_cutting import PromptWatch
 
 FROM_DISK = Usage(replies_from_disk=1)
+# Of the answer to a probe, which nobody reads; fewer than 16 some providers refuse.
+_PROBE_TOKENS = 16
 
 
 class Client:
     """A `Model` behind one or several OpenAI-compatible endpoints; for one event loop.
 
     `async with Client(config, endpoints, model, cache) as client: await client.ask(request)`. The cache
-    stays the caller's to close. The key is read from the environment and appears nowhere else.
+    stays the caller's to close. notices: hears what the endpoints do otherwise than asked. The key is read
+    from the environment and appears nowhere else.
     """
 
     def __init__(
-        self, config: LlmConfig, endpoints: Sequence[str], model: str, cache: ReplyCache | None
+        self,
+        config: LlmConfig,
+        endpoints: Sequence[str],
+        model: str,
+        cache: ReplyCache | None,
+        notices: Notices | None = None,
     ) -> None:
         if not endpoints:
             raise ValueError("a client needs at least one endpoint")
         self._config = config
         self._model = model
         self._cache = cache
+        self._notices = notices or Notices()
         # A key from a file that is mounted ends with a line.
         self._key = os.environ.get(config.api_key_env, "").strip() or "none"
         self._urls = tuple(endpoints)
@@ -41,6 +62,7 @@ class Client:
         self._slots = asyncio.Semaphore(config.max_in_flight)
         self._asking: dict[str, asyncio.Task[Reply]] = {}
         self._usage: dict[str, Usage] = {}
+        self._watches: dict[str, PromptWatch] = {}
 
     @property
     def usage(self) -> dict[str, Usage]:
@@ -116,7 +138,9 @@ class Client:
         if stored is None:
             return None
         try:
-            reading = chat_completions.validated(request.constraint, stored.text)
+            reading = chat_completions.validated(
+                request.constraint, stored.text, drop_thinking=self._config.drop_thinking
+            )
         except chat_completions.UnusableReply:
             return None  # the rules are stricter now than when it was stored
         return Reply(
@@ -127,6 +151,7 @@ class Client:
             probabilities=stored.probabilities,
             value=reading.value,
             uncertainties=stored.uncertainties,
+            deviations=tuple(sorted({*stored.deviations, *reading.deviations})),
         )
 
     async def _answer(self, key: str, request: Request) -> Reply:
@@ -142,10 +167,10 @@ class Client:
         reason = ""
         first = self._cache.attempts(key) if self._cache is not None else 0
         for attempt in range(first, first + self._config.max_attempts):
-            completion, usage = await self._completion(request, attempt, deadline)
+            completion, usage, without = await self._completion(key, request, attempt, deadline)
             spent += usage
             try:
-                reading = chat_completions.parse_reply(request.constraint, completion)
+                reading = chat_completions.parse_reply(request, completion, self._config)
             except chat_completions.UnusableReply as unusable:
                 reason = str(unusable)
                 replies.append(unusable.text)
@@ -153,6 +178,8 @@ class Client:
                 if self._cache is not None:
                     self._cache.put_unusable(key, unusable.text, attempt + 1, spent)
                 continue
+            for line in filter(None, (deviation.line for deviation in reading.deviations)):
+                self._notices.once(line)
             return Reply(
                 text=reading.text,
                 model=self._model,
@@ -162,14 +189,19 @@ class Client:
                 value=reading.value,
                 uncertainties=reading.uncertainties,
                 ended=reading.ended,
+                unknown_end=reading.unknown_end,
                 used=usage if isinstance(request.constraint, FreeText) else Usage(),
+                deviations=tuple(sorted({*reading.deviations, *without})),
             )
         raise ReplyError(request.label, reason, replies)
 
     async def _completion(
-        self, request: Request, attempt: int, deadline: Deadline
-    ) -> tuple[chat_completions.JsonObject, Usage]:
-        """A completion of any quality, tried until the deadline, and what it took."""
+        self, key: str, request: Request, attempt: int, deadline: Deadline
+    ) -> tuple[chat_completions.JsonObject, Usage, frozenset[Deviation]]:
+        """A completion of any quality to the whole prompt, tried until the deadline, and what it took.
+
+        And what of the request this endpoint did not take.
+        """
         spent = Usage()
         loop = asyncio.get_running_loop()
         excused = int(math.log2(self._config.max_in_flight)) + 1
@@ -178,7 +210,9 @@ class Client:
             sent_at = loop.time()
             answer = await self._try(endpoint, request, attempt)
             if not isinstance(answer, Transient | Unsupported):
-                return answer, spent + self._count(request, chat_completions.usage(answer))
+                spent += self._count(request, chat_completions.usage(answer))
+                await self._refuse_cut_prompts(key, request, endpoint, answer, deadline)
+                return answer, spent, _left_out(request, endpoint)
             spent += self._count(request, Usage(retries=1))
             crowded = endpoint.congestion.shrunk_at > sent_at
             if isinstance(answer, Transient) and answer.timed_out and crowded and excused:
@@ -208,12 +242,61 @@ class Client:
                 failure = problem
             if isinstance(problem, Unsupported):
                 endpoint.without.add(problem.field)
+                self._notices.once(f"endpoint {endpoint.url}: {problem}")
             if isinstance(problem, Transient | Unsupported):
                 return problem
             # `from None`: what the package raised holds the request with its headers.
             raise problem from None
         finally:
             self._endpoints.done(endpoint, failure, sent_at)
+
+    async def _refuse_cut_prompts(
+        self,
+        key: str,
+        request: Request,
+        endpoint: Endpoint,
+        answer: chat_completions.JsonObject,
+        deadline: Deadline,
+    ) -> None:
+        """Raises EndpointRefused where an endpoint has not read all of a prompt; vLLM would refuse it."""
+        if endpoint.is_vllm:
+            return
+        watch = self._watches.setdefault(endpoint.base, PromptWatch())
+        told = chat_completions.usage(answer).prompt_tokens
+
+        async def count(text: str) -> int | None:
+            return await self._counted(text, endpoint, deadline)
+
+        cut = await watch.check(key, request.messages, told, count)
+        if cut is None:
+            return
+        if self._cache is not None and cut.earlier is not None:
+            self._cache.revoke(cut.earlier, "a reply to a prompt that the server has cut")
+        raise EndpointRefused(
+            f"endpoint {endpoint.url} cuts long prompts without a word: of a text of {cut.sent:,} tokens or "
+            f"more it has read {cut.read:,} (usage.prompt_tokens)",
+            "give it a larger window (Ollama: `OLLAMA_CONTEXT_LENGTH=32768 ollama serve`, or `PARAMETER "
+            f"num_ctx 32768` in a Modelfile), or set llm.context_window to {cut.read}",
+        )
+
+    async def _counted(self, text: str, endpoint: Endpoint, deadline: Deadline) -> int | None:
+        """Tokens of a text as an endpoint counts them, None where it refuses it."""
+        probe = Request(
+            (Message("user", text),), FreeText(), _PROBE_TOKENS, 0.0, 0, "probe", "whether prompts are cut"
+        )
+        retries = 0
+        while True:
+            endpoint.open += 1  # `_try` gives it back
+            try:
+                answer = await self._try(endpoint, probe, 0)
+            except (ContextTooLong, RequestRefused):
+                return None
+            if not isinstance(answer, Transient | Unsupported):
+                return self._count(probe, chat_completions.usage(answer)).prompt_tokens
+            retries += 1
+            self._count(probe, Usage(retries=1))
+            if isinstance(answer, Transient):
+                await self._wait(probe.label, retries, deadline)
 
     def _sampling(self, endpoint: Endpoint, request: Request) -> dict[str, float]:
         told = self._config.sampling.model_dump() if request.sampling is None else request.sampling
@@ -243,7 +326,23 @@ class Client:
         return usage
 
 
+def _left_out(request: Request, endpoint: Endpoint) -> frozenset[Deviation]:
+    """What of a request an endpoint does not take, of all that is recorded as told."""
+    told = {
+        "seed": Deviation.WITHOUT_SEED,
+        **({} if request.temperature is None else {"temperature": Deviation.WITHOUT_TEMPERATURE}),
+        **({SYSTEM: Deviation.SYSTEM_IN_USER} if request.messages[0].role == SYSTEM else {}),
+    }
+    return frozenset(deviation for name, deviation in told.items() if name in endpoint.without)
+
+
 def _to_store(reply: Reply) -> Stored:
     return Stored(
-        reply.text, reply.model, reply.attempts, reply.usage, reply.probabilities, reply.uncertainties
+        reply.text,
+        reply.model,
+        reply.attempts,
+        reply.usage,
+        reply.probabilities,
+        reply.uncertainties,
+        reply.deviations,
     )

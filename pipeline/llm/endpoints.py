@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.llm.errors import Attempt, Transient, Unsupported, classified
-from pipeline.llm.http_json import CALL_ERRORS, Api, StatusError
+from pipeline.llm.errors import SYSTEM, Attempt, Transient, Unsupported, classified
+from pipeline.llm.http_json import CALL_ERRORS, NO_LIST, Api, PageError, StatusError
 from pipeline.llm.kv_cache import tokens_counted
 from pipeline.llm.model import ContextTooLong, EndpointRefused, EndpointUnavailable, RequestRefused
 from pipeline.llm.urls import shown_url, url_fault
@@ -90,6 +90,7 @@ class Endpoint:
     is_vllm: bool = False
     max_model_len: int | None = None
     without: set[str] = field(default_factory=set)
+    has_answered: bool = False
     is_slow: bool = False
     fewest: float = math.inf
     work: float | None = None
@@ -110,9 +111,12 @@ class Endpoint:
             sent.pop("top_logprobs", None)
         if "max_tokens" in self.without and "max_tokens" in body:
             sent["max_completion_tokens"] = body["max_tokens"]
+        if SYSTEM in self.without:
+            sent["messages"] = without_system(body["messages"])
         answer = await self._patiently(self.api.post("/chat/completions", sent), timeout_seconds)
         if not isinstance(answer, dict):
             raise ValueError("the answer is no JSON object")
+        self.has_answered = True
         return answer
 
     async def _patiently(self, call: Coroutine[Any, Any, Any], timeout_seconds: float) -> Any:
@@ -149,6 +153,13 @@ class Endpoint:
         if self.work is not None and work is not None and work != self.work:
             self.worked_at = loop.time()
         self.work = work
+
+
+def without_system(messages: Sequence[JsonObject]) -> list[JsonObject]:
+    """The messages with the system prompt before the user's text, for models that know no such role."""
+    system = "\n\n".join(each["content"] for each in messages if each["role"] == "system")
+    first, *others = [each for each in messages if each["role"] != "system"]
+    return [{**first, "content": f"{system}\n\n{first['content']}"}, *others] if system else [first, *others]
 
 
 class Endpoints:
@@ -271,7 +282,9 @@ class Endpoints:
 
     def attempt(self, label: str, endpoint: Endpoint, without: frozenset[str] = frozenset()) -> Attempt:
         """A request to an endpoint, as error messages name it."""
-        return Attempt(label, endpoint.url, self._model, self._key_env, self._key, without)
+        return Attempt(
+            label, endpoint.url, self._model, self._key_env, self._key, without, endpoint.has_answered
+        )
 
     async def close(self) -> None:
         """Ends probes and connections."""
@@ -309,7 +322,7 @@ class Endpoints:
             async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
                 listing = await endpoint.api.get("/models")
         except CALL_ERRORS as error:
-            if isinstance(error, StatusError) and error.status in (400, 404, 405):
+            if isinstance(error, PageError) or (isinstance(error, StatusError) and error.status in NO_LIST):
                 return None  # a provider without a list of models; the first request will show
             found = classified(error, self.attempt("the list of models", endpoint))
             return None if isinstance(found, Unsupported | ContextTooLong | RequestRefused) else found

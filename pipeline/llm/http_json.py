@@ -1,6 +1,7 @@
 """JSON over HTTP: one pool of connections to an endpoint; an answer with an error status is an exception."""
 
 import json
+import re
 import socket
 import urllib.request
 from contextlib import suppress
@@ -10,6 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import orjson
+
+from pipeline.llm.urls import metrics_url, shown_url, url_of
 
 
 @dataclass(eq=False)
@@ -21,10 +24,29 @@ class StatusError(Exception):
     retry_after: str | None
 
 
+@dataclass(eq=False)
+class PageError(Exception):
+    """A web page, or a redirect to somewhere else, where JSON was asked for. said: which of them."""
+
+    said: str
+
+    def __str__(self) -> str:
+        return self.said
+
+
 # What a call may raise: an answer with an error status, or no (readable) answer.
 # ValueError: a body that is no JSON.
-CALL_ERRORS = (StatusError, aiohttp.ClientError, TimeoutError, OSError, ValueError)
+CALL_ERRORS = (StatusError, PageError, aiohttp.ClientError, TimeoutError, OSError, ValueError)
 
+# Of a provider that does not list its models.
+NO_LIST = (400, 404, 405, 501)
+REDIRECTS = (301, 302, 303, 307, 308)
+# What providers call a status that they do not send.
+_WORDS = {
+    429: re.compile(r"rate.?limit|too many requests|overload|quota|busy|throttl", re.IGNORECASE),
+    401: re.compile(r"invalid.{0,9}api.?key|authentication|unauthori[sz]ed", re.IGNORECASE),
+    400: re.compile(r"invalid.?(request|argument|parameter)|bad.?request|unsupported|context", re.IGNORECASE),
+}
 # vLLM and other servers on uvicorn close a connection that has been idle for 5 s; a request that is sent just
 # then is lost with it and has to be asked again.
 _IDLE_SECONDS = 3.0
@@ -40,7 +62,7 @@ class Api:
 
     def __init__(self, url: str, key: str) -> None:
         parts = urlsplit(url)
-        self._base = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+        self._base = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         headers = {"Content-Type": "application/json"}
         password = None
         # A user and password in the URL take the place of the key.
@@ -64,18 +86,20 @@ class Api:
 
     async def get(self, path: str) -> Any:
         """The JSON that is there."""
-        async with self._session.get(self._base + path, proxy=self._proxy) as response:
+        url = url_of(self._base, path)
+        async with self._session.get(url, proxy=self._proxy, allow_redirects=False) as response:
             return await _content(response)
 
     async def post(self, path: str, body: dict[str, Any]) -> Any:
         """The JSON that answers a body."""
-        async with self._session.post(self._base + path, data=_encoded(body), proxy=self._proxy) as response:
+        url, data = url_of(self._base, path), _encoded(body)
+        async with self._session.post(url, data=data, proxy=self._proxy, allow_redirects=False) as response:
             return await _content(response)
 
     async def metrics(self) -> str:
         """The text at /metrics, which stands beside /v1."""
-        url = self._base.removesuffix("/v1") + "/metrics"
-        async with self._session.get(url, proxy=self._proxy) as response:
+        url = metrics_url(self._base)
+        async with self._session.get(url, proxy=self._proxy, allow_redirects=False) as response:
             content = await response.read()
             if not response.ok:
                 raise StatusError(response.status, response.reason or "no metrics", None)
@@ -108,21 +132,55 @@ def _encoded(body: dict[str, Any]) -> bytes:
 
 async def _content(response: aiohttp.ClientResponse) -> Any:
     content = await response.read()
-    if not response.ok:
-        raise StatusError(response.status, _said(content, response), response.headers.get("Retry-After"))
-    return json.loads(content)
+    wait = response.headers.get("Retry-After")
+    if response.status in REDIRECTS:
+        raise PageError(f"redirects to {shown_url(response.headers.get('Location', 'nowhere'))}")
+    if response.status >= 400:
+        body = None
+        with suppress(ValueError):
+            body = json.loads(content)
+        raise StatusError(
+            response.status, _said(body, response.status) or response.reason or "no reason given", wait
+        )
+    if response.content_type == "text/html":
+        raise PageError("answers with a web page, not with JSON")
+    body = json.loads(content)
+    if (error := _error_in(body)) is not None:
+        status = _status_of(error)
+        raise StatusError(status, f"{_said(error, status)} (in an answer of status 200)", wait)
+    return body
 
 
-def _said(content: bytes, response: aiohttp.ClientResponse) -> str:
-    """Code and message of an error's body, or what HTTP calls it."""
-    body: Any = None
-    with suppress(ValueError):
-        body = json.loads(content)
+def _error_in(body: Any) -> dict[str, Any] | None:
+    """The error that an answer of status 200 holds: instead of a completion, or in its first choice."""
+    if not isinstance(body, dict):
+        return None
+    choices = body.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    for place in (body, choice):
+        if isinstance(place, dict) and place.get("error"):
+            return {"error": place["error"]}
+    return body if body.get("object") == "error" else None
+
+
+def _status_of(error: dict[str, Any]) -> int:
+    """The status that fits an error: its code where that is one, else by its words, else 500."""
+    inner = error.get("error", error)
+    told = inner if isinstance(inner, dict) else {"message": inner}
+    for name in ("code", "status", "status_code"):
+        if str(told.get(name)).isdecimal() and 400 <= int(told[name]) < 600:
+            return int(told[name])
+    words = " ".join(str(told.get(name) or "") for name in ("code", "type", "status", "message"))
+    return next((status for status, pattern in _WORDS.items() if pattern.search(words)), 500)
+
+
+def _said(body: Any, status: int) -> str:
+    """Code and message of an error's body; "" where it has none."""
     # Google wraps the error in a list; FastAPI says `detail`.
     body = body[0] if isinstance(body, list) and body else body
     body = body if isinstance(body, dict) else {}
     inner = body.get("error", body)
     inner = inner if isinstance(inner, dict) else {"message": inner}
     parts = [str(inner[name]) for name in ("code", "message", "detail") if inner.get(name)]
-    code_is_status = parts and parts[0] == str(response.status)
-    return ": ".join(parts[1:] if code_is_status else parts) or response.reason or "no reason given"
+    code_is_status = parts and parts[0] == str(status)
+    return ": ".join(parts[1:] if code_is_status else parts)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
+from pipeline.llm.urls import metrics_url
+
 _METRIC = "vllm:cache_config_info"
 _TIMEOUT_SECONDS = 10.0
 
@@ -17,9 +19,7 @@ def kv_cache_tokens(endpoint: str, timeout_seconds: float = _TIMEOUT_SECONDS) ->
     has all traces that are at work.
     """
     try:
-        answer = httpx2.get(
-            f"{endpoint.rstrip('/').removesuffix('/v1')}/metrics", timeout=timeout_seconds, trust_env=False
-        )
+        answer = httpx2.get(metrics_url(endpoint), timeout=timeout_seconds, trust_env=False)
         if not answer.is_success:
             return None
         families = list(text_string_to_metric_families(answer.text))

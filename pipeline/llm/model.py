@@ -6,6 +6,8 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel
 
+from pipeline.llm.deviations import Deviation
+
 
 @dataclass(frozen=True)
 class Message:
@@ -128,8 +130,9 @@ class Reply:
     probabilities: for a Choice, the probability of each option at the first token, renormalised over the
     options; for Choices, of each option under its label ("A2"); None where the endpoint gives no logprobs.
     value: for a JsonReply, the validated object. uncertainties: for Uncertainty, nats at each place. Of a
-    FreeText, ended: whether the model has ended it itself; used: the tokens of this answer alone, without
-    those of attempts before it.
+    FreeText, ended: whether the model has ended it itself; unknown_end: the endpoint's word for its end,
+    where it is none of those that are known; used: the tokens of this answer alone, without those of attempts
+    before it. deviations: what of the reply or its request was not as asked for, and taken all the same.
     """
 
     text: str
@@ -140,7 +143,9 @@ class Reply:
     value: BaseModel | None = None
     uncertainties: list[float] | None = None
     ended: bool = True
+    unknown_end: str = ""
     used: Usage = Usage()
+    deviations: tuple[Deviation, ...] = ()
 
 
 class ModelError(Exception):

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
@@ -14,10 +14,11 @@ from pipeline.llm.admission import Admission
 from pipeline.llm.bundled_model import NAME as BUNDLED_NAME
 from pipeline.llm.bundled_model import bundled_model
 from pipeline.llm.concurrency import ConcurrencyLimit
+from pipeline.llm.deviations import Notices
 from pipeline.llm.engine import Engine
 from pipeline.llm.kv_cache import kv_cache_tokens
 from pipeline.llm.model import EndpointUnavailable
-from pipeline.llm.urls import shown_url
+from pipeline.llm.urls import shown_url, url_of
 
 BUNDLED = "bundled"
 # Whoever names endpoints has started them; half a minute covers one that is just coming up.
@@ -28,13 +29,15 @@ _SECONDS_FOR_AN_ENDPOINT = 30.0
 class ServedModel:
     """Where the model is: endpoints (base URLs ending in /v1) and the name they serve it under.
 
-    slots: room for requests of all that ask it; admission: for traces, in the endpoints' KV caches.
+    slots: room for requests of all that ask it; admission: for traces, in the endpoints' KV caches; notices:
+    what all of them hear of the endpoints, once.
     """
 
     endpoints: tuple[str, ...]
     model: str
     slots: ConcurrencyLimit
     admission: Admission
+    notices: Notices = field(default_factory=Notices)
 
 
 def model_name(config: LlmConfig) -> str:
@@ -67,7 +70,7 @@ def starting(config: LlmConfig, log: Path, tell: Callable[[str], None]) -> Itera
 def _fault(endpoint: str) -> str:
     """Why nobody answers at an endpoint; empty where somebody does, whatever the answer."""
     try:
-        httpx2.get(f"{endpoint}/models", timeout=10, trust_env=False)
+        httpx2.get(url_of(endpoint, "/models"), timeout=10, trust_env=False)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         return f"{shown_url(endpoint)}: {error or type(error).__name__}"
     return ""

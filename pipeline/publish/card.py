@@ -16,6 +16,7 @@ from huggingface_hub import DatasetCardData
 
 import schemas.openmementos
 from pipeline.config import BuildConfig
+from pipeline.llm.deviations import Deviation
 from pipeline.publish.rows import CONFIGURATIONS, Made
 from pipeline.publish.splits import split_shares
 from pipeline.records.quality import wanted_quality
@@ -31,12 +32,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card is written from; `files` are the published Parquet files by configuration and split."""
+    """What a card is written from; `files` are the published Parquet files by configuration and split.
+
+    taken: replies that were not as asked for, by what it was.
+    """
 
     config: BuildConfig
     made: Made
     statistics: Statistics
     funnel: Sequence[FunnelRow]
+    taken: Mapping[Deviation, int]
     pictures: Sequence[Picture]
     files: Mapping[str, Mapping[str, Sequence[Path]]]
 
@@ -81,6 +86,7 @@ def write_card(facts: CardFacts, folder: Path) -> Path:
         max_rounds=facts.config.mementos.max_rounds,
         rejected=_rejected(facts.funnel),
         failed=sum(row.failed for row in facts.funnel),
+        taken=facts.taken,
         rows_in=facts.funnel[0].rows_in if facts.funnel else 0,
         pictures=[(f"figures/{picture.path.name}", picture.caption) for picture in facts.pictures],
         settings=_settings(facts.config),

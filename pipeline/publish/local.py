@@ -20,12 +20,12 @@ from pipeline.publish.splits import only, split_shares
 from pipeline.records.quality import QUALITY_KEYS
 from pipeline.records.sufficiency import read_sufficiency
 from pipeline.report.shown_settings import shown_model, shown_settings
-from pipeline.report.stats import dataset_statistics, funnel
+from pipeline.report.stats import dataset_statistics, funnel, taken_replies
 from pipeline.run.store import Manifest, RunFolder, StoreError
 
 LOG = logging.getLogger(__name__)
 # Raise when the same records would give other files.
-VERSION = 11
+VERSION = 12
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,7 @@ def _inputs(run: RunFolder, shards: Sequence[int], config: BuildConfig, made: Ma
             "version": VERSION,
             "records": [manifest.output for manifest in _records(run, shards)],
             "funnel": [asdict(row) for row in funnel(run, shards)],
+            "taken": taken_replies(run, shards),
             "source": [config.source.name, *config.source.paths],
             "publish": config.publish.model_dump(
                 mode="json", exclude={"to", "private", "tag", "sufficiency", *QUALITY_KEYS}
@@ -243,7 +244,8 @@ def _write_folder(
     statistics = dataset_statistics(run, shards, threshold=config.mementos.threshold)
     stages = funnel(run, shards)
     pictures = write_figures(statistics, stages, folder / "figures")
-    write_card(CardFacts(config, made, statistics, stages, pictures, files), folder)
+    taken = taken_replies(run, shards)
+    write_card(CardFacts(config, made, statistics, stages, taken, pictures, files), folder)
     return statistics.overall.traces
 
 

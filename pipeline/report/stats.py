@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from pipeline.llm.deviations import Deviation, taken
 from pipeline.report.kv_cache import area_kept, area_with_mementos, peak_tokens
 from pipeline.run.store import RunFolder
 from pipeline.stages.registry import INGEST, STAGES
@@ -129,6 +130,12 @@ def funnel(run: RunFolder, shards: Sequence[int]) -> list[FunnelRow]:
                 )
             )
     return rows
+
+
+def taken_replies(run: RunFolder, shards: Sequence[int]) -> dict[Deviation, int]:
+    """Replies that were not as asked for and could be read all the same, by what it was."""
+    manifests = (run.read_manifest(stage.name, shard) for stage in STAGES for shard in shards)
+    return taken(manifest.counters for manifest in manifests if manifest is not None)
 
 
 _EMPTY_TRACES = pl.DataFrame(

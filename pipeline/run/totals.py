@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.config import BuildConfig
 from pipeline.files.atomic import write_json
+from pipeline.llm.deviations import taken
 from pipeline.mementos.writing import MEMENTOS
 from pipeline.records.records import RECORDS
 from pipeline.run.outcomes import RejectReason, by_kind, most_often, unlabelled
@@ -50,6 +51,7 @@ class Totals:
     blocks and their tokens are those published; mementos and how many passed count all that were written.
     points: the judge's points by criterion, means over first rounds ("first_round") and over the rounds that
     were kept ("kept"); empty where nothing was judged.
+    taken: replies that were not as asked for and could be read all the same, by what it was (llm.deviations).
     usage: by purpose, tokens and requests of the passes that wrote what lies in the folder, and what earlier,
     unfinished passes had paid for replies that these took from disk (paid_before_…). cost counts both; None
     where no price is configured.
@@ -71,6 +73,7 @@ class Totals:
     passed_first_round: int
     passed: int
     points: dict[str, dict[str, float]]
+    taken: dict[str, int]
     usage: dict[str, dict[str, int]]
     cost: float | None
     seconds: float
@@ -132,6 +135,7 @@ def read_totals(run: RunFolder, build: BuildConfig, shards: int, *, seconds: flo
         passed_first_round=mementos["passed_first_round"],
         passed=mementos["passed"],
         points={which: _mean_points(mementos, which) for which in ("first_round", "kept")},
+        taken={str(each): count for each, count in taken(counters.values()).items()},
         usage={purpose: dict(used) for purpose, used in usage.items()},
         cost=cost_of(build, usage),
         seconds=round(seconds, 3),

@@ -1,6 +1,7 @@
 """Consecutive stages over one shard: reads its file, takes the traces through, writes files and manifests."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -131,13 +132,14 @@ async def _take_through(
     async with AsyncExitStack() as open_clients:
         for stage in stages:
             session = None
+            counters: Counter[str] = Counter()
             if served is not None and admission is not None and stage.asks(build):
                 at_hand = model_at_hand(stage, shard, run, build, served, admission)
                 session, clients[stage.name] = await open_clients.enter_async_context(at_hand)
                 asked[stage.name] = {}
-                session = replace(session, on_reply=_adding_to(asked[stage.name]))
+                session = replace(session, on_reply=_adding_to(asked[stage.name], counters))
             progress.append(ShardProgress(run, stage.name, shard, clients.get(stage.name)))
-            steps.append(Step(stage, stage.begin(build, session), _watched(progress[-1], build)))
+            steps.append(Step(stage, stage.begin(build, session), _watched(progress[-1], build), counters))
         async with telling(progress):
             results = await travel(rows, steps, admission)
     return [
@@ -152,9 +154,12 @@ async def _take_through(
     ]
 
 
-def _adding_to(asked: dict[int, Effort]) -> Callable[[int, Reply], None]:
+def _adding_to(asked: dict[int, Effort], counters: Counter[str]) -> Callable[[int, Reply], None]:
+    """Counts what each trace took, and the replies that were not as asked for."""
+
     def add(rank: int, reply: Reply) -> None:
         asked[rank] = asked.get(rank, Effort()) + effort_of(reply)
+        counters.update(deviation.counter for deviation in reply.deviations)
 
     return add
 
@@ -189,7 +194,8 @@ async def model_at_hand(
 ) -> AsyncIterator[tuple[LlmSession, ClientThread]]:
     """A session and client for a stage that asks a model; replies are kept in the run folder."""
     with ReplyCache(run.replies(stage.name, shard)) as cache:
-        async with ClientThread(Client(build.llm, served.endpoints, served.model, cache)) as client:
+        asking = Client(build.llm, served.endpoints, served.model, cache, served.notices)
+        async with ClientThread(asking) as client:
             session = LlmSession(
                 model=client,
                 prompts=load_prompts(),

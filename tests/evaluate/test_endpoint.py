@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from aiohttp import web
 
 from pipeline.config import SamplingConfig as BuildSampling
 from pipeline.evaluate.answering import Came, Failed
@@ -208,6 +209,34 @@ def test_what_has_come_is_kept_where_the_endpoint_goes_and_only_the_rest_is_aske
     assert report["results"][0]["responses"] == 6
 
 
+@pytest.mark.parametrize(("finish", "ends"), [("eos", {}), ("sealed", {"sealed": 4}), (None, {"none": 4})])
+def test_responses_that_nearly_all_ended_in_a_way_that_is_not_known_are_told(
+    finish: str | None, ends: dict[str, int], tmp_path: Path
+) -> None:
+    def edit(completion: dict[str, Any]) -> None:
+        completion["choices"][0]["finish_reason"] = finish
+
+    with StubLlm(answer=repeats, edit=edit) as stub:
+        config = EvaluateConfig(models=(f"m={stub.endpoint}",), tasks=("register-machine:2x2",), limit=4)
+        report = evaluate(config, tmp_path, lambda line: None)
+        again = evaluate(config, tmp_path, lambda line: None)
+    assert report["results"][0]["truncated_rate"] == 0
+    assert report["unknown_ends"] == again["unknown_ends"] == ({"m": ends} if ends else {})
+    text = (tmp_path / "results.md").read_text()
+    assert ("finish_reason that is not known" in text) == bool(ends)
+
+
+def test_a_few_responses_of_unknown_end_are_taken_as_ended(tmp_path: Path) -> None:
+    finishes = iter(["sealed", "stop"] * 2)
+
+    def edit(completion: dict[str, Any]) -> None:
+        completion["choices"][0]["finish_reason"] = next(finishes)
+
+    with StubLlm(answer=repeats, edit=edit) as stub:
+        config = EvaluateConfig(models=(f"m={stub.endpoint}",), tasks=("register-machine:2x2",), limit=4)
+        assert not evaluate(config, tmp_path, lambda line: None)["unknown_ends"]
+
+
 def test_seconds_of_responses_add_up_to_the_time_that_all_took(tmp_path: Path) -> None:
     with StubLlm(answer=repeats, latency_seconds=0.2) as stub:
         config = EvaluateConfig(
@@ -256,3 +285,50 @@ def test_an_endpoint_is_asked_once_as_it_is_served() -> None:
 def test_a_field_that_is_said_elsewhere_is_refused() -> None:
     with pytest.raises(ValueError, match="extra_body has temperature, which is said elsewhere"):
         AskingSection(extra_body={"temperature": 1})
+
+
+def test_what_an_endpoint_does_not_take_is_told_and_stays_with_its_responses(tmp_path: Path) -> None:
+    class Cool(StubLlm):
+        async def _respond(
+            self, request: web.Request, body: dict[str, Any], fault: str | None
+        ) -> web.StreamResponse:
+            if "temperature" in body:
+                return web.json_response({"error": {"message": "temperature is not supported"}}, status=400)
+            return await super()._respond(request, body, fault)
+
+    lines: list[str] = []
+    with Cool(answer=repeats) as stub:
+        config = EvaluateConfig(
+            models=(f"m={stub.endpoint}",),
+            tasks=("register-machine:2x2",),
+            limit=3,
+            sampling=SamplingConfig(temperature=0.6),
+        )
+        first = evaluate(config, tmp_path, lines.append)
+        again = evaluate(config, tmp_path, lines.append)
+    assert first["taken"] == again["taken"] == {"m": {"without_temperature": 3}}
+    text = (tmp_path / "results.md").read_text()
+    assert "- m: 3 responses of an endpoint that takes no temperature" in text
+    assert lines.count(f"endpoint {stub.endpoint}: takes no temperature: requests are sent without it") == 1
+
+
+def test_where_thinking_is_off_a_response_is_read_from_where_the_server_puts_thinking(tmp_path: Path) -> None:
+    def moved(completion: dict[str, Any]) -> None:
+        message = completion["choices"][0]["message"]
+        message["reasoning"], message["content"] = message["content"], None
+
+    with StubLlm(answer=lambda body: "\\boxed{42}", edit=moved) as stub:
+        off = AskingSection(extra_body={"chat_template_kwargs": {"enable_thinking": False}})
+        assert streamed(EndpointModel(stub.endpoint, off), ["p"])[0].text == "\\boxed{42}"
+        assert streamed(EndpointModel(stub.endpoint, PATIENT), ["p"])[0].text.startswith("<think>")
+
+
+def test_a_page_where_a_model_should_be_is_told(tmp_path: Path) -> None:
+    class Page(StubLlm):
+        async def _models(self, request: web.Request) -> web.Response:
+            return web.Response(text="<html>Welcome</html>", content_type="text/html")
+
+    with Page() as stub:
+        with pytest.raises(EvaluateError, match=r"does not say what it serves .*answers with a web page"):
+            EndpointModel(stub.endpoint, PATIENT)
+        streamed(EndpointModel(f"{stub.endpoint}?api-version=1#stub", PATIENT), ["p"])

@@ -60,6 +60,18 @@ def test_a_table_figures_and_numbers_come_out_and_the_next_time_at_once(evaluate
     assert "- DOES NOT HOLD: tiny, vanilla: 0 of 4 right (0.0%), claimed at least 100%" in text
 
 
+def test_responses_of_an_unknown_end_end_with_3(evaluate) -> None:
+    def edit(completion) -> None:
+        completion["choices"][0]["finish_reason"] = "sealed"
+
+    with StubLlm(edit=edit) as stub:
+        done = evaluate(f"m={stub.endpoint}", "-t", "register-machine:2x2", "-n", "3")
+    assert done.returncode == 3, done.stderr
+    assert "m: nearly all responses ended with a finish_reason that is not known (3 `sealed`)" in " ".join(
+        done.stderr.split()
+    )
+
+
 def test_what_is_missing_ends_with_3_and_judging_needs_no_model(evaluate) -> None:
     with StubLlm(faults=["unprocessable"]) as stub:
         told = (f"m={stub.endpoint}", "-t", "register-machine:2x2", "-n", "3", "--json")

@@ -3,7 +3,7 @@
 import errno
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import LlmConfig
+from pipeline.files.sealed_lines import SealedLines
 from pipeline.llm.cache import CacheError, ReplyCache, Stored, request_key
 from pipeline.llm.model import Choice, Message, ReplyError, Request, Usage
 from tests.llm.questions import DIGIT, GRADES, TEXT, ask, ask_and_count, question
@@ -281,3 +282,27 @@ def test_the_key_of_the_endpoint_is_not_in_the_file(tmp_path: Path, monkeypatch:
         ask(stub.endpoint, question(), cache=cache)
         assert stub.requests[0].authorization == "Bearer sk-a-secret-of-this-test"
     assert b"sk-a-secret" not in (tmp_path / "r.jsonl").read_bytes()
+
+
+def test_a_line_of_an_earlier_version_says_nothing_of_deviations_and_holds(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    fields = asdict(STORED)
+    del fields["deviations"]
+    lines = SealedLines(path, lambda fields: None, lost="")
+    lines.append({"key": "key", **fields})
+    lines.close()
+    with ReplyCache(path) as cache:
+        assert cache.get("key") == STORED
+        assert not cache.unreadable
+
+
+@pytest.mark.parametrize("text", ['```json\n{"formulas": 2, "missing": []}\n```', '{"formulas": 2}'])
+def test_what_was_mended_is_known_of_a_reply_from_disk(text: str, tmp_path: Path) -> None:
+    with StubLlm(answer=lambda body: f"<think>So.</think>{text}") as stub:
+        with ReplyCache(tmp_path / "r.jsonl") as cache:
+            (paid,) = ask(stub.endpoint, question(GRADES), cache=cache)
+        with ReplyCache(tmp_path / "r.jsonl") as cache:
+            (free,) = ask(stub.endpoint, question(GRADES), cache=cache)
+    assert stub.totals.requests == 1
+    assert free.deviations == paid.deviations
+    assert len(paid.deviations) == 2

@@ -42,7 +42,7 @@ def test_candidates_that_differ_by_a_space_count_for_one_option() -> None:
     ]
     message = {"content": " 2"}
     choice = {"message": message, "logprobs": {"content": [{"top_logprobs": top}]}}
-    reading = parse_reply(Choice(("0", "2")), {"choices": [choice]})
+    reading = parse_reply(question(Choice(("0", "2"))), {"choices": [choice]}, LlmConfig())
     assert reading.text == "2"
     assert reading.probabilities == {"0": pytest.approx(1 / 3), "2": pytest.approx(2 / 3)}
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.llm.urls import shown_url, url_fault
+from pipeline.llm.urls import shown_url, url_fault, url_of
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,13 @@ def test_no_password_is_ever_shown(password: str, user: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://host/v1", "https://api.example.com/v1", "HTTP://127.0.0.1:8000/v1", "http://[::1]:8000/v1"],
+    [
+        "http://host/v1",
+        "https://api.example.com/v1",
+        "HTTP://127.0.0.1:8000/v1",
+        "http://[::1]:8000/v1",
+        "https://host/openai/v1?api-version=2025-04-01&deployment=m",
+    ],
 )
 def test_a_base_url_has_no_fault(url: str) -> None:
     assert url_fault(url) is None
@@ -37,7 +43,11 @@ def test_a_base_url_has_no_fault(url: str) -> None:
     [
         ("", "does not begin with http:// or https://"),
         ("http://exa..mple/v1", "names no host that there can be"),
-        ("http://host/v1?api-version=1", "has something after its path"),
+        ("http://host/v1#there", "has a # after its path"),
+        *(
+            (f"http://host/v1?{name}=x", "has a key in its query, which belongs into an environment variable")
+            for name in ("key", "api_key", "access_token", "code", "sig")
+        ),
         ("localhost:8000/v1", "does not begin with http:// or https://"),
         ("host/v1", "does not begin with http:// or https://"),
         ("ftp://host/v1", "does not begin with http:// or https://"),
@@ -51,3 +61,17 @@ def test_a_base_url_has_no_fault(url: str) -> None:
 )
 def test_what_is_no_base_url_is_told(url: str, fault: str) -> None:
     assert url_fault(url) == fault
+
+
+@pytest.mark.parametrize(
+    ("base", "url"),
+    [
+        ("http://host/v1", "http://host/v1/models"),
+        ("http://host/v1/", "http://host/v1/models"),
+        ("http://host", "http://host/models"),
+        ("http://host/v1?api-version=1&x=%2F", "http://host/v1/models?api-version=1&x=%2F"),
+        ("http://host/v1/?api-version=1", "http://host/v1/models?api-version=1"),
+    ],
+)
+def test_a_path_stands_before_the_query_of_its_base(base: str, url: str) -> None:
+    assert url_of(base, "/models") == url

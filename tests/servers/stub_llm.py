@@ -91,8 +91,8 @@ class StubLlm(Background):
     """A server on a thread of its own while the `with` lasts. port 0 takes a free one.
 
     faults: consumed by successive chat requests, None answers; rates: probability by fault, after
-    the schedule is used up. answer: text for a request, None for the stub's own. latency_seconds: per
-    reply; per_second: replies that all who ask at once share; works: /metrics shows that it is at work on
+    the schedule is used up. answer: text for a request, None for the stub's own; edit: changes a completion
+    before it is sent. latency_seconds: per reply; per_second: replies that all who ask at once share; works: /metrics shows that it is at work on
     those it has. cache_tokens: what its prefix cache holds, None for no limit. cuts: ends replies as vLLM
     does, at max_tokens, or where that is not said at new_tokens (the model's generation config) or the
     window's end; the shortest of them. record: keep every request in `requests` (turn it off for long runs).
@@ -103,6 +103,7 @@ class StubLlm(Background):
     rates: dict[str, float] = field(default_factory=dict)
     fault_seed: int = 0
     answer: Callable[[JsonObject], str | None] = lambda body: None
+    edit: Callable[[JsonObject], object] = lambda completion: None
     owned_by: str = "vllm"
     max_model_len: int = 131_072
     retry_after: float = 1
@@ -244,6 +245,7 @@ class StubLlm(Background):
             reply |= stub_replies.prompt_logprobs(chat_ml(body["messages"]), wanted_logprobs)
         if fault in MALFORMED:
             _put(reply, *MALFORMED[fault])
+        self.edit(reply)
         return web.json_response(reply)
 
     def _reply(self, body: JsonObject) -> tuple[str, JsonObject | None]:

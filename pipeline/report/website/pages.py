@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 
 from pipeline.compare import Comparison, figure_rows
+from pipeline.llm.deviations import Deviation
 from pipeline.report.kv_cache import Architecture
 from pipeline.report.website.compare_page import ComparedTrace
 from pipeline.report.website.overview import Overview
@@ -54,6 +55,7 @@ class Pages:
             summaries=summaries,
             criteria=JudgesVerdict.most_points(),
             reason_text=lambda reason: RejectReason(reason).text,
+            deviation=Deviation,
             version=version("openmementos"),
         )
 
