@@ -1,10 +1,11 @@
 """Where a text may be cut: ends of sentences and of lines, outside all that is kept whole."""
 
-import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from pipeline.segmentation.split.abbreviations import belongs_to_word
+import regex
+
+from pipeline.segmentation.split.abbreviations import abbreviates, begins_sentence, belongs_to_word
 from pipeline.segmentation.split.brackets import is_in_call
 from pipeline.segmentation.split.lines import is_whole
 from pipeline.segmentation.split.spans import Span
@@ -22,13 +23,13 @@ class Cut(NamedTuple):
 def candidate_cuts(text: str, spans: Sequence[Span]) -> list[Cut]:
     """Every place where a sentence may end, in order, the last the end of the text.
 
-    No cut lies inside a span, a table row, a line of code, an abbreviation, a number, a URL, a dotted
-    name or the brackets of a call. One scan finds line ends and full stops; a line is looked over once,
-    a full stop 200 characters around it, so time is linear.
+    text: its line ends are "\\n" or "\\r\\n". No cut lies inside a span, a table row, a line of code, an
+    abbreviation, a number, a URL, a dotted name or the brackets of a call. One scan finds line ends and
+    stops; a line is looked over once, a stop 200 characters around it, so time is linear.
     """
     cuts: list[Cut] = []
     line_start = judged_line = len(text) - len(text.lstrip())
-    line_is_whole = is_whole(text, line_start)
+    line_is_whole, small_letters = is_whole(text, line_start), _is_of_small_letters(text, line_start)
     ahead = iter(spans)
     span_start, span_end = next(ahead, _NO_SPAN)
     for found in _END.finditer(text, line_start):
@@ -42,9 +43,12 @@ def candidate_cuts(text: str, spans: Sequence[Span]) -> list[Cut]:
         elif span_start >= end:
             if judged_line != line_start:
                 judged_line, line_is_whole = line_start, is_whole(text, line_start)
+                small_letters = _is_of_small_letters(text, line_start)
             if not (
                 line_is_whole
-                or (text[at] == "." and belongs_to_word(text, line_start, at, end))
+                or (text[at] in ".．" and belongs_to_word(text, line_start, at, end))
+                or (found["small"] is not None and not (small_letters and _ends_words(text, line_start, at)))
+                or (found["glued"] is not None and not begins_sentence(text, end))
                 or is_in_call(text, line_start, at)
             ):
                 cuts.append(Cut(end, "space"))
@@ -56,15 +60,54 @@ def candidate_cuts(text: str, spans: Sequence[Span]) -> list[Cut]:
 # Behind all text.
 _NO_SPAN = Span(2**63, 2**63)
 
-# A full stop ends a sentence only before white space, which spares numbers, URLs and method calls
-# (before a tab it ends the cell of a table), and what follows must be able to begin one: no small
-# letter, no operator and no other factorial, as after the first of "7! / (3! 4!)".
-_END = re.compile(
-    r"""
+
+def _is_of_small_letters(text: str, line_start: int) -> bool:
+    """Whether more of the line's sentences begin with small letters than with capitals, and two at least.
+
+    One alone may stand behind an abbreviation or in a quotation.
+    """
+    line_end = text.find("\n", line_start)
+    stops = _STOP_IN_WORDS.findall(text, line_start, line_end if line_end >= 0 else len(text))
+    small = sum(map(bool, stops))
+    return small >= 2 and 2 * small > len(stops)
+
+
+def _ends_words(text: str, line_start: int, stop: int) -> bool:
+    """Whether a word that is no abbreviation ends at the stop; at a full stop also a number or a bracket."""
+    before = text[max(line_start, stop - 2) : stop]
+    if before.isalpha():
+        return text[stop] != "…" and not abbreviates(text, line_start, stop)
+    return text[stop] == "." and (before[-1:].isdigit() or before[-1:] in tuple(")]}$`"))
+
+
+# Small letters of alphabets that begin sentences with capitals. Greek ones are mostly variables.
+_SMALL = r"[\p{Ll}&&[\p{Latin}\p{Cyrillic}\p{Armenian}]]"
+# What may stand between a stop and white space: quotation marks, brackets, emphasis; numbers of footnotes
+# and sources; emoji.
+_CLOSING = r"""
+    (?: ["'”’»)\]}*_」』）] | \[\^?\d{1,3}(?:[,–-]\ ?\d{1,3})*+\] | 【[^】\n]{1,40}】 | [⁰¹²³⁴-⁹]
+      | (?=[^\x00-\xff])[\p{Extended_Pictographic}--\p{STerm}][\ufe0f\u200d\p{EMod}]*+ )*+"""
+# A Latin stop ends a sentence only before white space, which spares numbers, URLs and method calls
+# (before a tab it ends the cell of a table), and what follows must be able to begin one: no operator
+# and no other factorial, as after the first of "7! / (3! 4!)". A small letter begins one only in a
+# line of such sentences, a capital without white space before it only as a word that does so ("twelve.Then").
+# Stops of other scripts need no white space, nor do Latin ones between letters that have no case, as Chinese
+# ones. Thai and Lao have no stops: a space ends a clause.
+_END = regex.compile(
+    rf"""
     \n\s*+
-  | [.!?…] ["'”’»)\]}*_]*+ [^\S\n\t]++
-    (?! [\sa-z/=+×÷^<>,;:)\]}&|−] | \*[^*] | -\s | \.\. | (?<=!\ )\(?(?:\d+|[A-Za-z]\d?)! | \Z )
-  | [。！？] ["'”’」』）)\]*_]*+ [^\S\n]*+ (?=\S)
+  | [.!?…] {_CLOSING} [^\S\n\t]++
+    (?! [\s/=+×÷^<>,;:)\]}}&|−] | \*[^*] | -\s | \.\. | (?<=!\ )\(?(?:\d+|[A-Za-z]\d?)! | \Z )
+    (?P<small> (?={_SMALL}) )?
+  | (?<! [\p{{STerm}}--[.!?]]) (?! (?<=\d) ．\d ) [\p{{STerm}}--[.!?]]++ {_CLOSING} [^\S\n]*+ (?=\S)
+  | (?<=\p{{Lo}}) [.!?] (?=\p{{Lo}})
+  | (?<=\p{{Ll}}{{2}}|[)\]}}$]) [.!?] (?P<glued> (?=\p{{Lu}}) )
+  | (?<=[\p{{Thai}}\p{{Lao}}]) \ ++ (?=[\p{{Thai}}\p{{Lao}}])
     """,
-    re.VERBOSE,
+    regex.VERBOSE | regex.V1,
+)
+# Stops behind a word of two letters or more: the group holds the small letter that follows, if it is one.
+_STOP_IN_WORDS = regex.compile(
+    rf"(?<=\p{{L}}{{2}}) [.!?] {_CLOSING} [^\S\n\t]++ (?: ({_SMALL}) | (?!I\b)\p{{Lu}} )",
+    regex.VERBOSE | regex.V1,
 )

@@ -2,9 +2,15 @@
 
 import re
 
+import regex
+
 LIST_MARKER = r"(?:[-*+•–]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4})[.):])[ \t]+(?=\S)"
 PROSE = r"[A-Z][\w'’]*,?(?:[ ][a-z'’]+){2}"
-SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")
+
+
+def ends_sentence(character: str) -> bool:
+    """Whether it is a stop of some script (Unicode's Sentence_Terminal); "" is none."""
+    return character in _LATIN_STOPS or _STOP.match(character) is not None
 
 
 def begins_as_prose(text: str, start: int) -> bool:
@@ -26,7 +32,7 @@ def is_whole(text: str, start: int) -> bool:
     if _LIST_MARKER.match(text, start):
         return False
     indent = len(text[text.rfind("\n", 0, start) + 1 : start].expandtabs(4))
-    return indent >= 4 or (indent >= 2 and not line.endswith(SENTENCE_ENDS))
+    return indent >= 4 or (indent >= 2 and not (ends_sentence(line[-1:]) or line.endswith("…")))
 
 
 def is_comment(line: str) -> bool:
@@ -55,6 +61,8 @@ def is_equation(piece: str) -> bool:
     return "=" in piece and _EQUATION.fullmatch(piece) is not None
 
 
+_LATIN_STOPS = frozenset(".!?")
+_STOP = regex.compile(r"\p{Sentence_Terminal}")
 _LIST_MARKER = re.compile(LIST_MARKER)
 _PROSE = re.compile(PROSE)
 _TAG = re.compile(r"</?[A-Za-z!]")

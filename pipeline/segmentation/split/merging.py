@@ -1,9 +1,11 @@
 """Which candidate cuts fall because the pieces on their two sides belong together."""
 
-import re
 from collections.abc import Callable, Sequence
 
+import regex
+
 from pipeline.segmentation.split.candidates import Cut
+from pipeline.segmentation.split.lines import ends_sentence
 from pipeline.segmentation.split.pieces import Piece, pieces
 
 Rule = Callable[[Piece, Piece], bool]
@@ -17,21 +19,20 @@ def merge(text: str, cuts: Sequence[Cut]) -> list[int]:
     to about 150 words: what a rule of `RELATED` joins.
     """
     ends: list[int] = []
-    start = 0  # of the sentence that `left` is the last piece of
     all_pieces = pieces(text, cuts)
-    left = next(all_pieces)
+    left = first = next(all_pieces)  # first: of the sentence that `left` is the last piece of
     for right in all_pieces:
         # A long list is rather cut between two items than within one.
         longest = _LONGEST_LIST if right.opening == "item" else _LONGEST
         if not (
-            _is_fragment(text, start, left.end)
+            _is_fragment(text, first, left)
             or _belong_together(left, right, INSEPARABLE)
-            or (right.end - start <= longest and _belong_together(left, right, RELATED))
+            or (right.end_width - first.start_width <= longest and _belong_together(left, right, RELATED))
         ):
             ends.append(left.end)
-            start = left.end
+            first = right
         left = right
-    if ends and _is_fragment(text, start, left.end):
+    if ends and _is_fragment(text, first, left):
         ends.pop()
     return [*ends, len(text)]
 
@@ -44,12 +45,12 @@ def _belong_together(left: Piece, right: Piece, rules: Sequence[Rule]) -> bool:
     return False
 
 
-def _is_fragment(text: str, start: int, end: int) -> bool:
-    """Whether a piece has fewer than about five tokens."""
-    length = end - start
-    if length >= 2 * _FRAGMENT:
+def _is_fragment(text: str, first: Piece, last: Piece) -> bool:
+    """Whether these pieces and those between them have fewer than about five tokens."""
+    width = last.end_width - first.start_width
+    if width >= 2 * _FRAGMENT:
         return False
-    return length < _FRAGMENT or len(_WORDS_AND_SIGNS.findall(text, start, end)) < 5
+    return width < _FRAGMENT or len(_WORDS_AND_SIGNS.findall(text, first.start, last.end)) < 5
 
 
 def introduced(left: Piece, right: Piece) -> bool:
@@ -69,9 +70,7 @@ def rows_of_a_table(left: Piece, right: Piece) -> bool:
 def lines_of_code(left: Piece, right: Piece) -> bool:
     if right.gap_before != "line":
         return False
-    return (left.is_code and (right.is_code or left.is_comment)) or (
-        right.is_comment and left.last not in _SENTENCE_END
-    )
+    return (left.is_code and (right.is_code or left.is_comment)) or (right.is_comment and not _ended(left))
 
 
 def body_of_code(left: Piece, right: Piece) -> bool:
@@ -80,7 +79,7 @@ def body_of_code(left: Piece, right: Piece) -> bool:
         return False
     if left.opening == right.opening == "row":
         return False
-    return right.gap_before == "line" or (left.indented and right.last not in _SENTENCE_END)
+    return right.gap_before == "line" or (left.indented and not _ended(right))
 
 
 def items_of_a_list(left: Piece, right: Piece) -> bool:
@@ -96,10 +95,16 @@ def continued_by_its_opening(left: Piece, right: Piece) -> bool:
         case "display" | "link":  # a displayed formula, or "And", "Because", across any gap
             return True
         case "small":
-            return not (right.begins_paragraph and left.last in _SENTENCE_END)
+            # Within a line only a sentence begins so, one of a writer who has no capitals.
+            return right.gap_before != "space" and not (right.begins_paragraph and _ended(left))
         case "conclusion" | "step":
             return not right.begins_paragraph
     return False
+
+
+def _ended(piece: Piece) -> bool:
+    # An empty piece ends a sentence, too.
+    return not piece.last or ends_sentence(piece.last)
 
 
 def unfinished(left: Piece, right: Piece) -> bool:
@@ -112,10 +117,10 @@ def short(left: Piece, right: Piece) -> bool:
 
     "Wait." begins something.
     """
-    if right.length >= _FRAGMENT or right.opening == "interjection":
+    if right.width >= _FRAGMENT or right.opening == "interjection":
         return False
     ends_paragraph = not right.begins_paragraph and right.gap_after != "space"
-    return left.length < _FRAGMENT or ends_paragraph
+    return left.width < _FRAGMENT or ends_paragraph
 
 
 INSEPARABLE: tuple[Rule, ...] = (
@@ -133,12 +138,12 @@ RELATED: tuple[Rule, ...] = (
     steps_of_a_derivation,
 )
 
-# Characters: about 150 words, a fifth of a block, so that the partition keeps its freedom.
+# Widths, as `pieces.widths` measures.
+# About 150 English words, a fifth of a block, so that the partition keeps its freedom.
 _LONGEST = 900
 _LONGEST_LIST = 600
 _UNFINISHED = frozenset(",;=+-−×·/<>≤≥≈→⇒&(\\")
-# An empty piece ends one, too.
-_SENTENCE_END = frozenset({"", ".", "!", "?"})
-# Characters: about five tokens; those of long words may be twice as many.
+# About five tokens; those of long words may be twice as much.
 _FRAGMENT = 20
-_WORDS_AND_SIGNS = re.compile(r"\w+|[^\w\s]")
+# A letter without case is about a token: a Chinese sign, a Korean syllable, an Arabic letter.
+_WORDS_AND_SIGNS = regex.compile(r"\p{Lo}|\w+|[^\w\s]")

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipeline.segmentation.split.candidates import Cut, Gap
 from pipeline.segmentation.split.lines import LIST_MARKER, PROSE, is_code, is_comment, is_equation, is_row
 
@@ -12,9 +14,12 @@ from pipeline.segmentation.split.lines import LIST_MARKER, PROSE, is_code, is_co
 class Piece:
     """The text between two neighbouring candidate cuts."""
 
+    start: int
     end: int
     """In characters."""
-    length: int
+    start_width: int
+    end_width: int
+    """The same places as `widths` measures them, which is alike in all scripts."""
     gap_before: Gap
     gap_after: Gap
     content: str
@@ -26,6 +31,10 @@ class Piece:
     indented: bool
     in_list: bool
     """It is an item of a list, or goes on with one."""
+
+    @property
+    def width(self) -> int:
+        return self.end_width - self.start_width
 
     @property
     def begins_paragraph(self) -> bool:
@@ -46,9 +55,10 @@ class Piece:
 
 def pieces(text: str, cuts: Sequence[Cut]) -> Iterator[Piece]:
     """The pieces of a text, in order. cuts: the last one at its end."""
-    start, in_list = 0, False
+    start, start_width, in_list = 0, 0, False
+    end_widths = widths(text, [cut.end for cut in cuts])
     gap: Gap = "paragraph"
-    for end, gap_after in cuts:
+    for (end, gap_after), end_width in zip(cuts, end_widths, strict=True):
         begins_line = gap != "space"
         content = text[start:end].rstrip("*_ \t\r\n")
         found = _OPENING.match(text, start, end)
@@ -57,10 +67,32 @@ def pieces(text: str, cuts: Sequence[Cut]) -> Iterator[Piece]:
             opening = "row"
         indented = begins_line and text[max(0, start - 2) : start] in _INDENTS
         in_list = opening == "item" or (in_list and (indented or not begins_line))
-        yield Piece(end, end - start, gap, gap_after, content, content[-1:], opening, indented, in_list)
-        start, gap = end, gap_after
+        last = content[-1:]
+        yield Piece(
+            start, end, start_width, end_width, gap, gap_after, content, last, opening, indented, in_list
+        )
+        start, start_width, gap = end, end_width, gap_after
 
 
+def widths(text: str, offsets: Sequence[int]) -> Sequence[int]:
+    """How much stands before each of these characters, so that a token is about four in every script.
+
+    A character counts as the bytes of its UTF-8: 1 in Latin scripts, 2 in Cyrillic, Hebrew and Arabic, 3 in
+    the scripts of India and of East Asia. In cl100k_base a byte is 0.25 tokens of English, 0.28 of Russian,
+    0.33 to 0.4 of Chinese, Japanese, Korean, Hindi, Thai and Arabic; a character 0.25 to 1. Greek letters and
+    signs of mathematics, which are at home in English reasoning, count as 1.
+    """
+    if text.isascii():
+        return offsets
+    code_points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    before = np.concatenate([[0], np.cumsum(_WIDTHS[np.searchsorted(_RANGES, code_points, side="right")])])
+    return list(before[np.asarray(offsets)].tolist())
+
+
+# Latin and Greek; Cyrillic to Arabic and beyond; 3 bytes; punctuation and mathematics; 3 bytes; letters of
+# mathematics; emoji and rare scripts.
+_RANGES = np.array([0x400, 0x800, 0x2000, 0x2E80, 0x1D400, 0x1D800])
+_WIDTHS = np.array([1, 2, 3, 1, 3, 1, 3])
 _INDENTS = frozenset({"  ", "\n\t", "\t\t", " \t", "\t "})
 _OPENING = re.compile(
     rf"""

@@ -5,6 +5,7 @@ from operator import ge
 
 from pipeline.config import SplitConfig
 from pipeline.run.outcomes import Done, Outcome
+from pipeline.segmentation.split.bounds import bounded
 from pipeline.segmentation.split.sentences import split
 from pipeline.stages.stage import Row, Stage, TraceWork
 from pipeline.text.tokens import piece_counter
@@ -17,7 +18,7 @@ SPLIT = Stage(
     adds=SENTENCES,
     begin=lambda build, _: _splitting(build.split),
     config=lambda build: build.split.model_dump(mode="json"),
-    version=4,
+    version=5,
 )
 
 
@@ -31,13 +32,13 @@ def _splitting(config: SplitConfig) -> TraceWork:
 
     async def split_trace(_: int, row: Row, __: Counter[str]) -> Outcome:
         reasoning = row["reasoning"]
-        ends = split(reasoning)
+        ends, tokens = bounded(reasoning, split(reasoning), count, config.max_sentence_tokens)
         # Pieces between rising ends, the last at the text's, are the text.
         if (ends or [0])[-1] != len(reasoning) or any(map(ge, ends, ends[1:])):
             raise ValueError(
                 f"trace {row['trace_id']}: its {len(ends)} sentences do not concatenate to the reasoning: "
                 "a defect of the splitter; please report it with the trace"
             )
-        return Done({"sentence_ends": ends, "sentence_tokens": count(reasoning, ends)})
+        return Done({"sentence_ends": ends, "sentence_tokens": tokens})
 
     return split_trace

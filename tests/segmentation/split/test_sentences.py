@@ -14,6 +14,7 @@ MARKS = [
     "```\n", "```python\n", "\n```\n", "~~~\n", "`", "$", "$$", r"\[", r"\]", r"\(", r"\)",
     r"\begin{cases}", r"\end{cases}", r"\end{a}", "// A. B\n", "# A. B\n", "{\n", "  x = 1;\n",
     "\n- ", "\n1. ", "\n| a. B | c |\n", "\n> ", "\r\n", "\t",
+    "\r", "\u2028", "\x85", "\u200b", "।", "．", "｡", "x.[1] ", "ก ข", "so. then it. ", "b.Then ", "先.后",
     '"""', "f(", ")", "[", "{% a %}\n", "<p>\n",
     "\n\n", "\n    x = 1\n", "Wait. ", "So it is. ", "e.g. ", "🙂", "。", "a", ":", "= 2\n", " ",
 ]  # fmt: skip
@@ -64,6 +65,145 @@ def test_a_half_of_a_surrogate_pair_is_a_character_like_any_other() -> None:
 def test_ends_are_counted_in_characters_whatever_their_size() -> None:
     first, second = "The 𝐀 🙂 train é leaves at noon. ", "我们 have to walk there, 𝟛 of us and soon!"
     assert split(first + second) == [len(first), len(first + second)]
+
+
+WRITTEN = {
+    "Hindi": [
+        "पहले हम दोनों संख्याएँ जोड़ते हैं। ",
+        "अब हम उसे चार से भाग देते हैं। ",
+        "क्या शेषफल शून्य है? ",
+        "हाँ, इसलिए यह सही है॥ ",
+    ],
+    "Urdu": [
+        "پہلے ہم دونوں عدد جمع کرتے ہیں۔ ",
+        "اب اسے چار پر تقسیم کرتے ہیں۔ ",
+        "کیا باقی صفر ہے؟ ",
+    ],
+    "Chinese": [
+        "先把两个数加起来，得二十。",
+        "再除以四，没有余数！",
+        "所以能被四整除吗？",
+        "是的，可以整除。",
+    ],
+    "Chinese, wide stops": [
+        "先把两个数加起来，得２．５．",
+        "再除以四，没有余数．",
+        "所以这就是正确的答案．",
+    ],
+    "Chinese, Latin stops": [
+        "先把两个数加起来,得二十.",
+        "再除以四,没有余数.",
+        "所以能被四整除吗?",
+        "是的,可以整除.",
+    ],
+    "Japanese, narrow stops": [
+        "まず二つの数を足してみる｡",
+        "次にそれを四で割ってみる｡",
+        "余りは出ないことが分かる｡",
+    ],
+    "Korean": [
+        "먼저 두 수를 더한다. ",
+        "그 다음 넷으로 나눈다. ",
+        "나머지는 없다. ",
+    ],
+    "Thai": [
+        "ก่อนอื่นเรานำจำนวนทั้งสองมาบวกกัน ",
+        "แล้วหารผลรวมด้วยสี่ ",
+        "จะได้ว่าไม่มีเศษเหลืออยู่เลย ",
+    ],
+    "Armenian": [
+        "Նախ գումարում ենք երկու թվերը։ ",
+        "Հետո բաժանում ենք չորսի։ ",
+        "Մնացորդ չկա ընդհանրապես։ ",
+    ],
+    "Amharic": [
+        "መጀመሪያ ሁለቱን ቁጥሮች እንደምር። ",
+        "ከዚያ ለአራት እናካፍለው። ",
+        "ምንም ቀሪ የለውም እንግዲህ። ",
+    ],
+    "Burmese": [
+        "ပထမ ဂဏန်းနှစ်ခုကို ပေါင်းပါ။ ",
+        "ပြီးလျှင် လေးနှင့် စားပါ။ ",
+    ],
+    "Russian, small letters": [
+        "сначала сложим оба числа. ",
+        "потом разделим сумму, напр. на четыре. ",
+        "остатка совсем никакого нет, это верно. ",
+    ],
+    "small letters": [
+        "ok so we add up both of them first. ",
+        "then we split it by four, approx. half each! ",
+        "nothing is left of it, i think. ",
+        "that is either 20 or 21. ",
+    ],
+    "line ends of old Macs": [
+        "We add up both of the numbers\r",
+        "Nothing of the sum is left over\r",
+        "Maybe there is a shorter way\r\r",
+    ],
+    "Unicode's line ends": [
+        "We add up both of the numbers\u2028",
+        "Nothing of the sum is left over\x85",
+        "Maybe there is a shorter way\u2029",
+    ],
+    "footnotes": [
+        "We add up both of the numbers.[3] ",
+        "Nothing of the sum is left over.[4, 11]² ",
+        "Maybe it is shorter.【5†L1-L3】 ",
+    ],
+    "zero width": [
+        "We add up both of the numbers.\u200b",
+        "Nothing of the sum is left over.\u200b ",
+        "Maybe there is a shorter way.\ufeff",
+    ],
+    "emoji": [
+        "We add up both of the numbers.🎉 ",
+        "Nothing of the sum is left over!👩\u200d🚀 ",
+        "Maybe there is a shorter way.✔️ ",
+    ],
+    "no space": [
+        "We add up both of the numbers.",
+        "What is left over of it is nothing.",
+        "Maybe there is a shorter way to it. ",
+    ],
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
+def test_sentences_end_at_the_stops_of_every_script_and_style(written: list[str]) -> None:
+    assert sentences("".join(written * 9)) == written * 9
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "We use approx. five of them, e.g. those vs. the rest etc. and so on, as it is said to be.",
+        'The line "Say no more than the answer." suggests that there is nothing else to be said.',
+        "Here 20! is larger than 19! times ten, and n! is larger still for an n of thirty or more.",
+        "It is 三．五 or ３．５ or 3.5 of them, as anybody can see who looks at the numbers in there.",
+        "The class httpx.Client opens java.util.List of what numpy.Array is made of, and that is all.",
+    ],
+)
+def test_a_stop_in_a_sentence_ends_none(text: str) -> None:
+    assert len(sentences(text.replace("三．五 or ", ""))) == 1
+
+
+def test_short_sentences_of_every_script_stay_apart_and_shorter_ones_do_not() -> None:
+    for sentence, crumb in (
+        ("他今天上午去了学校。", "对。"),
+        ("오늘은 비가 온다. ", "네. "),
+        ("The sum is now even. ", "Yes. "),
+    ):
+        assert sentences(sentence * 30) == [sentence] * 30
+        assert sentences(sentence + crumb) == [sentence + crumb]
+
+
+@pytest.mark.parametrize(
+    ("item", "most"), [("- 我们计算这个数的平方，\n", 25), ("- We take the square of it,\n", 25)]
+)
+def test_items_are_joined_up_to_the_same_number_of_words_in_every_script(item: str, most: int) -> None:
+    longest = max(map(len, sentences(item * 200))) // len(item)
+    assert 0.6 * most < longest < 1.1 * most
 
 
 def test_a_docstring_closes_behind_a_full_stop_too() -> None:
@@ -314,6 +454,8 @@ PATHOLOGICAL = [
     "~~~~ $a$ ", "\t", "\u3000", "。", "。」 ", "! 5", "So", "A. Hmm", "x = 1\n\n", "\\[a", "**a",
     "```\n\nSo we see it. ", "```py\n\nSo we see it. ", "$$\n\n", "A. 6, ", "a | b | c\n", " | ",
     "\n\n\"\"\"\n",
+    "\r", "\u2028", "।", "。！", "so. then ", "ก ", "a.[1] ", "【",
+    "x.【a", "🎉\u200d", ".🎉", "．", "a.B", "先.",
 ]  # fmt: skip
 
 
