@@ -90,12 +90,13 @@ class Totals:
 class StubLlm(Background):
     """A server on a thread of its own while the `with` lasts. port 0 takes a free one.
 
-    faults: consumed by successive chat requests, None answers; rates: probability by fault, after
-    the schedule is used up. answer: text for a request, None for the stub's own; edit: changes a completion
-    before it is sent. latency_seconds: per reply; per_second: replies that all who ask at once share; works: /metrics shows that it is at work on
-    those it has. cache_tokens: what its prefix cache holds, None for no limit. cuts: ends replies as vLLM
-    does, at max_tokens, or where that is not said at new_tokens (the model's generation config) or the
-    window's end; the shortest of them. record: keep every request in `requests` (turn it off for long runs).
+    faults: consumed by successive chat requests, None answers; rates: probability by fault, after the
+    schedule is used up. answer: text for a request, None for the stub's own; edit: changes a completion
+    before it is sent. latency_seconds: per reply; per_second: replies that all who ask at once share;
+    works: /metrics shows that it is at work on those it has. cache_tokens: what its prefix cache holds,
+    None for no limit. cuts: ends replies as vLLM does, at max_tokens, or where that is not said at
+    new_tokens (the model's generation config) or the window's end; the shortest of them. record: keep
+    every request in `requests` (turn it off for long runs).
     """
 
     model: str = "stub"
