@@ -9,6 +9,7 @@ from pipeline.sft.collate import IGNORED
 from pipeline.sft.examples import CUT, NO_MEMENTOS
 from pipeline.sft.stage_plan import stages_of
 from pipeline.sft.tokenized_rows import Examples, packed_examples, prepare
+from tests.files.test_digests import flipped
 from tests.sft.test_examples import row, tokenizing
 from tests.sft.tiny import ready, tiny
 
@@ -27,6 +28,18 @@ def test_rows_that_are_cut_or_left_out_are_counted_beside_the_others(tmp_path) -
     assert [len(each["ids"]) for each in examples.table] == examples.lengths
     assert len(examples.lengths) == 2
     assert max(examples.lengths) <= 60
+
+
+def test_prepared_rows_that_are_damaged_are_set_aside_and_tokenized_again(tmp_path) -> None:
+    told: list[str] = []
+    before = prepared(tmp_path, told).table.to_list()
+    for name in ("*.arrow", "counts.json"):
+        (path,) = tmp_path.glob(f"{'[0-9a-f]' * 16}/**/{name}")
+        flipped(path, path.stat().st_size // 2)
+        told.clear()
+        assert prepared(tmp_path, told).table.to_list() == before
+        assert len(told) == 2
+        assert told[0].startswith(f"{path}: damaged (")
 
 
 def test_what_is_tokenized_is_not_tokenized_again_unless_something_has_changed(tmp_path) -> None:
