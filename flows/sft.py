@@ -34,7 +34,7 @@ def sft(sft: SftConfig, run_dir: Path) -> dict[str, Any]:
         log = Log(run.root)
         write_sealed(sft.model_dump(mode="json"), run.config_file)
         ready = read_and_tokenize(sft, run.root)
-        keep_untrained(sft, ready.learning, run.root)
+        keep_untrained(sft, ready.learning, run.root, log.tell)
         start: Path | None = None
         results: dict[str, StageResult] = {}
         for stage in stages_of(sft):

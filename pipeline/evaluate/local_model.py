@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pipeline.attention.generate import Choose, Response, generate, likeliest
@@ -19,6 +20,7 @@ from pipeline.evaluate.config import SamplingConfig
 from pipeline.evaluate.errors import EvaluateError
 from pipeline.evaluate.modes import Mode
 from pipeline.files.atomic import value_digest
+from pipeline.files.digests import check_digests
 from pipeline.sft.errors import SftError
 from pipeline.sft.examples import Tokenizing
 from pipeline.sft.tokens import SPECIAL, block_tokens
@@ -49,7 +51,10 @@ class Written:
 
 
 class LocalModel:
-    """A causal language model in a folder or on the Hub. Raises EvaluateError where it cannot be used."""
+    """A causal language model in a folder or on the Hub.
+
+    Raises EvaluateError where it cannot be used, DamageError where it is not as its training has saved it.
+    """
 
     sees_cache = True
 
@@ -57,6 +62,8 @@ class LocalModel:
         self.path = path
         self._tell = tell
         check_place(path)
+        if Path(path).is_dir():
+            check_digests(Path(path))
         on_gpu = torch.cuda.is_available()
         try:
             tokenizer = AutoTokenizer.from_pretrained(path)
@@ -70,7 +77,7 @@ class LocalModel:
             self.model.train(mode=False)
             windows(self.model.config)
             self.trained_for = read_trained_for(self.model.config)
-        except (OSError, ValueError, UnsupportedModel) as error:
+        except (OSError, ValueError, SafetensorError, UnsupportedModel) as error:
             first = str(error).strip().partition("\n")[0]
             raise EvaluateError(f"models {path}: cannot be used ({first})") from None
         self.has_blocks = all(token in tokenizer.get_vocab() for token in SPECIAL)

@@ -3,7 +3,7 @@
 import errno
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,14 +30,24 @@ class DamageError(Exception):
         return f"{self.path}: damaged ({self.detail}); {self.remedy}"
 
 
-def set_aside(damage: DamageError) -> None:
-    """Renames a damaged file to NAME.damaged, or NAME.damaged-2, …, and tells the log."""
-    if not damage.path.exists():
-        LOG.warning("%s: %s; made anew", damage.path, damage.detail)
+def set_aside(
+    damage: DamageError,
+    *,
+    folder: Path | None = None,
+    then: str = "made anew",
+    tell: Callable[[str], None] = LOG.warning,
+) -> None:
+    """Renames a damaged file to NAME.damaged, or NAME.damaged-2, …, and tells of it in a line.
+
+    folder: the one that is of no use without the file, and is renamed instead; then: what becomes of it.
+    """
+    place = folder or damage.path
+    if not place.exists():
+        tell(f"{damage.path}: {damage.detail}; {then}")
         return
-    aside = free_name(damage.path)
-    damage.path.rename(aside)
-    LOG.warning("%s: damaged (%s); set aside as %s and made anew", damage.path, damage.detail, aside.name)
+    aside = free_name(place)
+    place.rename(aside)
+    tell(f"{damage.path}: damaged ({damage.detail}); set aside as {aside.name} and {then}")
 
 
 def free_name(path: Path) -> Path:

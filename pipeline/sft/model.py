@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 from platformdirs import user_cache_path
+from safetensors import SafetensorError
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoConfig,
@@ -75,7 +76,7 @@ def load(config: ModelConfig, seed: int, start: Path | None = None, *, whole: bo
             attn_implementation=attention,
             **quantization,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise SftError(f"{start or config.path}: cannot be read as a model ({_first_line(error)})") from None
     if start is None:
         prepare_embeddings(model, tokenizer, new, seed)

@@ -1,10 +1,14 @@
 """What a training run says while it works: loss, speed, and how long it will take."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 from transformers import TrainerCallback
+
+from pipeline.sft.errors import SftError
+from pipeline.sft.stage_plan import Stage
 
 _SECONDS = 10.0
 
@@ -40,6 +44,24 @@ class Progress(TrainerCallback):
             f"{self._stage}: step {state.global_step:,} of {state.max_steps:,}{loss}, {rate:,.0f} tokens/s, "
             f"{duration(left)} left"
         )
+
+
+class FiniteLoss(TrainerCallback):
+    """Ends a training whose loss is no number any more, before a checkpoint of it. Raises SftError."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        for name, title in (("loss", "the loss"), ("eval_loss", "the held-out loss")):
+            loss = (logs or {}).get(name)
+            if loss is not None and not math.isfinite(loss):
+                rate = self._stage.settings.learning_rate
+                raise SftError(
+                    f"{self._stage.title}: {title} is {loss} at step {state.global_step:,}, and no step "
+                    f"mends that; try {self._stage.name}.learning_rate below {rate:g}, or a longer "
+                    f"{self._stage.name}.warmup, in another run folder (--run-dir)"
+                )
 
 
 def duration(seconds: float) -> str:

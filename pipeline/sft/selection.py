@@ -1,6 +1,5 @@
 """Which checkpoint of a stage is the best: by held-out loss and the form of what it writes, or by a goal."""
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from pipeline.files.atomic import write_json
+from pipeline.files.damage import DamageError, set_aside
+from pipeline.files.sealed_json import read_sealed, write_sealed
 from pipeline.proportions import wilson_interval
 from pipeline.sft.check import Quality, check
 from pipeline.sft.stage_plan import Job
@@ -39,11 +39,11 @@ class FormatRate(TrainerCallback):
             found = self._check(model, problems)
             counts[str(state.global_step)] = {"well_formed": found.well_formed, "problems": found.problems}
             if state.is_world_process_zero:
-                write_json(counts, self._job.folder / _COUNTS)
+                write_sealed(counts, self._job.folder / _COUNTS)
             if self._reaches_goal(model, found):
                 control.should_training_stop = True
                 if state.is_world_process_zero:
-                    write_json({"step": state.global_step}, self._job.folder / _GOAL)
+                    write_sealed({"step": state.global_step}, self._job.folder / _GOAL)
             told += f", {found.format_rate:.0%} of {found.problems} well formed, {found.accuracy:.0%} right"
         self._tell(told)
 
@@ -60,15 +60,24 @@ class FormatRate(TrainerCallback):
 
 def step_of_goal(folder: Path) -> int | None:
     """The step at which a stage has reached its goal, if it has one and has."""
-    path = folder / _GOAL
-    return int(json.loads(path.read_text())["step"]) if path.exists() else None
+    told = _read(folder / _GOAL)
+    return int(told["step"]) if told else None
 
 
 def format_counts(folder: Path) -> dict[str, dict[str, int]]:
     """By step how many of how many responses were well formed; shares alone, as once kept, are left out."""
-    path = folder / _COUNTS
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    return {step: counts for step, counts in kept.items() if isinstance(counts, dict)}
+    return {step: counts for step, counts in _read(folder / _COUNTS).items() if isinstance(counts, dict)}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What is kept in a file; nothing where there is none, or it is damaged and set aside."""
+    try:
+        return read_sealed(path, always=False)
+    except FileNotFoundError:
+        return {}
+    except DamageError as damage:
+        set_aside(damage, then="made anew from the next evaluation on")
+        return {}
 
 
 def evaluations_of(

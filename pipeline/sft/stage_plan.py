@@ -60,13 +60,17 @@ class Stage:
 
 @dataclass(frozen=True)
 class Job:
-    """A stage to be trained in `folder`; start: folder of the model of the stage before, if there is one."""
+    """A stage to be trained in `folder`; start: folder of the model of the stage before, if there is one.
+
+    checkpoint: the one to go on from, which is whole; None begins with the first step.
+    """
 
     stage: Stage
     config: SftConfig
     learning: Learning
     folder: Path
     start: Path | None
+    checkpoint: Path | None = None
 
 
 def trained_for(stage: Stage, config: SftConfig, learning: Learning) -> TrainedFor:

@@ -11,6 +11,8 @@ import datasets
 import numpy as np
 
 from pipeline.files.atomic import replacing, value_digest
+from pipeline.files.damage import DamageError, set_aside
+from pipeline.files.digests import check_digests, write_digests
 from pipeline.files.sealed_json import read_sealed, write_sealed
 from pipeline.sft.collate import IGNORED, Seeing
 from pipeline.sft.errors import SftError
@@ -57,7 +59,7 @@ def prepare(
     """The rows as examples, kept below `folder` under their digest; what is there already is read.
 
     identity: what tells these rows from any others, their name first. Nothing half-written is taken for
-    whole. Raises SftError where no row is left.
+    whole, nor what is not as it was written, which is set aside. Raises SftError where no row is left.
     """
     digest = value_digest(
         {
@@ -71,6 +73,11 @@ def prepare(
     )[:16]
     place = folder / digest
     record = place / "counts.json"
+    if record.exists():
+        try:
+            check_digests(place)
+        except DamageError as damage:
+            set_aside(damage, folder=place, tell=tell)
     if not record.exists():
         tell(f"tokenizing {len(rows):,} rows")
         with replacing(place) as unfinished:
@@ -81,6 +88,7 @@ def prepare(
                 raise SftError(f"data.dataset {identity[0]}: of {len(rows):,} rows none is left ({reasons})")
             table.save_to_disk(unfinished / "examples")
             write_sealed({"counts": counts}, unfinished / "counts.json")
+            write_digests(unfinished)
     return Examples(datasets.load_from_disk(place / "examples"), read_sealed(record)["counts"], digest)
 
 

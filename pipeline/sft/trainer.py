@@ -16,13 +16,13 @@ from trl.trainer.sft_trainer import SFTTrainer
 from pipeline.attention.hook import MaskedAttention, check_nothing_leaks, take_visible_until
 from pipeline.attention.layers import UnsupportedModel
 from pipeline.attention.tiles import TILE
-from pipeline.sft.checkpoints import Slimming
+from pipeline.sft.checkpoints import Checkpoints
 from pipeline.sft.collate import IGNORED, Collator, sizes_of_batches, told_sizes
 from pipeline.sft.config import StageConfig
 from pipeline.sft.errors import SftError
 from pipeline.sft.lora import with_adapters
 from pipeline.sft.model import precision
-from pipeline.sft.progress import Progress
+from pipeline.sft.progress import FiniteLoss, Progress
 from pipeline.sft.selection import FormatRate
 from pipeline.sft.stage_plan import Job
 from pipeline.sft.tokenized_rows import mean_pack, pack_tokens, packed_examples
@@ -137,6 +137,8 @@ def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> MementoTr
         save_strategy="steps",
         save_steps=math.ceil(steps / settings.evaluations),
         logging_steps=max(1, steps // 200),
+        # Else a loss that is no number is left out of what is logged.
+        logging_nan_inf_filter=False,
         seed=config.seed,
         data_seed=config.seed,
         report_to="none",
@@ -172,7 +174,8 @@ def make_trainer(job: Job, model: Any, tell: Callable[[str], None]) -> MementoTr
         callbacks=[
             Progress(stage.title, tokens_per_step, tell),
             FormatRate(job, tell),
-            Slimming(folder),
+            FiniteLoss(stage),
+            Checkpoints(folder),
         ],
     )
     trainer.masked = masked

@@ -13,6 +13,7 @@ from pipeline.sft.model import word_tokenizer
 from pipeline.sft.prepare import prepared as preparing
 from pipeline.sft.stage_plan import stages_of
 from pipeline.sft.tokenized_rows import Examples, packed_examples, prepare
+from tests.files.test_digests import flipped
 from tests.sft.test_examples import row, tokenizing
 from tests.sft.tiny import ready, tiny
 
@@ -44,6 +45,18 @@ def test_rows_longer_than_the_models_positions_are_cut_there_and_that_is_told(tm
     assert max(examples.lengths) <= 40
     assert examples.counts[CUT] > 0
     assert any("has 40 positions" in line and "not at data.max_tokens 80" in line for line in told)
+
+
+def test_prepared_rows_that_are_damaged_are_set_aside_and_tokenized_again(tmp_path) -> None:
+    told: list[str] = []
+    before = prepared(tmp_path, told).table.to_list()
+    for name in ("*.arrow", "counts.json"):
+        (path,) = tmp_path.glob(f"{'[0-9a-f]' * 16}/**/{name}")
+        flipped(path, path.stat().st_size // 2)
+        told.clear()
+        assert prepared(tmp_path, told).table.to_list() == before
+        assert len(told) == 2
+        assert told[0].startswith(f"{path}: damaged (")
 
 
 def test_what_is_tokenized_is_not_tokenized_again_unless_something_has_changed(tmp_path) -> None:
