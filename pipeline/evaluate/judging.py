@@ -24,7 +24,7 @@ from pipeline.evaluate.mathematics import mentioned, quantity, same
 from pipeline.evaluate.problems import AnswerKind, Problem
 
 # Raise when the same answer would be judged otherwise: all that is kept is then judged again.
-VERSION = 1
+VERSION = 2
 NO_ANSWER = "no answer"
 WRONG = "wrong"
 UNREADABLE = "reference cannot be read"
