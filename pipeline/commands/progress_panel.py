@@ -38,7 +38,7 @@ def _table(stages: tuple[StageStatus, ...], width: int) -> Table:
     shown = [stage_numbers(stage) for stage in stages]
     columns = _columns(shown, width)
     table = Table(box=None, padding=(0, 2 if has_bars else 1, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("stage", min_width=_WIDTH_OF_A_NAME)
+    table.add_column("stage")
     if has_bars:
         table.add_column("", width=_WIDTH_OF_A_BAR)
     for name in columns:
