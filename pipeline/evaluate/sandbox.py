@@ -12,6 +12,7 @@ import os
 import selectors
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,8 +63,9 @@ def run_python(program: str, stdin: str, limits: Limits) -> Ran:
         source, text, calls = (files.enter_context(_sealed(content)) for content in contents)
         info, status = files.enter_context(_pipe()), files.enter_context(_pipe())
         passed = bwrap.Passed(source=source, calls=calls, info=info[1], status=status[1])
+        folder = files.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-"))
         sandbox = subprocess.Popen(
-            [found, *bwrap.options(limits, passed), "--", *bwrap.launcher(limits, passed)],
+            bwrap.command(found, limits, passed, folder),
             stdin=text,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

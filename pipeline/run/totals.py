@@ -17,7 +17,7 @@ from pipeline.stages.registry import INGEST, STAGES
 
 @dataclass(frozen=True)
 class StageTotals:
-    """One stage over all shards. seconds: work of all shards added up, not time on the wall."""
+    """One stage over all shards. seconds: those in which a shard has traces in it, of all shards added up."""
 
     stage: str
     rows_in: int

@@ -18,8 +18,9 @@ from pipeline.stages.stage import Row, Stage, TraceWork
 class Step:
     """A stage at work on a shard. on_trace: sees the outcome of each trace that came to it.
 
-    seconds: from its first trace's beginning to its last one's end; those of a journey's steps overlap.
-    seconds_by_rank: from each trace's coming to its leaving.
+    seconds: during which any trace was in it; those of a journey's steps overlap, and the time in which all
+    traces were in other steps, or waited to begin, is none of them. seconds_by_rank: from each trace's coming
+    to its leaving.
     """
 
     stage: Stage
@@ -27,24 +28,25 @@ class Step:
     on_trace: Callable[[Outcome], None] = lambda outcome: None
     counters: Counter[str] = field(default_factory=Counter)
     seconds_by_rank: dict[int, float] = field(default_factory=dict, init=False)
-    _begun: float | None = field(default=None, init=False)
-    _ended: float = field(default=0.0, init=False)
+    seconds: float = field(default=0.0, init=False)
+    _traces: int = field(default=0, init=False)
+    _since: float = field(default=0.0, init=False)
 
     async def take(self, rank: int, row: Row) -> Outcome:
         """What becomes of a trace; rank: its number in the shard."""
         came = time.monotonic()
-        if self._begun is None:
-            self._begun = came
+        if not self._traces:
+            self._since = came
+        self._traces += 1
         read = {name: row[name] for name in self.stage.reads}
         outcome = await or_failed(self.work(rank, read, self.counters))
-        self._ended = time.monotonic()
-        self.seconds_by_rank[rank] = self._ended - came
+        left = time.monotonic()
+        self._traces -= 1
+        if not self._traces:
+            self.seconds += left - self._since
+        self.seconds_by_rank[rank] = left - came
         self.on_trace(outcome)
         return outcome
-
-    @property
-    def seconds(self) -> float:
-        return self._ended - self._begun if self._begun is not None else 0.0
 
 
 async def travel(

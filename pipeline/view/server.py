@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from pipeline.view.answers import Answer
 from pipeline.view.freshness import Freshness
@@ -15,6 +16,8 @@ from pipeline.view.headers import harden
 
 # For answers that are on their way; a browser's idle connections are closed at once.
 _STOP_SECONDS = 5.0
+# A client that has left, or sends what is no HTTP.
+_OF_CLIENTS = (ConnectionError, HttpProcessingError)
 
 
 async def serve_until_stopped(listener: socket.socket, answer: Answer, freshness: Freshness) -> None:
@@ -33,7 +36,9 @@ async def serve_until_stopped(listener: socket.socket, answer: Answer, freshness
 @asynccontextmanager
 async def serving(listener: socket.socket, answer: Answer) -> AsyncIterator[None]:
     """Serves on a listening socket as long as the body runs."""
-    runner = web.ServerRunner(_Server(answer, access_log=None), shutdown_timeout=_STOP_SECONDS)
+    # Of a request that is refused unread, no more is read: `answers` reads what it wants to know.
+    server = _Server(answer, access_log=None, lingering_time=0.0)
+    runner = web.ServerRunner(server, shutdown_timeout=_STOP_SECONDS)
     await runner.setup()
     try:
         await web.SockSite(runner, listener).start()
@@ -57,6 +62,13 @@ class _Connection(web.RequestHandler):
     """A connection: what is no HTTP, or breaks the server, never reaches `answers`, and is answered here."""
 
     __slots__ = ()
+
+    def log_exception(self, *args: Any, **options: Any) -> None:
+        """Tells of a defect of this server with its traceback; of a client's, only to who debugs."""
+        if isinstance(options.get("exc_info"), _OF_CLIENTS):
+            self.log_debug(*args, **options)
+        else:
+            super().log_exception(*args, **options)
 
     def handle_error(
         self,

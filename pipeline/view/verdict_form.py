@@ -21,6 +21,7 @@ from pipeline.verdicts import (
 )
 
 _MOST_BYTES = 10_000
+_MOST_BYTES_READ = 1_000_000
 _MOST_BLOCKS = 2**31
 
 
@@ -82,11 +83,20 @@ def _verdict(memento: JudgedMemento, opinion: Opinion, why: str, threshold: int)
 
 
 async def _body(request: web.BaseRequest) -> bytes:
-    body = bytearray()
-    async for chunk in request.content.iter_chunked(_MOST_BYTES):
-        body += chunk
-        if len(body) > _MOST_BYTES:
-            raise web.HTTPRequestEntityTooLarge(_MOST_BYTES, text=f"more than {_MOST_BYTES:,} bytes")
+    """What the request brings. Of a body that is too large some more is read: a browser hears of the refusal
+    only once it has sent all."""
+    body, size = bytearray(), 0
+    try:
+        async for chunk in request.content.iter_chunked(_MOST_BYTES):
+            size += len(chunk)
+            if size <= _MOST_BYTES:
+                body += chunk
+            if size > _MOST_BYTES_READ:
+                break
+    except web.RequestPayloadError as error:
+        raise web.HTTPBadRequest(text=f"a body that cannot be read: {' '.join(str(error).split())}") from None
+    if size > _MOST_BYTES:
+        raise web.HTTPRequestEntityTooLarge(_MOST_BYTES, text=f"more than {_MOST_BYTES:,} bytes")
     return bytes(body)
 
 

@@ -11,6 +11,7 @@ from pipeline.commands.progress_lines import ProgressLines
 from pipeline.commands.progress_panel import panel
 from pipeline.files.atomic import write_json
 from pipeline.run.status import Status
+from pipeline.run.status_words import stage_numbers
 from pipeline.run.store import RunFolder
 from tests.processes.test_end_with_parent import until
 from tests.run.status_runs import MEMENTOS
@@ -126,6 +127,25 @@ def test_the_panel_shows_every_stage_in_a_line(width: int) -> None:
     assert words(shown[0]) == "stage traces rate left running tokens/s cached rejected failed"
     assert words(shown[2]) == "write mementos 3/20 0.7/min 24:10 24 1,810 + 96 71% 1 0"
     assert shown[4].rstrip() == f"1:05 elapsed · cost so far 0.50 · {MARKUP}"
+
+
+@pytest.mark.parametrize("width", range(34, 80))
+def test_a_narrow_panel_keeps_the_names_of_stages_and_whole_numbers(width: int) -> None:
+    shown = drawn(STATUS, "", width).splitlines()
+    assert all(len(line) <= width for line in shown)
+    for line, name in zip(shown[1:4], ("split into sent", "write mementos", "assemble and ch"), strict=True):
+        assert line.startswith(name)
+        assert line.count("…") <= 1
+    columns = shown[0].split()
+    assert {"traces", "failed"} <= set(columns) <= set(stage_numbers(MEMENTOS)) | {"stage"}
+    assert words(shown[2].removeprefix("write mementos")) == words(
+        " ".join(stage_numbers(MEMENTOS)[name] for name in columns[1:])
+    )
+
+
+def test_a_panel_of_60_columns_has_the_time_left_and_what_is_lost() -> None:
+    shown = drawn(STATUS, "", 60).splitlines()
+    assert shown[0].split() == ["stage", "traces", "rate", "left", "rejected", "failed"]
 
 
 def test_the_panel_says_what_is_going_on_before_there_is_a_run() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.evaluate import bwrap
 from pipeline.evaluate.sandbox import Limits, Ran, SandboxError, check_sandbox, run_python
-from pipeline.evaluate.syscalls import CLONE
+from pipeline.evaluate.syscalls import CLONE, REFUSED
 from tests.evaluate.sandboxed import needs_sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -134,24 +134,71 @@ def test_a_memory_hog_gets_a_memory_error() -> None:
     assert (ran.code, ran.reason) == (1, "memory")
 
 
+# As in Linux' arch/x86/entry/syscalls/syscall_64.tbl.
+CALLS = {
+    "shmget": 29, "semget": 64, "msgget": 68, "ptrace": 101, "mount": 165, "io_setup": 206, "mq_open": 240,
+    "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272, "perf_event_open": 298, "setns": 308,
+    "process_vm_readv": 310, "process_vm_writev": 311, "memfd_create": 319, "bpf": 321, "userfaultfd": 323,
+    "io_uring_setup": 425, "fsopen": 430, "memfd_secret": 447,
+}  # fmt: skip
+
+
 @needs_sandbox
-@pytest.mark.parametrize(
-    "call",
-    [
-        "libc.memfd_create(b'hog', 0)",
-        "libc.unshare(0x10000000)",
-        f"libc.syscall({CLONE[os.uname().machine]}, 0x10000000 | 17, 0, 0, 0, 0)",
-        "libc.shmget(0, 1 << 20, 0o1600)",
-    ],
-    ids=["memfd", "unshare", "clone", "shmget"],
-)
-def test_memory_outside_the_limits_is_refused(call: str) -> None:
-    program = f"""
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of system calls are those of x86_64")
+@pytest.mark.parametrize("name", CALLS)
+def test_calls_around_the_limits_and_into_the_kernel_are_refused(name: str) -> None:
+    # Arguments that no call takes: but for some that no user may make, the kernel itself says so otherwise.
+    assert run(calling(f"{CALLS[name]}, -1, -1, -1, -1, -1, -1")) == Ran(0, "-1 EPERM\n", "", "")
+
+
+@needs_sandbox
+def test_what_the_filter_refuses_is_tried_in_the_sandbox() -> None:
+    assert CALLS.keys() == REFUSED.keys()
+
+
+@needs_sandbox
+def test_a_process_in_a_namespace_of_its_own_is_refused() -> None:
+    assert run(calling(f"{CLONE[os.uname().machine]}, 0x10000000 | 17, 0, 0, 0, 0")).stdout == "-1 EPERM\n"
+
+
+def calling(arguments: str) -> str:
+    """A program that prints what a system call returns, and the error."""
+    return f"""
 import ctypes, errno
 libc = ctypes.CDLL(None, use_errno=True)
-print({call}, ctypes.get_errno() == errno.EPERM)
+print(libc.syscall({arguments}), errno.errorcode[ctypes.get_errno()])
 """
-    assert run(program) == Ran(0, "-1 True\n", "", "")
+
+
+@needs_sandbox
+@pytest.mark.parametrize("make", ["open(name, 'w').close()", "os.mkdir(name)", "os.link(first, name)"])
+@pytest.mark.parametrize("folder", ["/tmp", "/dev/shm"])
+def test_files_are_no_more_than_allowed(folder: str, make: str) -> None:
+    program = f"""
+import os
+first, made = {folder!r} + "/first", 1
+open(first, "w").close()
+try:
+    while made < 1000:
+        name = f"{folder}/{{made}}"
+        {make}
+        made += 1
+except OSError as error:
+    print(made, error.strerror)
+"""
+    made, error = run(program, limits=Limits(files=50)).stdout.split(maxsplit=1)
+    assert error == "No space left on device\n"
+    # Where Python itself lies below /tmp, the folders on the way there count.
+    assert 40 <= int(made) <= 50
+
+
+@needs_sandbox
+def test_a_run_leaves_nothing_behind_on_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    mounts = Path("/proc/self/mountinfo").read_text()
+    run("open('/tmp/file', 'w').write('x'); open('/dev/shm/file', 'w').write('x')")
+    assert not list(tmp_path.iterdir())
+    assert Path("/proc/self/mountinfo").read_text() == mounts
 
 
 @needs_sandbox

@@ -107,3 +107,29 @@ def test_an_error_that_is_no_traces_own_ends_the_journey() -> None:
 
     with pytest.raises(OSError, match="no space left"):
         asyncio.run(travel(table(1, 1), [Step(stage("first"), broken)]))
+
+
+def test_seconds_of_a_step_are_those_in_which_a_trace_is_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 0.0
+    monkeypatch.setattr("pipeline.stages.run_traces.time.monotonic", lambda: clock)
+    slow_may_end = asyncio.Event()
+
+    async def first(rank: int, row: Row, counters: Counter[str]) -> Outcome:
+        nonlocal clock
+        if rank == 1:
+            await slow_may_end.wait()
+            clock += 100
+        return Done({"first": rank})
+
+    async def last(rank: int, row: Row, counters: Counter[str]) -> Outcome:
+        nonlocal clock
+        clock += 3
+        slow_may_end.set()
+        return Done({"last": rank})
+
+    steps = [Step(stage("first"), first), Step(stage("last", (*COLUMNS, "first")), last)]
+    asyncio.run(travel(table(7, 7), steps))
+    # The 3 s before the second trace begins are not the first step's, the 100 s that it takes not the last's.
+    assert [step.seconds for step in steps] == [100, 6]
+    assert steps[0].seconds_by_rank == {0: 0, 1: 100}
+    assert steps[1].seconds_by_rank == {0: 3, 1: 3}

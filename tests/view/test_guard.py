@@ -1,3 +1,6 @@
+import socket
+import sys
+
 import pytest
 
 from pipeline.verdicts import read_verdicts
@@ -137,3 +140,39 @@ EXPECTED = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+
+BROKEN = {
+    "a body that ends too early": "Content-Length: 100\r\n\r\n{",
+    "a chunk without a size": "Transfer-Encoding: chunked\r\n\r\nzz\r\n{",
+    "a chunk that is longer than its size": "Transfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n",
+    "a body that is not packed as it says": "Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
+    "a length below zero": "Content-Length: -5\r\n\r\n",
+    "half a head": "Content-Len",
+}
+
+
+@pytest.mark.parametrize("kind", [*BROKEN, "no HTTP"])
+def test_a_broken_client_is_not_told_of_on_the_terminal(server, caplog, kind):
+    head = f"POST /verdicts HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Type: application/json\r\n"
+    request = (head + BROKEN[kind]).encode() if kind in BROKEN else b"\x16\x03\x01\x02\x00\x01"
+    with caplog.at_level("DEBUG"):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(1 << 16):
+                pass
+        assert server.ask("GET", "/").status == 200
+    assert [record for record in caplog.records if record.levelname != "DEBUG"] == []
+
+
+def test_a_body_that_is_not_packed_as_it_says_is_a_bad_request(server):
+    reply = server.post(b"hello", Content_Encoding="gzip")
+    assert (reply.status, reply.text.startswith("a body that cannot be read: ")) == (400, True)
+
+
+def test_a_defect_of_the_server_is_told_with_its_traceback(server, caplog, monkeypatch):
+    monkeypatch.setattr(sys.modules["pipeline.view.answers"], "file_answer", lambda site, path: 1 / 0)
+    assert server.ask("GET", "/").status == 500
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert isinstance(record.exc_info[1], ZeroDivisionError)

@@ -1,3 +1,4 @@
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -148,6 +149,15 @@ def test_a_body_of_ten_kilobytes_is_read_and_one_of_more_is_not(server):
     pieces = b"".join(b"%x\r\n%s\r\n" % (5000, b"x" * 5000) for _ in range(4)) + b"0\r\n\r\n"
     chunked = server.post(pieces, Transfer_Encoding="chunked", Content_Length="")
     assert chunked.status == 413
+
+
+def test_of_a_body_without_end_only_a_part_is_read(server):
+    head = f"POST /verdicts HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(f"{head}Content-Length: {10**12}\r\n\r\n".encode())
+        # What lies in buffers on the way is some megabytes at most.
+        with pytest.raises(ConnectionError):
+            connection.sendall(bytes(100_000_000))
 
 
 def test_verdicts_posted_at_once_are_all_kept(server):
