@@ -328,12 +328,12 @@ class Client:
 
 def _left_out(request: Request, endpoint: Endpoint) -> frozenset[Deviation]:
     """What of a request an endpoint does not take, of all that is recorded as told."""
-    told = {
-        "seed": Deviation.WITHOUT_SEED,
-        **({} if request.temperature is None else {"temperature": Deviation.WITHOUT_TEMPERATURE}),
-        **({SYSTEM: Deviation.SYSTEM_IN_USER} if request.messages[0].role == SYSTEM else {}),
+    said = {
+        Deviation.WITHOUT_SEED: "seed",
+        Deviation.WITHOUT_TEMPERATURE: "temperature" if request.temperature is not None else "",
+        Deviation.SYSTEM_IN_USER: SYSTEM if request.messages[0].role == SYSTEM else "",
     }
-    return frozenset(deviation for name, deviation in told.items() if name in endpoint.without)
+    return frozenset(deviation for deviation, name in said.items() if name in endpoint.without)
 
 
 def _to_store(reply: Reply) -> Stored:
