@@ -346,6 +346,14 @@ class PublishConfig(Section):
     only_sufficient: Annotated[
         bool, Field(description="Whether only traces are published of which that file says so.")
     ] = False
+    max_block_tokens: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="Most tokens of any block of a published trace; null leaves none out. "
+            "(partition.max_tokens is kept wherever sentences allow.)",
+        ),
+    ] = None
     row_group_bytes: Annotated[
         # Content-defined chunks survive an insertion only inside large row groups: 82 % of the bytes at 8 MB,
         # 32 % at 2 MB, 6 % at 100 KB.

@@ -27,7 +27,7 @@ from pipeline.run.store import RunFolder, StoreError
 
 LOG = logging.getLogger(__name__)
 # Raise when the same records would give other files.
-VERSION = 11
+VERSION = 12
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ class RejectReason(StrEnum):
     LOW_SCORE = "low_score"
     NOT_PASSED = "not_passed"
     NOT_SUFFICIENT = "not_sufficient"
+    BLOCK_TOO_LONG = "block_too_long"
 
     @property
     def text(self) -> str:
@@ -78,10 +79,18 @@ _WORDS = {
     RejectReason.LOW_SCORE: "a memento with fewer points than publish.min_score",
     RejectReason.NOT_PASSED: "a memento that did not pass its judge (publish.only_passed)",
     RejectReason.NOT_SUFFICIENT: "mementos not known to be enough for the answer (publish.only_sufficient)",
+    RejectReason.BLOCK_TOO_LONG: "a block longer than publish.max_block_tokens",
 }
 
-# A sound trace that a build leaves out for its mementos: finished, not published.
-QUALITY_REASONS = frozenset({RejectReason.LOW_SCORE, RejectReason.NOT_PASSED, RejectReason.NOT_SUFFICIENT})
+# A sound trace that a build leaves out for its mementos or blocks: finished, not published.
+QUALITY_REASONS = frozenset(
+    {
+        RejectReason.LOW_SCORE,
+        RejectReason.NOT_PASSED,
+        RejectReason.NOT_SUFFICIENT,
+        RejectReason.BLOCK_TOO_LONG,
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pipeline.mementos.writing import MEMENTOS
 from pipeline.records.records import RECORDS
 from pipeline.run.outcomes import RejectReason
 from pipeline.run.store import Manifest, RunFolder
+from pipeline.segmentation.partition.stage import PARTITION
 from pipeline.stages.registry import INGEST, STAGES
 
 
@@ -34,7 +35,8 @@ class Totals:
 
     folder: of what is published; report: the first page of the report.
     not_chosen: left out by select.mix or select.limit; not the data's fault, and no defect.
-    blocks and their tokens are those published; mementos and how many passed count all that were written.
+    blocks and their tokens are those published; oversized_blocks, of all that were cut, have more than
+    partition.max_tokens; mementos and how many passed count all that were written.
     points: the judge's points by criterion, means over first rounds ("first_round") and over the rounds that
     were kept ("kept"); empty where nothing was judged.
     usage: by purpose, tokens and requests of the passes that wrote what lies in the folder, and what earlier,
@@ -51,6 +53,7 @@ class Totals:
     rejected: dict[str, int]
     failed: int
     blocks: int
+    oversized_blocks: int
     mementos: int
     block_tokens: int
     memento_tokens: int
@@ -96,6 +99,7 @@ def read_totals(run: RunFolder, build: BuildConfig, shards: int, *, seconds: flo
         rejected=dict(rejected),
         failed=sum(stage.failed for stage in by_stage),
         blocks=records["blocks"],
+        oversized_blocks=counters[PARTITION.name]["oversized_blocks"],
         block_tokens=records["block_tokens"],
         memento_tokens=records["memento_tokens"],
         mementos=mementos["mementos"],
