@@ -31,6 +31,7 @@ class RejectReason(StrEnum):
     LANGUAGE = "language"
     TOO_SHORT = "too_short"
     TOO_LONG = "too_long"
+    REPETITIVE = "repetitive"
     IN_BENCHMARK = "in_benchmark"
     DUPLICATE = "duplicate"
     NEAR_DUPLICATE = "near_duplicate"
@@ -68,6 +69,7 @@ _WORDS = {
     RejectReason.LANGUAGE: "another language",
     RejectReason.TOO_SHORT: "shorter than select.min_tokens",
     RejectReason.TOO_LONG: "longer than select.max_tokens",
+    RejectReason.REPETITIVE: "a reasoning that goes round in a loop (select.max_looped)",
     RejectReason.IN_BENCHMARK: "a problem of a file in select.decontaminate",
     RejectReason.DUPLICATE: "the same trace again",
     RejectReason.NEAR_DUPLICATE: "a problem nearly the same as an earlier one",
