@@ -171,7 +171,7 @@ def end_lost_runs() -> list[str]:
     longer hold the place of their deployment's next run. To be called before this process starts its worker.
     As for Prefect, machines and containers that share processes are those of one host name.
     """
-    lost = Crashed(
+    lost: State[Any] = Crashed(
         message="its process is gone, as after a kill or a crash of the machine; run it again to go on"
     )
     with get_client(sync_client=True) as client:

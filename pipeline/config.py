@@ -68,6 +68,15 @@ class SelectConfig(Section):
     max_tokens: Annotated[
         int | None, Field(ge=1, description="Longest reasoning, in tokens; null for no bound.")
     ] = 131_072
+    max_looped: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=1,
+            description="Largest part of a reasoning that may be a loop: 200 characters that come "
+            "five times within 12,000; null takes all.",
+        ),
+    ] = 0.2
     decontaminate: Annotated[
         tuple[str, ...],
         Field(description="Benchmark files (Parquet, JSON lines, JSON, CSV) whose problems are left out."),
@@ -111,7 +120,7 @@ class SplitConfig(Section):
         Field(description="tiktoken vocabulary that every token count of the data uses."),
     ] = "cl100k_base"
     max_sentence_tokens: Annotated[
-        # The paper's blocks have 1,150 tokens in the median; 2 of 25,911 sentences of real traces are longer.
+        # The paper's blocks have 1,150 tokens in the median; of 25,911 real sentences 2 are longer.
         int,
         Field(
             ge=50,
@@ -359,6 +368,14 @@ class PublishConfig(Section):
     only_sufficient: Annotated[
         bool, Field(description="Whether only traces are published of which that file says so.")
     ] = False
+    max_block_tokens: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="Most tokens of any block of a published trace; null leaves none out. "
+            "(partition.max_tokens is kept wherever sentences allow.)",
+        ),
+    ] = None
     row_group_bytes: Annotated[
         # Content-defined chunks survive an insertion only inside large row groups: 82 % of the bytes at 8 MB,
         # 32 % at 2 MB, 6 % at 100 KB.

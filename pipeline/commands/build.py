@@ -102,6 +102,8 @@ def summary(totals: dict[str, Any]) -> Table:
         table.add_row("rejected", f"{count:,} {RejectReason(reason).text}")
     table.add_row("failed", f"{totals['failed']:,}")
     table.add_row("blocks", f"{totals['blocks']:,}")
+    if totals["oversized_blocks"]:
+        table.add_row("too long", f"{totals['oversized_blocks']:,} blocks over partition.max_tokens")
     table.add_row("mementos", f"{totals['mementos']:,}{_passed(totals)}")
     if totals["compression"]:
         table.add_row(

@@ -13,6 +13,7 @@ from pipeline.config import BuildConfig
 from pipeline.ingest.benchmarks import Benchmarks
 from pipeline.ingest.language import why_not_english
 from pipeline.ingest.layouts import RawTrace
+from pipeline.ingest.loops import looped_share
 from pipeline.ingest.near_duplicates import sketch
 from pipeline.ingest.row_reader import Row
 from pipeline.run.outcomes import Rejected, RejectReason
@@ -70,6 +71,7 @@ class Filters:
     english_only: bool
     min_tokens: int
     max_tokens: int | None
+    max_looped: float | None
     vocabulary: str
     benchmarks: Benchmarks | None = None
     sketches: bool = False
@@ -82,6 +84,7 @@ class Filters:
             select.languages == "english",
             select.min_tokens,
             select.max_tokens,
+            select.max_looped,
             config.split.tokenizer,
             benchmarks,
             select.near_duplicates is not None,
@@ -120,6 +123,10 @@ class Filters:
             if why is not None:
                 return Rejected(RejectReason.LANGUAGE, why)
         unfit = self._why_unfit_in_length(trace.reasoning, len(texts.reasoning))
+        if unfit is None and self.max_looped is not None:
+            looped = looped_share(trace.reasoning)
+            if looped > self.max_looped:
+                return Rejected(RejectReason.REPETITIVE, f"{looped:.0%} of the reasoning is a loop")
         if unfit is None and self.benchmarks:
             match = self.benchmarks.match(trace.problem)
             if match is not None:

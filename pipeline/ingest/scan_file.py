@@ -18,7 +18,7 @@ from pipeline.ingest.sources import SourceFile
 from pipeline.run.outcomes import Rejected, RejectReason
 
 # Raise when the same file would give other facts.
-SCAN_VERSION = 6
+SCAN_VERSION = 7
 
 
 def facts_path(folder: Path, file: SourceFile, config: BuildConfig, benchmarks: Benchmarks | None) -> Path:
@@ -31,7 +31,7 @@ def facts_path(folder: Path, file: SourceFile, config: BuildConfig, benchmarks: 
         config.source.layout,
         config.source.columns,
         config.source.think,
-        [select.languages, select.min_tokens, select.max_tokens, config.split.tokenizer],
+        [select.languages, select.min_tokens, select.max_tokens, select.max_looped, config.split.tokenizer],
     ]
     if select.near_duplicates is not None:
         key.append("sketches")

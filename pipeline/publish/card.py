@@ -79,6 +79,8 @@ def write_card(facts: CardFacts, folder: Path) -> Path:
         tokens=schemas.openmementos,
         statistics=facts.statistics,
         caches=_caches(facts.statistics),
+        oversized=_oversized(facts.statistics, facts.config.partition.max_tokens),
+        max_block_tokens=facts.config.partition.max_tokens,
         sufficiency=_sufficiency(facts.files),
         only_sufficient=facts.config.publish.only_sufficient,
         splits=split_shares(facts.config.publish),
@@ -98,6 +100,11 @@ def write_card(facts: CardFacts, folder: Path) -> Path:
     path = folder / "README.md"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def _oversized(statistics: Statistics, most: int | None) -> int:
+    """How many published blocks are longer than `partition.max_tokens`."""
+    return 0 if most is None else int((statistics.mementos["block_tokens"] > most).sum())
 
 
 class SufficiencyRow(NamedTuple):

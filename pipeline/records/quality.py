@@ -1,4 +1,4 @@
-"""How good the mementos of a published trace have to be: publish.min_score and publish.only_passed."""
+"""What a published trace needs: publish.min_score, publish.only_passed, publish.max_block_tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pipeline.records.checks import passes
 from pipeline.run.outcomes import Rejected, RejectReason
 
 # Of the section publish; the others say how a folder is written, and not what is in it.
-QUALITY_KEYS = ("min_score", "only_passed", "only_sufficient")
+QUALITY_KEYS = ("min_score", "only_passed", "only_sufficient", "max_block_tokens")
 
 
 @dataclass(frozen=True)
@@ -39,22 +39,30 @@ class Shortfall:
 
 @dataclass(frozen=True)
 class Quality:
-    """What every memento of a trace needs. With the values it begins with, nothing is left out.
+    """What every block and memento of a trace needs. With the values it begins with, nothing is left out.
 
     min_score: points of 10. threshold: points with which each has to pass, its checks clean; None: no need.
+    max_block_tokens: of its block; None: any number.
     """
 
     min_score: int = 0
     threshold: int | None = None
+    max_block_tokens: int | None = None
 
     def as_config(self) -> dict[str, int | None]:
         """What results depend on; empty where nothing is left out, so that no threshold makes them stale."""
-        return {} if self == ANY_QUALITY else {"min_score": self.min_score, "threshold": self.threshold}
+        if self == ANY_QUALITY:
+            return {}
+        bound = {} if self.max_block_tokens is None else {"max_block_tokens": self.max_block_tokens}
+        return {"min_score": self.min_score, "threshold": self.threshold} | bound
 
-    def why_not(self, mementos: Sequence[dict[str, Any]]) -> Rejected | None:
+    def why_not(self, mementos: Sequence[dict[str, Any]], block_tokens: Sequence[int]) -> Rejected | None:
         """Why a trace with these mementos (schemas.tables.MEMENTO) is left out; None where it is not."""
         if self == ANY_QUALITY:
             return None
+        if self.max_block_tokens is not None and (longest := max(block_tokens)) > self.max_block_tokens:
+            block = list(block_tokens).index(longest)
+            return Rejected(RejectReason.BLOCK_TOO_LONG, f"block {block} has {longest} tokens")
         # What nobody has judged has no points that could be enough.
         low = [fall for fall in _all(mementos) if self.min_score and (fall.score or 0) < self.min_score]
         if low:
@@ -71,7 +79,7 @@ ANY_QUALITY = Quality()
 def wanted_quality(build: BuildConfig) -> Quality:
     """What a build's config asks of published mementos."""
     threshold = build.mementos.threshold if build.publish.only_passed else None
-    return Quality(build.publish.min_score, threshold)
+    return Quality(build.publish.min_score, threshold, build.publish.max_block_tokens)
 
 
 def shortfalls(mementos: Sequence[dict[str, Any]], threshold: int) -> list[Shortfall]:

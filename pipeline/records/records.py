@@ -52,7 +52,8 @@ def _sufficiency_as_config(build: BuildConfig) -> dict[str, str]:
 def _assembling(quality: Quality, verdicts: Mapping[str, bool] | None) -> TraceWork:
     """Adds `response` to a row whose parts pass all checks; another is CHECK_FAILED.
 
-    A sound row whose mementos are not as good as wanted is LOW_SCORE, NOT_PASSED or NOT_SUFFICIENT. The
+    A sound row whose mementos or blocks are not as wanted is LOW_SCORE, NOT_PASSED, NOT_SUFFICIENT or
+    BLOCK_TOO_LONG. The
     detail of a CHECK_FAILED row begins with the name of the check. Counters: "blocks", "block_tokens" and
     "memento_tokens" of the records that are kept; "check.<name>" counts their mementos that do not pass that
     check, and the records that are not kept because of it.
@@ -84,7 +85,7 @@ def _assemble(
         first = findings[0]
         counters[f"check.{first.check}"] += 1
         return Rejected(RejectReason.CHECK_FAILED, f"{first.check}: {first.detail}")
-    if (left_out := quality.why_not(row["mementos"])) is not None:
+    if (left_out := quality.why_not(row["mementos"], record.block_tokens)) is not None:
         return left_out
     if verdicts is not None and not (verdict := verdicts.get(hashlib.sha256(response.encode()).hexdigest())):
         told = "not asked about" if verdict is None else "the model did not reach the answer from them"

@@ -32,6 +32,7 @@ class RejectReason(StrEnum):
     LANGUAGE = "language"
     TOO_SHORT = "too_short"
     TOO_LONG = "too_long"
+    REPETITIVE = "repetitive"
     IN_BENCHMARK = "in_benchmark"
     DUPLICATE = "duplicate"
     NEAR_DUPLICATE = "near_duplicate"
@@ -43,6 +44,7 @@ class RejectReason(StrEnum):
     LOW_SCORE = "low_score"
     NOT_PASSED = "not_passed"
     NOT_SUFFICIENT = "not_sufficient"
+    BLOCK_TOO_LONG = "block_too_long"
 
     @property
     def text(self) -> str:
@@ -68,6 +70,7 @@ _WORDS = {
     RejectReason.LANGUAGE: "another language",
     RejectReason.TOO_SHORT: "shorter than select.min_tokens",
     RejectReason.TOO_LONG: "longer than select.max_tokens",
+    RejectReason.REPETITIVE: "a reasoning that goes round in a loop (select.max_looped)",
     RejectReason.IN_BENCHMARK: "a problem of a file in select.decontaminate",
     RejectReason.DUPLICATE: "the same trace again",
     RejectReason.NEAR_DUPLICATE: "a problem nearly the same as an earlier one",
@@ -79,10 +82,18 @@ _WORDS = {
     RejectReason.LOW_SCORE: "a memento with fewer points than publish.min_score",
     RejectReason.NOT_PASSED: "a memento that did not pass its judge (publish.only_passed)",
     RejectReason.NOT_SUFFICIENT: "mementos not known to be enough for the answer (publish.only_sufficient)",
+    RejectReason.BLOCK_TOO_LONG: "a block longer than publish.max_block_tokens",
 }
 
-# A sound trace that a build leaves out for its mementos: finished, not published.
-QUALITY_REASONS = frozenset({RejectReason.LOW_SCORE, RejectReason.NOT_PASSED, RejectReason.NOT_SUFFICIENT})
+# A sound trace that a build leaves out for its mementos or blocks: finished, not published.
+QUALITY_REASONS = frozenset(
+    {
+        RejectReason.LOW_SCORE,
+        RejectReason.NOT_PASSED,
+        RejectReason.NOT_SUFFICIENT,
+        RejectReason.BLOCK_TOO_LONG,
+    }
+)
 
 
 @dataclass(frozen=True)

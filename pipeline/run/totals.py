@@ -12,6 +12,7 @@ from pipeline.mementos.writing import MEMENTOS
 from pipeline.records.records import RECORDS
 from pipeline.run.outcomes import RejectReason, by_kind, most_often, unlabelled
 from pipeline.run.store import Manifest, RunFolder
+from pipeline.segmentation.partition.stage import PARTITION
 from pipeline.stages.registry import INGEST, STAGES
 
 
@@ -48,7 +49,8 @@ class Totals:
     folder: of what is published; report: the first page of the report.
     not_chosen: left out by select.mix or select.limit; not the data's fault, and no defect.
     errors: how many traces failed by the kind of their error, the commonest kinds alone.
-    blocks and their tokens are those published; mementos and how many passed count all that were written.
+    blocks and their tokens are those published; oversized_blocks, of all that were cut, have more than
+    partition.max_tokens; mementos and how many passed count all that were written.
     points: the judge's points by criterion, means over first rounds ("first_round") and over the rounds that
     were kept ("kept"); empty where nothing was judged.
     taken: replies that were not as asked for and could be read all the same, by what it was (llm.deviations).
@@ -67,6 +69,7 @@ class Totals:
     failed: int
     errors: dict[str, int]
     blocks: int
+    oversized_blocks: int
     mementos: int
     block_tokens: int
     memento_tokens: int
@@ -129,6 +132,7 @@ def read_totals(run: RunFolder, build: BuildConfig, shards: int, *, seconds: flo
         failed=sum(stage.failed for stage in by_stage),
         errors=_errors(run, shards),
         blocks=records["blocks"],
+        oversized_blocks=counters[PARTITION.name]["oversized_blocks"],
         block_tokens=records["block_tokens"],
         memento_tokens=records["memento_tokens"],
         mementos=mementos["mementos"],

@@ -1,3 +1,6 @@
+from pathlib import Path
+from random import Random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -5,6 +8,7 @@ from hypothesis import strategies as st
 from pipeline.config import BuildConfig
 from pipeline.ingest.filters import Filters, Utf8, content_hash, trace_id
 from pipeline.ingest.layouts import RawTrace
+from pipeline.ingest.loops import looped_share
 from pipeline.ingest.row_reader import Row
 from pipeline.run.outcomes import Rejected, RejectReason
 from pipeline.text.tokens import token_counter
@@ -65,9 +69,64 @@ def test_token_bounds_hold_exactly(reasoning: str, fewest: int, most: int) -> No
 def test_bounds_of_a_long_text_are_decided_by_its_tokens() -> None:
     long = TRACE._replace(reasoning="So we add one more to it. " * 1_000)
     tokens = token_counter("cl100k_base")([long.reasoning])[0]
-    assert unfit(long, min_tokens=tokens, max_tokens=tokens) is None
+    assert unfit(long, min_tokens=tokens, max_tokens=tokens, max_looped=None) is None
     assert unfit(long, min_tokens=tokens + 1) is RejectReason.TOO_SHORT
     assert unfit(long, max_tokens=tokens - 1) is RejectReason.TOO_LONG
+
+
+GOOD = "".join(f"Now step {n} gives {n * n} and {n + 7}, which is {n % 5} by five.\n" for n in range(60, 200))
+LOOPS = {
+    "a word": "hmm, " * 2_000,
+    "a line": "Hold on, let me look at it once more.\n" * 400,
+    "Chinese": "等等，我再想一想这个问题。" * 500,
+    "some paragraphs": "".join(f"Try {n}: it is {n * 3} or {n * 5}?\n\n" for n in range(40)) * 12,
+    "one that begins late": GOOD + "So it is 12, (I say 12, " * 400,
+    "white space": "So.\n" + " " * 9_000 + "It is.",
+}
+NO_LOOPS = {
+    "steps": GOOD,
+    "a table": "".join(f"| {n} | {n * n} | odd |\n" for n in range(1, 900, 2)),
+    "a program in four drafts": GOOD[:4_000] * 4,
+    "a sentence said often": "".join(
+        f"Case {n}.\nHold on, let me look at it once more.\n" for n in range(400)
+    ),
+    "sentences in any order": "".join(
+        Random(3).choices(["先算和。", "再除以三。", "余数为零。", "检查一下。"], k=900)
+    ),
+    "short": "Yes. " * 60,
+}
+
+
+@pytest.mark.parametrize("text", LOOPS.values(), ids=LOOPS)
+def test_a_reasoning_that_goes_round_is_left_out_unless_all_are_wanted(text: str) -> None:
+    trace = TRACE._replace(reasoning=text)
+    assert unfit(trace, languages="any") is RejectReason.REPETITIVE
+    assert unfit(trace, languages="any", max_looped=None) is None
+
+
+@pytest.mark.parametrize("text", NO_LOOPS.values(), ids=NO_LOOPS)
+def test_what_only_comes_back_is_no_loop(text: str) -> None:
+    assert unfit(TRACE._replace(reasoning=text), languages="any", max_looped=0) is None
+
+
+def test_a_loop_may_be_part_of_a_reasoning_and_its_share_is_told() -> None:
+    trace = TRACE._replace(reasoning=GOOD + "So it is 12, (I say 12, " * 100)
+    assert unfit(trace, max_looped=0.3) is None
+    why = Filters.of(BuildConfig(name="test")).why_unfit(trace, Utf8.of(trace))
+    assert why == Rejected(RejectReason.REPETITIVE, "22% of the reasoning is a loop")
+
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "real-traces.parquet"
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="real traces are not part of the project")
+def test_of_real_traces_only_those_that_never_end_are_loops() -> None:
+    import pyarrow.parquet as pq
+
+    answers = [turns[-1]["value"] for turns in pq.read_table(REAL)["conversations"].to_pylist()]
+    shares = [looped_share(answer) for answer in answers]
+    assert [number for number, share in enumerate(shares) if share > 0.2] == [124, 125, 136, 140]
+    assert not any(0 < share < 0.5 for share in shares)
 
 
 def test_bounds_that_nothing_can_meet_are_refused() -> None:

@@ -118,6 +118,15 @@ def test_the_kv_cache_of_named_models_is_that_of_the_blocks_and_mementos(tmp_pat
     assert "| Qwen3-8B | 221 MB | 148 MB | 1.5x | 0.166 GB·kt | 0.0936 GB·kt | 1.8x |" in text
 
 
+def test_blocks_over_the_maximum_and_a_bound_on_them_are_told(tmp_path: Path) -> None:
+    long = row("long", block_tokens=[120, 400])
+    told = "1 blocks have more than 300 tokens (`partition.max_tokens`)"
+    assert told in card(tmp_path / "a", row(), long, config={"partition": {"max_tokens": 300}})
+    assert "(`partition.max_tokens`)" not in card(tmp_path / "b", row(), long)
+    bounded = card(tmp_path / "c", row(), config={"publish": PublishConfig(max_block_tokens=500)})
+    assert "whose blocks all have 500 tokens or fewer" in bounded
+
+
 def test_a_verified_source_is_not_said_to_be_unchecked(tmp_path: Path) -> None:
     unchecked = "Whether the problems' answers are right was not checked"
     assert unchecked in card(tmp_path / "a", row())

@@ -38,6 +38,14 @@ def test_the_smallest_score_of_a_trace_decides() -> None:
     assert left_out(scored("zero", 0), min_score=0) == {}
 
 
+def test_a_block_longer_than_wanted_leaves_its_trace_out_and_is_named() -> None:
+    rows = [row("within", block_tokens=[70, 90]), row("beyond", block_tokens=[60, 91])]
+    assert left_out(*rows, max_block_tokens=90) == {"beyond": "block_too_long"}
+    assert left_out(*rows) == left_out(*rows, max_block_tokens=91) == {}
+    (rejected,) = through(RECORDS, table(*rows), publish={"max_block_tokens": 90}).rejected.to_pylist()
+    assert rejected["detail"] == "block 1 has 91 tokens"
+
+
 def test_the_score_is_that_of_the_round_that_was_kept() -> None:
     better = row("better", mementos=[memento("It is 42.", [2, 9]), memento("It is 42.", [8, 1])])
     assert left_out(better, min_score=8, only_passed=True) == {}
@@ -99,7 +107,8 @@ def config(**publish: Any) -> Any:
 
 def test_defaults_change_no_result_and_each_filter_does() -> None:
     assert config() == config_digest({}) == config(min_score=0, only_passed=False)
-    assert len({config(), config(min_score=6), config(only_passed=True), config(min_score=5)}) == 4
+    filters = ({}, {"min_score": 6}, {"only_passed": True}, {"min_score": 5}, {"max_block_tokens": 900})
+    assert len({config(**one) for one in filters}) == len(filters)
 
 
 def test_only_passed_means_the_threshold_that_mementos_were_written_for() -> None:
@@ -114,7 +123,13 @@ def test_points_that_no_judge_can_give_are_refused(score: int) -> None:
 
 
 def test_the_reasons_have_words_that_name_the_keys() -> None:
-    assert {RejectReason.LOW_SCORE, RejectReason.NOT_PASSED, RejectReason.NOT_SUFFICIENT} == QUALITY_REASONS
+    assert {
+        RejectReason.LOW_SCORE,
+        RejectReason.NOT_PASSED,
+        RejectReason.NOT_SUFFICIENT,
+        RejectReason.BLOCK_TOO_LONG,
+    } == QUALITY_REASONS
+    assert "publish.max_block_tokens" in RejectReason.BLOCK_TOO_LONG.text
     assert "publish.min_score" in RejectReason.LOW_SCORE.text
     assert "publish.only_passed" in RejectReason.NOT_PASSED.text
     assert "publish.only_sufficient" in RejectReason.NOT_SUFFICIENT.text

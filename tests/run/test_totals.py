@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.commands.build import summary
 from pipeline.config import BuildConfig
 from pipeline.llm.model import Usage
 from pipeline.run.outcomes import Done, Failed, Outcome, Rejected, RejectReason, ShardResult, collect
@@ -66,6 +67,16 @@ def test_cost_counts_what_earlier_passes_paid(tmp_path):
     build = BuildConfig(name="x", llm=prices)
     assert read_totals(run, build, 1, seconds=1).cost == pytest.approx(3 * 2.0 + 1 * 8.0)
     assert read_totals(run, BuildConfig(name="x"), 1, seconds=1).cost is None
+
+
+def test_blocks_over_the_maximum_are_counted_and_told(tmp_path):
+    run = RunFolder(tmp_path)
+    for shard, oversized in enumerate((2, 1)):
+        counters = Counter({"blocks": 9, "oversized_blocks": oversized})
+        put(run, "partition", shard, collect("partition", rows(0), NOTHING, [], counters), 0, Usage())
+    totals = read_totals(run, BuildConfig(name="x"), 2, seconds=1).as_json()
+    assert totals["oversized_blocks"] == 3
+    assert "3 blocks over partition.max_tokens" in list(summary(totals).columns[1].cells)
 
 
 def test_mean_points_can_be_read_by_criterion(tmp_path):

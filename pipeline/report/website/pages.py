@@ -16,6 +16,7 @@ from pipeline.report.website.plain_text import plain
 from pipeline.report.website.trace_page import TraceView
 from pipeline.report.website.trace_rows import COLUMNS
 from pipeline.run.outcomes import RejectReason
+from pipeline.run.totals import Totals
 from pipeline.verdicts import Agreement, Verdict
 from schemas.replies import Verdict as JudgesVerdict
 
@@ -120,7 +121,7 @@ def _cards(view: Overview) -> list[tuple[str, str, str]]:
     cards = [
         ("traces in", _count(totals.traces_in), f"{_count(totals.not_chosen)} not chosen"),
         ("published", _count(totals.done), f"{_count(rejected)} rejected, {_count(totals.failed)} failed"),
-        ("blocks", _count(totals.blocks), f"{_decimal(overall.blocks_mean)} per trace"),
+        ("blocks", _count(totals.blocks), _blocks_told(totals, overall.blocks_mean)),
     ]
     if totals.compression:
         tokens = f"{_count(totals.block_tokens)} → {_count(totals.memento_tokens)} tokens"
@@ -131,6 +132,11 @@ def _cards(view: Overview) -> list[tuple[str, str, str]]:
     if totals.cost is not None:
         cards.append(("cost", f"{totals.cost:,.2f}", "at the configured prices"))
     return cards
+
+
+def _blocks_told(totals: Totals, mean: float | None) -> str:
+    long = totals.oversized_blocks
+    return f"{_decimal(mean)} per trace" + (f", {_count(long)} over partition.max_tokens" if long else "")
 
 
 def _facts(view: TraceView) -> list[tuple[str, Any]]:

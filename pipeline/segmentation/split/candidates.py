@@ -1,5 +1,6 @@
 """Where a text may be cut: ends of sentences and of lines, outside all that is kept whole."""
 
+import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -29,10 +30,12 @@ def candidate_cuts(text: str, spans: Sequence[Span]) -> list[Cut]:
     """
     cuts: list[Cut] = []
     line_start = judged_line = len(text) - len(text.lstrip())
-    line_is_whole, small_letters = is_whole(text, line_start), _is_of_small_letters(text, line_start)
+    line_is_whole = is_whole(text, line_start)
+    asked_line, small_letters = -1, False
     ahead = iter(spans)
     span_start, span_end = next(ahead, _NO_SPAN)
-    for found in _END.finditer(text, line_start):
+    ends = _END if text.isascii() or not _CLAUSES.search(text) else _END_OR_SPACE
+    for found in ends.finditer(text, line_start):
         at, end = found.span()
         while span_end < end:
             span_start, span_end = next(ahead, _NO_SPAN)
@@ -43,12 +46,14 @@ def candidate_cuts(text: str, spans: Sequence[Span]) -> list[Cut]:
         elif span_start >= end:
             if judged_line != line_start:
                 judged_line, line_is_whole = line_start, is_whole(text, line_start)
-                small_letters = _is_of_small_letters(text, line_start)
+            follows = found.lastgroup
+            if follows == "small" and asked_line != line_start:
+                asked_line, small_letters = line_start, _is_of_small_letters(text, line_start)
             if not (
                 line_is_whole
                 or (text[at] in ".．" and belongs_to_word(text, line_start, at, end))
-                or (found["small"] is not None and not (small_letters and _ends_words(text, line_start, at)))
-                or (found["glued"] is not None and not begins_sentence(text, end))
+                or (follows == "small" and not (small_letters and _ends_words(text, line_start, at)))
+                or (follows == "glued" and not begins_sentence(text, end))
                 or is_in_call(text, line_start, at)
             ):
                 cuts.append(Cut(end, "space"))
@@ -82,6 +87,8 @@ def _ends_words(text: str, line_start: int, stop: int) -> bool:
 
 # Small letters of alphabets that begin sentences with capitals. Greek ones are mostly variables.
 _SMALL = r"[\p{Ll}&&[\p{Latin}\p{Cyrillic}\p{Armenian}]]"
+# Stops of other scripts than the Latin one.
+_OTHER_STOP = r"[\p{STerm}--[.!?]]"
 # What may stand between a stop and white space: quotation marks, brackets, emphasis; numbers of footnotes
 # and sources; emoji.
 _CLOSING = r"""
@@ -92,19 +99,20 @@ _CLOSING = r"""
 # and no other factorial, as after the first of "7! / (3! 4!)". A small letter begins one only in a
 # line of such sentences, a capital without white space before it only as a word that does so ("twelve.Then").
 # Stops of other scripts need no white space, nor do Latin ones between letters that have no case, as Chinese
-# ones. Thai and Lao have no stops: a space ends a clause.
-_END = regex.compile(
-    rf"""
+# ones. (What stands before a stop is looked at behind it: in front it would be at every character.)
+_ENDS = rf"""
     \n\s*+
   | [.!?…] {_CLOSING} [^\S\n\t]++
     (?! [\s/=+×÷^<>,;:)\]}}&|−] | \*[^*] | -\s | \.\. | (?<=!\ )\(?(?:\d+|[A-Za-z]\d?)! | \Z )
     (?P<small> (?={_SMALL}) )?
-  | (?<! [\p{{STerm}}--[.!?]]) (?! (?<=\d) ．\d ) [\p{{STerm}}--[.!?]]++ {_CLOSING} [^\S\n]*+ (?=\S)
-  | (?<=\p{{Lo}}) [.!?] (?=\p{{Lo}})
-  | (?<=\p{{Ll}}{{2}}|[)\]}}$]) [.!?] (?P<glued> (?=\p{{Lu}}) )
-  | (?<=[\p{{Thai}}\p{{Lao}}]) \ ++ (?=[\p{{Thai}}\p{{Lao}}])
-    """,
-    regex.VERBOSE | regex.V1,
+  | {_OTHER_STOP} (?<! {_OTHER_STOP}{{2}} | \d．(?=\d) ) {_OTHER_STOP}*+ {_CLOSING} [^\S\n]*+ (?=\S)
+  | [.!?] (?: (?<=\p{{Lo}}.)(?=\p{{Lo}}) | (?<=\p{{Ll}}{{2}}.|[)\]}}$].) (?P<glued> (?=\p{{Lu}}) ) )
+    """
+_END = regex.compile(_ENDS, regex.VERBOSE | regex.V1)
+# Thai and Lao have no stops: a space ends a clause.
+_CLAUSES = re.compile(r"[\u0e00-\u0eff]")
+_END_OR_SPACE = regex.compile(
+    rf"{_ENDS} | (?<=[\p{{Thai}}\p{{Lao}}]) \ ++ (?=[\p{{Thai}}\p{{Lao}}])", regex.VERBOSE | regex.V1
 )
 # Stops behind a word of two letters or more: the group holds the small letter that follows, if it is one.
 _STOP_IN_WORDS = regex.compile(
