@@ -41,13 +41,13 @@ def verdicts(
       openmementos verdicts data/runs/my-mementos --json
     """
     # Not above: every other command would wait for it, too.
-    from pipeline.verdicts import agreement_of, export_verdicts
+    from pipeline.verdicts import agreement_of, export_verdicts, read_verdicts
 
     folder = find_run(run, options.RUNS)
     if to is not None:
         exported = export_verdicts(folder, to)
         messages().print(f"{to}: {_verdicts(exported)}")
-    found = agreement_of(folder)
+    found = agreement_of(folder, read_verdicts(folder))
     if as_json:
         json.dump({"run": str(folder.root), **found.as_json()}, sys.stdout, indent=2, ensure_ascii=False)
         print()

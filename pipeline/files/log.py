@@ -1,5 +1,6 @@
 """What a run says, line by line, for whoever watches its folder."""
 
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -10,6 +11,6 @@ class Log:
         self.path = run / "log.txt"
 
     def tell(self, line: str) -> None:
-        """Adds a line."""
-        with self.path.open("a", encoding="utf-8") as file:
+        """Adds a line, where it can be written: a disk that is full ends nothing for want of one."""
+        with suppress(OSError), self.path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")

@@ -6,16 +6,20 @@ No manifest speaks of these files, since times differ from run to run; nothing i
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.files.atomic import write_table
+from pipeline.files.atomic import value_digest, write_table
+from pipeline.files.damage import DamageError, set_aside
 from pipeline.llm.model import Reply
 from pipeline.run.store import RunFolder
 from schemas.tables import EFFORT
 
 LOG = logging.getLogger(__name__)
+_SEAL = b"checksum"
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ def effort_of(reply: Reply) -> Effort:
 def write_effort(run: RunFolder, stage: str, shard: int, efforts: Mapping[str, Effort]) -> None:
     """Writes what each trace of a shard took in a stage. efforts: by trace id. Raises WriteError."""
     rows = [{"trace_id": trace_id, **asdict(effort)} for trace_id, effort in efforts.items()]
-    write_table(pa.Table.from_pylist(rows, EFFORT), run.effort(stage, shard))
+    schema = EFFORT.with_metadata({_SEAL: value_digest(rows)})
+    write_table(pa.Table.from_pylist(rows, schema), run.effort(stage, shard))
 
 
 def read_effort(run: RunFolder, shard: int) -> dict[str, Effort]:
@@ -65,11 +70,35 @@ def read_effort(run: RunFolder, shard: int) -> dict[str, Effort]:
     efforts: dict[str, Effort] = {}
     for path in sorted(run.effort("*", shard).parent.glob(run.effort("*", shard).name)):
         try:
-            rows = pq.read_table(path).select(EFFORT.names).cast(EFFORT).to_pylist()
-        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-            LOG.warning("%s: left out of the report, since it cannot be read: %s", path, error)
+            rows = _rows(path)
+        except DamageError as damage:
+            LOG.warning("left out of the report: %s", damage)
             continue
         for row in rows:
             trace_id = row.pop("trace_id")
             efforts[trace_id] = efforts.get(trace_id, Effort()) + Effort(**row)
     return efforts
+
+
+def set_aside_damaged(run: RunFolder) -> None:
+    """Sets aside what is damaged of these files. The caller holds the run's lock."""
+    for path in sorted(run.effort("*", 0).parent.glob("*.parquet")):
+        try:
+            _rows(path)
+        except DamageError as damage:
+            set_aside(damage, then="left out of the report")
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file. Raises DamageError."""
+    try:
+        table = pq.read_table(pa.BufferReader(path.read_bytes()))
+        rows: list[dict[str, Any]] = table.select(EFFORT.names).cast(EFFORT).to_pylist()
+        # None of older versions.
+        seal = (table.schema.metadata or {}).get(_SEAL)
+    # Of bytes that changed, Arrow and Python say so in a dozen ways.
+    except Exception as error:
+        raise DamageError(path, str(error)) from error
+    if seal is not None and seal != value_digest(rows).encode():
+        raise DamageError(path, "its checksum does not fit")
+    return rows

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.files.damage import DamageError, check_file, set_aside
 from pipeline.files.sealed_json import read_sealed
+from pipeline.run.effort import set_aside_damaged
 from pipeline.run.store import Manifest, RunFolder
 
 
@@ -28,7 +29,8 @@ def repair(run: RunFolder, stages: Sequence[str], tell: Callable[[str], None]) -
 
 
 def repair_records(run: RunFolder) -> None:
-    """Sets aside what is damaged of the records that every build writes anew."""
+    """Sets aside what is damaged of the records that every build writes anew, and of what traces took."""
+    set_aside_damaged(run)
     for record in (run.config_file, run.totals):
         try:
             read_sealed(record, always=False)

@@ -23,7 +23,7 @@ def written_status(
     """Writes the run's status every second while the body works, and how it ended at last.
 
     The body tells the reader when the shards are known. The caller holds the run's lock. A status that cannot
-    be read or written is told to the log once, and stops nothing.
+    be read or written is told to the log once, and stops nothing; until one can be, there is none.
     """
     clear_progress(run)
     with suppress(OSError):
@@ -68,6 +68,9 @@ class _Writer:
         try:
             write_json(self.reader.read(state, error).as_json(), self._run.status_file, durable=False)
         except Exception as problem:  # whatever it is: people look at the status, and nothing else does
+            # What it said before is no longer so; removing it takes no room on a disk that is full.
+            with suppress(OSError):
+                self._run.status_file.unlink(missing_ok=True)
             if not self._has_told:
                 LOG.warning("%s cannot be written: %s", self._run.status_file, problem)
             self._has_told = True

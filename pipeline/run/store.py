@@ -5,7 +5,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 import schemas.tables
 from pipeline.files.atomic import (
+    WriteError,
     file_digest,
     remove_leftovers,
     replacing,
@@ -143,10 +144,14 @@ class RunFolder:
             return ""
 
     def tell(self, step: str) -> None:
-        """Says what the run is about to do, for whoever watches the folder."""
-        self.step_file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(self.step_file) as temporary:
-            temporary.write_text(step, encoding="utf-8")
+        """Says what the run is about to do, for whoever watches the folder; where that can be written."""
+        try:
+            with replacing(self.step_file) as temporary:
+                temporary.write_text(step, encoding="utf-8")
+        except (OSError, WriteError):
+            # A disk that is full is told of by what the run is made of; what it said before is no longer so.
+            with suppress(OSError):
+                self.step_file.unlink(missing_ok=True)
 
     def shards(self, stage: str) -> list[int]:
         """Numbers of the shards of which the stage has left a file or a manifest, ascending."""

@@ -1,13 +1,12 @@
 """How far the judge and a person agree: what passed against what the person finds good."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.run.store import RunFolder
 from pipeline.verdicts.mementos import mementos_of, points_that_pass
-from pipeline.verdicts.store import read_verdicts
 from pipeline.verdicts.verdict import Key, Opinion, Verdict
 
 
@@ -67,9 +66,8 @@ def agreement(verdicts: Iterable[Verdict], current: Mapping[Key, bool]) -> Agree
     return Agreement(**counts)
 
 
-def agreement_of(run: RunFolder) -> Agreement:
+def agreement_of(run: RunFolder, verdicts: Sequence[Verdict]) -> Agreement:
     """The counts of a run's verdicts. Raises DamageError, and ConfigError where the run has no config."""
-    verdicts = read_verdicts(run)
     if not verdicts:
         return Agreement()
     threshold = points_that_pass(run)

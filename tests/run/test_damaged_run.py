@@ -73,6 +73,7 @@ KINDS = [
     "ingest/scan/*.json",
     "places/shard-00001.json",
     "rejected/ingest-*.parquet",
+    "effort/mementos-00001.parquet",
     "replies/score-00001.jsonl",
     "replies/mementos-00001.jsonl",
     "config.json",

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.llm.model import Reply, Usage
 from pipeline.run.effort import Effort, effort_of, read_effort, write_effort
+from pipeline.run.repair import repair_records
 from pipeline.run.store import RunFolder
 from tests.builds import run_build, small_build, source_of
 from tests.servers.stub_llm import StubLlm
@@ -21,6 +22,29 @@ def test_efforts_of_the_stages_are_added_up_by_trace(tmp_path):
     write_effort(run, "mementos", 1, {"c": Effort(9.0, 9, 9, 9, 9)})
     assert read_effort(run, 0) == {"a": Effort(3.5, 5, 100, 30, 10), "b": Effort(0.5, 1, 5, 0, 1)}
     assert read_effort(run, 2) == {}
+
+
+def test_no_changed_byte_goes_unnoticed_and_the_file_is_set_aside_by_the_next_build(tmp_path, caplog):
+    run = RunFolder(tmp_path)
+    path = run.effort("score", 0)
+    write_effort(run, "score", 0, {"a": Effort(1.0, 1, 1, 1, 1)})
+    whole = path.read_bytes()
+    read = read_effort(run, 0)
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x11]) + whole[at + 1 :])
+        # A byte that means nothing, such as of a statistic, may change nothing.
+        assert read_effort(run, 0) in ({}, read)
+    path.write_bytes(whole[:-9])
+    write_effort(run, "mementos", 0, {"a": Effort(2.0, 2, 2, 2, 2)})
+    caplog.clear()
+    repair_records(run)
+    (line,) = caplog.messages
+    assert line.startswith(f"{path}: damaged (")
+    assert line.endswith("set aside as score-00000.parquet.damaged and left out of the report")
+    caplog.clear()
+    assert read_effort(run, 0) == {"a": Effort(2.0, 2, 2, 2, 2)}
+    repair_records(run)
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 and then nothing", None])

@@ -1,10 +1,14 @@
 """RUN/status.json while a run works, and how it ends."""
 
+import errno
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from pipeline.files.atomic import WriteError, write_json
+from pipeline.files.log import Log
 from pipeline.run.progress import ShardCounts
 from pipeline.run.status import Status, read_status
 from pipeline.run.status_writer import written_status
@@ -79,6 +83,51 @@ def test_a_status_that_cannot_be_written_is_told_once_and_stops_nothing(tmp_path
     assert [record.getMessage().split(":")[0] for record in caplog.records] == [
         f"{run.status_file} cannot be written"
     ]
+
+
+def test_on_a_full_disk_no_status_stays_that_is_no_longer_so(tmp_path, monkeypatch, caplog):
+    run = RunFolder(tmp_path)
+    run.tell("publishing")
+    with written_status(run, PRICED):
+        pass
+    assert at_last(run).state == "done"
+    room = threading.Event()
+
+    def write(value, path, *, durable):
+        if not room.is_set():
+            raise WriteError(f"{path}: No space left on device")
+        write_json(value, path, durable=durable)
+
+    monkeypatch.setattr("pipeline.run.status_writer.write_json", write)
+    with written_status(run, PRICED, 0.01):
+        deadline = time.monotonic() + SECONDS
+        while run.status_file.exists():
+            assert time.monotonic() < deadline
+        room.set()
+        wait_for(run, lambda status: status.state == "working")
+    assert at_last(run).state == "done"
+    assert len(caplog.messages) == 1
+
+
+def test_a_step_that_cannot_be_told_ends_nothing_and_leaves_no_other(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path)
+    run.tell("reading")
+
+    def full(self, *_, **__):
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        run.tell("publishing")
+    assert run.step() == ""
+    run.tell("publishing")
+    assert run.step() == "publishing"
+
+
+def test_a_line_that_cannot_be_told_ends_no_training(tmp_path):
+    Log(tmp_path / "gone").tell("step 1")
+    Log(tmp_path).tell("step 2")
+    assert (tmp_path / "log.txt").read_text() == "step 2\n"
 
 
 def writers() -> list[str]:

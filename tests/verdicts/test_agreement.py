@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.verdicts import Agreement, Opinion, agreement, agreement_of, put
+from pipeline.verdicts import Agreement, Opinion, agreement, agreement_of, put, read_verdicts
 from tests.verdicts.runs import judged_run, reworded, verdict, verdict_on
 
 
@@ -72,10 +72,10 @@ def test_a_run_that_is_built_again_makes_verdicts_on_changed_texts_outdated(tmp_
     put(run, verdict_on(run, 0, Opinion.GOOD))
     put(run, verdict_on(run, 1, Opinion.BAD))
     put(run, verdict("no-such-trace", 0))
-    assert agreement_of(run) == Agreement(passed_good=1, short_bad=1, outdated=1)
+    assert agreement_of(run, read_verdicts(run)) == Agreement(passed_good=1, short_bad=1, outdated=1)
     reworded(run, 1, "Now it says 13.")
-    assert agreement_of(run) == Agreement(passed_good=1, outdated=2)
+    assert agreement_of(run, read_verdicts(run)) == Agreement(passed_good=1, outdated=2)
 
 
 def test_a_run_without_verdicts_has_nothing_to_count(tmp_path):
-    assert agreement_of(judged_run(tmp_path / "run")) == Agreement()
+    assert agreement_of(judged_run(tmp_path / "run"), []) == Agreement()

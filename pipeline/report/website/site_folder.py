@@ -1,6 +1,7 @@
 """The site of a run in RUN/report: its shards' pages, then the table and the overview that lead to them."""
 
 import json
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +25,7 @@ from pipeline.run.store import RunFolder
 from pipeline.stages.registry import INGEST
 from pipeline.verdicts import Verdict, agreement_of, read_verdicts
 
+LOG = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 MENU = (("Overview", "index.html"), ("Traces", "traces.html"), ("Compare", "compare.html"))
 _RECORD = "written.json"
@@ -103,6 +105,7 @@ class _Work:
         self._site = Site(build.name, now, MENU)
         self._pages = Pages(self._site)
         self._numbers = list(run.reached)
+        self._verdicts = _readable_verdicts(run)
 
     def done(self, on_progress: Progress) -> WrittenSite:
         before = _record(self._folder)
@@ -113,7 +116,7 @@ class _Work:
         listed = listed_traces(self._run, self._numbers, self._build.report.max_traces)
         comparison = self._compare(listed, before.get("comparison"))
         compared = written_comparisons(self._folder)
-        verdicts = _by_trace(read_verdicts(self._run))
+        verdicts = _by_trace(self._verdicts)
         work = ShardPages(self._run, self._build, self._folder, self._site, compared, verdicts, self._code)
         shards = write_shards(work, listed, on_progress)
         remove_other_shards(self._folder, listed)
@@ -141,7 +144,7 @@ class _Work:
                 "code": self._code,
                 "shards": shards,
                 "config": self._build.model_dump(mode="json"),
-                "agreement": agreement_of(self._run).as_json(),
+                "agreement": agreement_of(self._run, self._verdicts).as_json(),
             }
         )
 
@@ -178,7 +181,7 @@ class _Work:
         write_page(self._folder / "traces.html", table)
         paths = {trace.trace_id: trace.path for shard in listed for trace in shard.traces}
         view = overview(self._run, self._build, self._numbers, paths, self._folder)
-        write_page(index, self._pages.overview(view, agreement_of(self._run)))
+        write_page(index, self._pages.overview(view, agreement_of(self._run, self._verdicts)))
 
 
 def _results(run: AsItStands) -> list[Any]:
@@ -187,6 +190,18 @@ def _results(run: AsItStands) -> list[Any]:
         run.read_manifest(stage, shard) for shard, stages in run.reached.items() for stage in sorted(stages)
     ]
     return [str(run.root.absolute()), [asdict(one) for one in manifests if one is not None]]
+
+
+def _readable_verdicts(run: RunFolder) -> list[Verdict]:
+    """A person's verdicts on the run; none, with a line in the log, where their file is damaged.
+
+    A build that nobody watches goes on without them; the file is left as it is.
+    """
+    try:
+        return read_verdicts(run)
+    except DamageError as damage:
+        LOG.warning("the report is without verdicts: %s", damage)
+        return []
 
 
 def _by_trace(verdicts: Sequence[Verdict]) -> dict[str, dict[tuple[int, str], Verdict]]:

@@ -321,6 +321,18 @@ def test_a_run_without_traces_has_pages_that_say_so(tmp_path):
     assert site.index.exists()
 
 
+def test_damaged_verdicts_are_told_of_in_a_line_and_left_as_they_are(tmp_path, caplog):
+    """A build on a schedule ends with its report, which nobody watches."""
+    run, build = small_run(tmp_path / "run")
+    write(run, build)
+    run.verdicts.write_bytes(b"PAR1 and no more")
+    assert write(run, build).index.exists()
+    (line,) = caplog.messages
+    assert line.startswith(f"the report is without verdicts: {run.verdicts}: damaged (")
+    assert "put a copy in its place" in line
+    assert run.verdicts.read_bytes() == b"PAR1 and no more"
+
+
 def test_a_damaged_shard_is_named(tmp_path):
     run, build = small_run(tmp_path / "run")
     run.shard("mementos", 0).write_bytes(b"PAR1")
