@@ -26,6 +26,7 @@ class Server:
     characters_per_token: float = 4
     window: float = float("inf")
     refuses: bool = False
+    tokens_per_word: int = 3
     counts: Callable[[int], int] = lambda tokens: tokens
     probes: list[int] = field(default_factory=list)
 
@@ -34,7 +35,7 @@ class Server:
 
     async def count(self, text: str) -> int | None:
         # Three tokens a word, as a word of five random letters has.
-        tokens = 3 * len(text.split()) + 8
+        tokens = self.tokens_per_word * len(text.split()) + 8
         self.probes.append(tokens)
         return None if self.refuses and tokens > self.window else self.counts(int(min(tokens, self.window)))
 
@@ -79,6 +80,11 @@ def test_a_text_of_few_tokens_is_no_cut_one_in_any_script(text: str, characters_
     pieces = [text[: len(text) * part // 8] for part in range(1, 9)]
     assert server.watched(*pieces, *pieces) == [None] * 16
     assert len(server.probes) <= 8
+
+
+def test_a_vocabulary_that_had_all_words_of_a_probe_would_raise_no_alarm() -> None:
+    server = Server(characters_per_token=7, tokens_per_word=1)
+    assert server.watched(PROSE * 80, PROSE * 90, PROSE * 100) == [None] * 3
 
 
 def test_whoever_counts_as_most_texts_are_is_asked_nothing_more() -> None:
