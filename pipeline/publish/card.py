@@ -31,13 +31,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card is written from; `files` are the published Parquet files by configuration and split."""
+    """What a card is written from; `files` are the published Parquet files by configuration and split,
+    `languages` shares of rows by ISO 639-1 code, the largest first."""
 
     config: BuildConfig
     made: Made
     statistics: Statistics
     funnel: Sequence[FunnelRow]
     pictures: Sequence[Picture]
+    languages: Mapping[str, float]
     files: Mapping[str, Mapping[str, Sequence[Path]]]
 
 
@@ -86,6 +88,7 @@ def write_card(facts: CardFacts, folder: Path) -> Path:
         rows_in=facts.funnel[0].rows_in if facts.funnel else 0,
         pictures=[(f"figures/{picture.path.name}", picture.caption) for picture in facts.pictures],
         settings=_settings(facts.config),
+        languages=facts.languages,
         license=facts.config.publish.license,
         quality=wanted_quality(facts.config),
         verified="verified" in facts.config.source.columns,
@@ -138,7 +141,7 @@ def _front_matter(facts: CardFacts) -> str:
     card = DatasetCardData(
         pretty_name=" ".join(publish.pretty_name.split()),  # a line "---" would end the YAML
         license=publish.license,
-        language=list(publish.language),
+        language=list(publish.language) if publish.language is not None else list(facts.languages),
         task_categories=["text-generation"],
         size_categories=[_size_category(facts.statistics.overall.traces)],
         source_datasets=datasets or None,
