@@ -332,7 +332,10 @@ class PublishConfig(Section):
         str | None, Field(description="Licence of the published data, as on the Hub; null states none.")
     ] = None
     pretty_name: Annotated[str, Field(description="Title of the card.")] = "Mementos"
-    language: Annotated[tuple[str, ...], Field(description="Languages of the data (ISO 639-1).")] = ("en",)
+    language: Annotated[
+        tuple[str, ...] | None,
+        Field(description="Languages of the data (ISO 639-1); null names those that 1 % of the rows are in."),
+    ] = None
     shard_bytes: Annotated[int, Field(ge=1_000_000, description="Largest published file, in bytes.")] = (
         500_000_000
     )

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 import fsspec
 import polars as pl
 
-from pipeline.ingest.ngrams import ngrams, words
+from pipeline.ingest.ngrams import amount, ngrams, readable, words
 from pipeline.ingest.sources import SourceError
 
 # Column of the problem in AIME and MATH-500, in GPQA, in LiveCodeBench, and in others.
@@ -31,7 +31,8 @@ _READERS: dict[str, Callable[[io.BytesIO], pl.LazyFrame]] = {
 class Benchmarks:
     """The word n-grams of the problems of some benchmark files.
 
-    Words are ngrams of letters and digits in lower case, so LaTeX, punctuation and layout do not count. A
+    Words are runs of letters and digits in lower case, so LaTeX, punctuation and layout do not count; where a
+    script has no spaces, two Chinese signs count as a word. A
     problem of fewer than n words is looked for as a whole, one of fewer than `FEWEST_WORDS` only as all of
     the text. Set phrases do not count; a problem of nothing else is looked for as a whole. n = 13 is what the
     authors of GPT-3 took (arXiv 2005.14165, appendix C).
@@ -39,7 +40,7 @@ class Benchmarks:
 
     def __init__(self, paths: Sequence[str], n: int) -> None:
         """Raises SourceError for a file that cannot be read or has no column of problems."""
-        self._runs: dict[int, dict[tuple[str, ...], str]] = {}
+        self._runs: dict[float, dict[tuple[str, ...], str]] = {}
         self._whole: dict[tuple[str, ...], str] = {}
         named: dict[tuple[str, ...], str] = {}
         digest = hashlib.sha256()
@@ -57,7 +58,7 @@ class Benchmarks:
 
     def _add(self, told: tuple[str, ...], n: int, name: str, phrases: Set[tuple[str, ...]]) -> None:
         tells = any(run not in phrases for run in ngrams(told, n))
-        length = n if tells else len(told)
+        length = n if tells else amount(told)
         if length < FEWEST_WORDS:
             if told:
                 self._whole.setdefault(told, name)
@@ -80,7 +81,9 @@ class Benchmarks:
 
 
 def _shared(name: str, run: Sequence[str]) -> str:
-    return f"shares {len(run)} words with {name}: {' '.join(run)}"
+    text = readable(run)
+    kind = "characters" if len(run) > 1 and " " not in text else "words"
+    return f"shares {len(run)} {kind} with {name}: {text}"
 
 
 def _problems(path: str) -> list[str]:

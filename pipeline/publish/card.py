@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 class CardFacts:
     """What a card is written from; `files` are the published Parquet files by configuration and split.
 
-    taken: replies that were not as asked for, by what it was.
+    taken: replies that were not as asked for, by what it was; languages: shares of rows by ISO 639-1 code, the
+    largest first.
     """
 
     config: BuildConfig
@@ -43,6 +44,7 @@ class CardFacts:
     funnel: Sequence[FunnelRow]
     taken: Mapping[Deviation, int]
     pictures: Sequence[Picture]
+    languages: Mapping[str, float]
     files: Mapping[str, Mapping[str, Sequence[Path]]]
 
 
@@ -92,6 +94,7 @@ def write_card(facts: CardFacts, folder: Path) -> Path:
         rows_in=facts.funnel[0].rows_in if facts.funnel else 0,
         pictures=[(f"figures/{picture.path.name}", picture.caption) for picture in facts.pictures],
         settings=_settings(facts.config),
+        languages=facts.languages,
         license=facts.config.publish.license,
         quality=wanted_quality(facts.config),
         verified="verified" in facts.config.source.columns,
@@ -144,7 +147,7 @@ def _front_matter(facts: CardFacts) -> str:
     card = DatasetCardData(
         pretty_name=" ".join(publish.pretty_name.split()),  # a line "---" would end the YAML
         license=publish.license,
-        language=list(publish.language),
+        language=list(publish.language) if publish.language is not None else list(facts.languages),
         task_categories=["text-generation"],
         size_categories=[_size_category(facts.statistics.overall.traces)],
         source_datasets=datasets or None,

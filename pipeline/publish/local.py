@@ -1,6 +1,7 @@
 """The published folder of a run: written beside its place, then put there in one piece."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from pipeline.records.sufficiency import read_sufficiency
 from pipeline.report.shown_settings import shown_model, shown_settings
 from pipeline.report.stats import dataset_statistics, funnel, taken_replies
 from pipeline.run.store import Manifest, RunFolder, StoreError
+from pipeline.text.languages import language_of
 
 LOG = logging.getLogger(__name__)
 # Raise when the same records would give other files.
@@ -224,10 +226,11 @@ def _write_folder(
     run: RunFolder, shards: Sequence[int], config: BuildConfig, made: Made, folder: Path
 ) -> int:
     shares = split_shares(config.publish)
+    spoken: Counter[str] = Counter()
     files = {
         configuration.name: {
             split: write_files(
-                _rows(run, shards, configuration, made, split, shares),
+                _heard(spoken, configuration, _rows(run, shards, configuration, made, split, shares)),
                 configuration.schema,
                 folder / configuration.folder,
                 split,
@@ -245,7 +248,8 @@ def _write_folder(
     stages = funnel(run, shards)
     pictures = write_figures(statistics, stages, folder / "figures")
     taken = taken_replies(run, shards)
-    write_card(CardFacts(config, made, statistics, stages, taken, pictures, files), folder)
+    languages = _languages(spoken, statistics.overall.traces)
+    write_card(CardFacts(config, made, statistics, stages, taken, pictures, languages, files), folder)
     return statistics.overall.traces
 
 
@@ -261,6 +265,24 @@ def _may_hold_rows(folder: Path) -> bool:
     return any(rows(path) for path in folder.rglob("*.parquet"))
 
 
+def _heard(
+    spoken: Counter[str], configuration: Configuration, tables: Iterator[pa.Table]
+) -> Iterator[pa.Table]:
+    """The tables as they are; the languages of the rows are counted, once for all configurations."""
+    for table in tables:
+        if configuration is CONFIGURATIONS[0]:
+            responses = table["response"].to_pylist()
+            spoken.update(code for text in responses if (code := language_of(text)) is not None)
+        yield table
+
+
+def _languages(spoken: Counter[str], rows: int) -> dict[str, float]:
+    """Shares of rows by language, the largest first; those that 1 % of the rows are in."""
+    order = sorted(spoken.items(), key=lambda item: (-item[1], item[0]))
+    return {code: count / rows for code, count in order if count >= _LEAST_SHARE * rows}
+
+
+_LEAST_SHARE = 0.01
 _ROWS_AT_ONCE = 64
 
 

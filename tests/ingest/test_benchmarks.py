@@ -172,3 +172,56 @@ def test_a_benchmark_that_cannot_be_read_stops_the_run(
     with pytest.raises(SourceError, match=r"select\.decontaminate") as error:
         workshop.ingest(select={"decontaminate": [str(path)]})
     assert why in str(error.value)
+
+
+LEAKS = {
+    "English": (
+        "A tank holds eighty litres of water and loses three litres every hour while a pump adds five litres "
+        "every hour; after how many hours does it hold one hundred and twenty litres?",
+        "Think step by step and solve this. {}",
+        "{} Write down every step of it.",
+        ("eighty litres", "ninety litres"),
+        "A tank holds eighty litres of oil, and a ship brings one hundred and twenty litres of water.",
+    ),
+    "Chinese": (
+        "水箱里有八十升水，每小时漏掉三升，同时水泵每小时加入五升，请问经过多少小时之后水箱里一共有一百二十升水？",
+        "请一步一步思考并解答：{}",
+        "{}写出每一步的过程。",
+        ("八十升", "九十升"),
+        "水箱里有八十升油，一艘船每天运来一百二十升水，请问现在应该怎么办才好呢？",
+    ),
+    "Japanese": (
+        "水槽に八十リットルの水があり、毎時三リットルずつ漏れ、ポンプが毎時五リットルずつ加える。何時間後に百二十リットルになるか。",
+        "順を追って次の問題を解きなさい。{}",
+        "{}途中の式もすべて書くこと。",
+        ("八十リットル", "九十リットル"),
+        "水槽に八十リットルの油があり、船が毎日百二十リットルの水を運んでくる。",
+    ),
+    "Thai": (
+        "ถังใบหนึ่งมีน้ำแปดสิบลิตรและรั่วออกชั่วโมงละสามลิตรขณะที่ปั๊มเติมน้ำชั่วโมงละห้าลิตรจงหาว่ากี่ชั่วโมงจึงจะมีน้ำหนึ่งร้อยยี่สิบลิตร",
+        "จงคิดทีละขั้นแล้วตอบ {}",
+        "{} แสดงวิธีทำ",
+        ("แปดสิบลิตร", "เก้าสิบลิตร"),
+        "ถังใบหนึ่งมีน้ำมันแปดสิบลิตรและเรือลำหนึ่งบรรทุกน้ำมาทุกวัน",
+    ),
+}
+
+
+@pytest.mark.parametrize(("problem", "before", "behind", "change", "other"), LEAKS.values(), ids=LEAKS)
+def test_the_same_leak_is_found_in_every_script(
+    tmp_path: Path, problem: str, before: str, behind: str, change: tuple[str, str], other: str
+) -> None:
+    known = Benchmarks([benchmark(tmp_path, "made.jsonl", "problem", problem)], 13)
+    leaked = [problem, before.format(problem), behind.format(problem), problem.replace(*change)]
+    assert [known.match(text) is not None for text in (*leaked, other)] == [True] * 4 + [False]
+
+
+def test_wide_and_narrow_characters_are_the_same_and_the_detail_is_readable(tmp_path: Path) -> None:
+    problem = "有１２个红球和３５个白球放在一个盒子里，每次取出两个，取出的两个球颜色不同的概率是多少？"
+    known = Benchmarks([benchmark(tmp_path, "made.jsonl", "problem", problem)], 13)
+    found = known.match("解答。" + problem.replace("１２", "12").replace("３５", "35"))
+    assert found is not None
+    assert found.endswith("有 12 个 红 球 和 35 个 白 球 放 在 一 个 盒 子 里 每 次 取 出 两 个 取")
+    only_signs = known.match(problem[12:])
+    assert only_signs is not None
+    assert only_signs.startswith("shares 26 characters with made.jsonl:2: 放在一个盒子里")

@@ -1,9 +1,11 @@
 """Problems that are nearly the same: the first one's traces stay, the others are left out and say why."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.ingest.near_duplicates import sketch
+from tests.ingest.test_benchmarks import LEAKS
 from tests.ingest.workshop import Workshop, make_row
 
 LONG = (
@@ -55,3 +57,13 @@ def test_without_the_rule_nothing_is_compared(workshop: Workshop) -> None:
 @given(st.text())
 def test_any_text_has_a_sketch_that_is_always_the_same(text: str) -> None:
     assert sketch(text) == sketch(text)
+
+
+@pytest.mark.parametrize("script", ["English", "Chinese"])
+def test_a_changed_number_is_as_near_a_duplicate_in_every_script(workshop: Workshop, script: str) -> None:
+    problem, before, _, change, other = LEAKS[script]
+    near = [problem.replace(*change), before.format(problem)]
+    for text, kept in ((near[0], 1), (near[1], 1), (other, 2)):
+        workshop.jsonl("a.jsonl", [make_row(1, problem=problem), make_row(2, problem=text)])
+        workshop.ingest(select={"near_duplicates": 0.7})
+        assert len(workshop.slot()) == kept

@@ -51,6 +51,17 @@ def test_the_hub_finds_configurations_licence_language_and_size(tmp_path: Path) 
     ]
 
 
+def test_the_card_names_the_languages_that_the_data_is_in(tmp_path: Path) -> None:
+    german = row("de", blocks=[("Wir suchen die Summe, und das ist nicht die Zahl 30, also ist es 42. ",)])
+    german["mementos"] = [memento("Es ist 42.")]
+    text = card(tmp_path / "a", row("a"), row("b"), german)
+    assert front_matter(text)["language"] == ["en", "de"]
+    assert "en (66.7% of the rows), de (33.3% of the rows)" in text
+    text = card(tmp_path / "b", row("a"))
+    assert front_matter(text)["language"] == ["en"]
+    assert "Languages of the reasoning" not in text
+
+
 def test_dataset_info_has_the_rows_and_bytes_of_the_files(tmp_path: Path) -> None:
     matter = front_matter(card(tmp_path, row("t0"), row("t1")))
     infos = {info["config_name"]: info for info in matter["dataset_info"]}
