@@ -91,14 +91,13 @@ def _build(build: BuildConfig, run: RunFolder, status: StatusReader) -> Totals:
         _process(run, build, shards, runner, model)
     run.tell("publishing")
     used = list(dict.fromkeys(label for stage in STAGES for label in stage.prompts(build)))
-    published = publish_dataset(build, run.root, shards, used)
+    publish_dataset(build, run.root, shards, used)
     totals = read_totals(run, build, shards, seconds=time.monotonic() - started)
     totals.write(run.totals)
-    if build.publish.to and totals.done:
-        release_dataset(build, run.root)
+    released = release_dataset(build, run.root) if build.publish.to and totals.done else None
     run.tell("writing the report")
     report_dataset(build, run.root)
-    show_result(totals, published)
+    show_result(totals, run, released)
     return totals
 
 

@@ -1,15 +1,18 @@
 """What the Prefect UI shows of a run: where the traces went, what came out, and where it lies."""
 
+import shlex
 from pathlib import Path
+from socket import gethostname
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from pipeline.run.outcomes import RejectReason
+from pipeline.run.store import RunFolder
 from pipeline.run.totals import Totals
 
 
-def show_result(totals: Totals, published: Path) -> None:
-    """Creates the artifacts of a finished run."""
+def show_result(totals: Totals, run: RunFolder, released: str | None) -> None:
+    """Creates the artifacts of a finished run. released: its address on the Hub, where it has one."""
     create_table_artifact(
         _funnel(totals),
         key=artifact_key(totals.name, "funnel"),
@@ -18,17 +21,33 @@ def show_result(totals: Totals, published: Path) -> None:
     create_markdown_artifact(
         _statistics(totals), key=artifact_key(totals.name, "statistics"), description="What came out."
     )
-    create_link_artifact(
-        published.as_uri(),
-        key=artifact_key(totals.name, "dataset"),
-        link_text=str(published),
-        description="The published folder.",
+    create_markdown_artifact(
+        _dataset(run.publish), key=artifact_key(totals.name, "dataset"), description="The published folder."
     )
-    create_link_artifact(
-        Path(totals.report).as_uri(),
-        key=artifact_key(totals.name, "report"),
-        link_text=totals.report,
-        description="The report: opens from disk, or by `openmementos view`.",
+    create_markdown_artifact(
+        _report(run.root), key=artifact_key(totals.name, "report"), description="How to look at the report."
+    )
+    if released:
+        create_link_artifact(
+            released,
+            key=artifact_key(totals.name, "release"),
+            link_text=released,
+            description="The data set on the Hub.",
+        )
+
+
+# No links to files: browsers follow none from a page of a server, and they may run on another machine.
+def _dataset(published: Path) -> str:
+    return f'On `{gethostname()}`:\n\n```python\nload_dataset({str(published)!r}, split="train")\n```'
+
+
+def _report(root: Path) -> str:
+    host, view = gethostname(), f"openmementos view {shlex.quote(str(root))}"
+    return (
+        f"On `{host}`:\n\n```bash\n{view}\n```\n\n"
+        f"From another machine, and then open http://127.0.0.1:8377 there:\n\n"
+        f"```bash\nssh -L 8377:127.0.0.1:8377 {host} {shlex.quote(f'{view} --no-browser')}\n```\n\n"
+        f"Or copy the folder `{root / 'report'}` and open its `index.html`."
     )
 
 

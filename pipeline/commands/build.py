@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.commands import options
-from pipeline.commands.console import messages, output
+from pipeline.commands.console import messages, output, stop_on_signals
 from pipeline.commands.prefect_server import prefect_for_a_run
 from pipeline.commands.progress import shown_progress
 from pipeline.llm.deviations import Deviation
@@ -58,9 +57,7 @@ def build(
     run = options.made_run_folder(described, run_dir)
     settle_prefect(verbose)
     # `kill` and a scheduler's stop end the run as Ctrl-C does: engine and server are stopped, work is kept.
-    # Said for SIGINT too, since a shell's background jobs start with it ignored.
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, signal.default_int_handler)
+    stop_on_signals()
     try:
         with shown_progress(run, console) as tell, prefect_for_a_run(tell):
             tell("loading Prefect")

@@ -2,9 +2,11 @@
 
 import functools
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
+from types import FrameType
 from typing import ParamSpec
 
 import typer
@@ -26,6 +28,31 @@ def output() -> Console:
 def messages(*, stderr: bool = True) -> Console:
     """For lines that people read: printed as they stand, square brackets too, in one piece however long."""
     return Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
+
+
+def stop_on_signals() -> None:
+    """From now on Ctrl-C, or SIGTERM as `kill` and schedulers send it, raises KeyboardInterrupt, once.
+
+    While the command then stops in order, a second one is answered by a line, and a third ends the process at
+    once with exit code 130, whatever it is doing: what is done is kept in any case, and what it has started
+    ends with it. Both signals are set, since a shell's background jobs start with SIGINT ignored.
+    """
+    times = 0
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal times
+        times += 1
+        if times == 1:
+            raise KeyboardInterrupt
+        # Not by a console, which may be in the middle of a line.
+        if times == 2:
+            os.write(2, b"stopping already; once more ends it at once\n")
+        else:
+            os.write(2, b"ended at once; what is done is kept, run the same command to go on\n")
+            os._exit(130)
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, stop)
 
 
 def with_plain_errors(command: Callable[P, None]) -> Callable[P, None]:

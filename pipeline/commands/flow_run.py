@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ import typer
 from rich.console import Console
 
 from pipeline.commands.build import settle_prefect
+from pipeline.commands.console import stop_on_signals
 from pipeline.commands.prefect_server import prefect_for_a_run
 from pipeline.run.store import RunFolder
 
@@ -30,8 +30,7 @@ def quiet_libraries() -> None:
 def flow_run(run: RunFolder, console: Console, *, verbose: bool) -> Iterator[None]:
     """Runs the body, which imports and calls a flow. Ctrl-C and SIGTERM end it with exit code 130."""
     settle_prefect(verbose)
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, signal.default_int_handler)
+    stop_on_signals()
     try:
         with prefect_for_a_run(), _shown_log(run, console):
             from transformers.utils.logging import disable_progress_bar

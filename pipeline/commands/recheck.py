@@ -1,7 +1,6 @@
 """`openmementos recheck`: a run's mementos judged again, and how the two judges agree."""
 
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ from rich.text import Text
 
 from pipeline.commands import options
 from pipeline.commands.build import usage_text
-from pipeline.commands.console import messages, output
+from pipeline.commands.console import messages, output, stop_on_signals
 from pipeline.commands.step_progress import shown_steps
 from pipeline.inspection import find_run
 from pipeline.run.outcomes import RejectReason, most_often
@@ -64,8 +63,7 @@ def recheck(
     described = config or options.config_of(folder, "name the YAML file it was built with: --config")
     build = options.build_config(described, None, None, endpoint, model, overrides)
     # As `build`: a scheduler's stop ends the work as Ctrl-C does, with the engine stopped and replies kept.
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, signal.default_int_handler)
+    stop_on_signals()
     try:
         with shown_steps(console) as progress:
             done = judge_again(folder, build, limit=limit, tell=console.print, progress=progress)

@@ -1,12 +1,11 @@
 """`openmementos serve`: runs the deployments that are due, until Ctrl-C."""
 
 import os
-import signal
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from pipeline.commands.console import messages
+from pipeline.commands.console import messages, stop_on_signals
 from pipeline.commands.prefect_process import guarded
 
 if TYPE_CHECKING:
@@ -32,9 +31,7 @@ def serve() -> None:
     from flows import deployments
 
     # A service is stopped by SIGTERM, a person's command by Ctrl-C: both end the runs first.
-    # Said for SIGINT too, since a shell's background jobs start with it ignored.
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, signal.default_int_handler)
+    stop_on_signals()
     worker = deployments.worker_name()
     try:
         url = deployments.connected()

@@ -1,11 +1,10 @@
 """`openmementos ui`: a Prefect server with its UI, until Ctrl-C."""
 
-import signal
 from typing import Annotated
 
 import typer
 
-from pipeline.commands.console import messages
+from pipeline.commands.console import messages, stop_on_signals
 from pipeline.commands.prefect_server import ended, prefect_server
 
 
@@ -28,9 +27,7 @@ def ui(
     """
     console = messages(stderr=False)
     # A service is stopped by SIGTERM, a person's command by Ctrl-C: both end the server first.
-    # Said for SIGINT too, since a shell's background jobs start with it ignored.
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, signal.default_int_handler)
+    stop_on_signals()
     console.print("starting Prefect's server (the first time it creates its database: up to half a minute)")
     try:
         with prefect_server(host, port) as (url, server):

@@ -1,7 +1,6 @@
 """`openmementos view`: a run's report in the browser, with a form for verdicts, until Ctrl-C."""
 
 import asyncio
-import signal
 import threading
 import webbrowser
 from typing import Annotated
@@ -10,7 +9,7 @@ import typer
 from rich.console import Console
 
 from pipeline.commands import options
-from pipeline.commands.console import messages
+from pipeline.commands.console import messages, stop_on_signals
 from pipeline.inspection import find_run
 
 
@@ -46,9 +45,7 @@ def view(
     console = messages(stderr=False)
     folder = find_run(run, options.RUNS)
     other = None if compare is None else find_run(compare, options.RUNS)
-    # Said for SIGINT too, since a shell's background jobs start with it ignored.
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, signal.default_int_handler)
+    stop_on_signals()
     try:
         with listening(port) as listener:
             quiet = Console(quiet=True)

@@ -1,4 +1,7 @@
+import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 import typer
@@ -9,6 +12,47 @@ from pipeline.commands.console import with_plain_errors
 from pipeline.config_file import ConfigError
 
 SQUARE = "endpoint serves [qwen3], not 'big': set llm.model [/bold] " + "and so on " * 30
+
+
+STOPS = """
+import sys, threading
+from pipeline.commands.console import stop_on_signals
+stop_on_signals()
+never = threading.Event()
+try:
+    print("works", flush=True)
+    never.wait()
+except KeyboardInterrupt:
+    print("stopping", flush=True)
+    try:
+        if sys.argv[1:]:
+            never.wait()
+    finally:
+        print("not ended at once", flush=True)
+"""
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_is_answered_by_a_line_and_a_third_ends_a_command_at_once(stop):
+    command = [sys.executable, "-c", STOPS, "waits for ever"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "works\n"
+        process.send_signal(stop)
+        assert process.stdout.readline() == "stopping\n"
+        process.send_signal(stop)
+        assert process.stderr.readline() == "stopping already; once more ends it at once\n"
+        process.send_signal(stop)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err == "ended at once; what is done is kept, run the same command to go on\n"
+
+
+def test_one_signal_leaves_a_command_the_time_to_stop_in_order():
+    with subprocess.Popen([sys.executable, "-c", STOPS], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "works\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.read() == "stopping\nnot ended at once\n"
+    assert process.returncode == 0
 
 
 def run(error: Exception, *arguments: str):

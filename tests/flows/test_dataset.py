@@ -333,6 +333,22 @@ def test_an_interrupted_run_ends_at_once_and_goes_on_later(build, prefect_server
     assert told["usage"]["score"]["replies_from_disk"] > 0
 
 
+def test_however_often_ctrl_c_is_pressed_a_run_ends_in_a_line(prefect_server, tmp_path):
+    run = tmp_path / "run"
+    with StubLlm(latency_seconds=0.5) as stub, (tmp_path / "err").open("w") as err:
+        command = build_command(stub.endpoint, (SAMPLE,), run, {"score__window": 1})
+        process = subprocess.Popen(command, env=prefect_server.environment, cwd=ROOT, stdout=err, stderr=err)
+        wait_for_replies(run, "score", process)
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        assert process.returncode == 130
+    said = (tmp_path / "err").read_text()
+    assert "Traceback" not in said
+    assert "run the same command to go on" in said.splitlines()[-1]
+    assert "Error" not in said
+
+
 @pytest.mark.exhaustive
 def test_a_terminals_ctrl_c_reaches_all_and_still_ends_the_run_at_once(prefect_server, tmp_path):
     # No server is named, so the run has one of its own; a terminal signals the whole process group.

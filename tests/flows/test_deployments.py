@@ -123,12 +123,19 @@ def test_a_scheduled_run_completes_under_a_name_that_says_what_it_builds(story):
     assert story.first["name"] == "openmementos-sample → nightly"
 
 
-def test_a_scheduled_run_leaves_funnel_statistics_and_links(server, story):
+def test_a_scheduled_run_leaves_funnel_statistics_and_ways_to_look_at_what_came_out(server, story):
     found = server.ask("artifacts/filter", artifacts={"flow_run_id": {"any_": [story.first["id"]]}})
     keys = {artifact["key"] for artifact in found}
     names = ("funnel", "statistics", "dataset", "report")
     # Only a run that lasts some seconds tells how far it is.
     assert keys - {"openmementos-sample-live"} == {f"openmementos-sample-{name}" for name in names}
+    told = {artifact["key"].removeprefix("openmementos-sample-"): artifact["data"] for artifact in found}
+    folder = server.folder / "nightly"
+    assert f"load_dataset('{folder}/publish'" in told["dataset"]
+    assert f"openmementos view {folder}\n" in told["report"]
+    assert f"ssh -L 8377:127.0.0.1:8377 {socket.gethostname()} 'openmementos view {folder}" in told["report"]
+    # No browser follows a link from a server's page to a file.
+    assert "file:" not in str(told)
 
 
 def test_a_second_run_with_nothing_new_changes_nothing_and_asks_no_model(story):
