@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 class CardFacts:
     """What a card is written from; `files` are the published Parquet files by configuration and split.
 
-    taken: replies that were not as asked for, by what it was; languages: shares of rows by ISO 639-1 code, the
-    largest first.
+    taken: replies that were not as asked for, by what it was; languages: shares of rows by ISO 639-1 code,
+    the largest first.
     """
 
     config: BuildConfig
