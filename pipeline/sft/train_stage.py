@@ -94,7 +94,7 @@ def train(job: Job, tell: Callable[[str], None]) -> None:
     """All steps of a stage, from its last whole checkpoint on; every one of several devices runs this."""
     trainer = make_trainer(job, load(job.config.model, job.config.seed, job.start), tell)
     with saving(job.folder):
-        trainer.train(resume_from_checkpoint=job.checkpoint and str(job.checkpoint))
+        trainer.train(resume_from_checkpoint=str(job.checkpoint) if job.checkpoint else None)
 
 
 def _best(evaluations: Sequence[Mapping[str, float]], folder: Path, tell: Callable[[str], None]) -> int:
