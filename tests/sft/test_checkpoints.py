@@ -37,8 +37,9 @@ def checkpoint(folder: Path, step: int, *, slim: bool = False, noted: bool = Tru
 
 
 def test_the_newest_checkpoint_is_by_number_not_by_name(tmp_path: Path) -> None:
-    checkpoint(tmp_path, 9)
-    newest = checkpoint(tmp_path, 10)
+    for step in (9, 10):
+        checkpoint(tmp_path, step)
+    newest = checkpoint(tmp_path, 11)
     assert last_whole_checkpoint(tmp_path, print) == newest
 
 
@@ -190,7 +191,9 @@ def test_a_loss_that_is_no_number_ends_the_training_with_a_line_and_makes_no_che
 ) -> None:
     wild = {"max_steps": 6, "learning_rate": 1e38, "batch": 4, "packs_at_once": 2, "evaluations": 3}
     for _ in range(2):
-        with pytest.raises(SftError, match=r"^stage 1.* loss is (nan|inf) at step [1-3], and") as failure:
+        with pytest.raises(
+            SftError, match=r"^stage 1[^:]*: the loss is (nan|inf) at step [12], and"
+        ) as failure:
             trained(tmp_path, config=tiny(full=wild, memento=None))
         assert "try full.learning_rate below 1e+38" in str(failure.value)
         assert "--run-dir" in str(failure.value)

@@ -255,11 +255,19 @@ def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(tmp_path, na
     assert mine.read_text() == "mine"
 
 
-@pytest.mark.parametrize("pages", [None, 0, 15])
-def test_a_copy_without_its_hidden_files_is_known_as_a_report_however_far_it_was(sample, tmp_path, pages):
-    """pages: after how many of them the writing ended; None: at its end."""
+@pytest.mark.parametrize("pages", [None, -1, 0, 15])
+def test_a_copy_without_its_hidden_files_is_known_as_a_report_however_far_it_was(
+    sample, tmp_path, monkeypatch, pages
+):
+    """pages: after how many of them the writing ended; None: at its end; -1: after what all pages share."""
     run, build = sample
     folder = tmp_path / "site"
+    listed = listed_traces
+
+    def list_traces(*arguments):
+        return killed(0, 0) if pages == -1 and not (tmp_path / "copy").exists() else listed(*arguments)
+
+    monkeypatch.setattr("pipeline.report.website.site_folder.listed_traces", list_traces)
 
     def killed(done: int, total: int) -> None:
         if pages is not None and done >= pages:
