@@ -58,14 +58,18 @@ def ingest(config: BuildConfig, run: RunFolder, on_progress: Progress) -> int:
 
 
 def choose(config: BuildConfig, run: RunFolder, on_progress: Progress) -> pl.DataFrame:
-    """The rows of the source as `ingest` would choose them, each with its domain and verdict ("" is taken).
+    """The source's rows as `ingest` would choose them: domain, verdict ("" is taken), detail, file, origin.
 
     Only the scan is written to the run folder, where `ingest` finds it. on_progress(rows done, rows in
     total; 0 where unknown). Raises SourceError.
     """
     files = find_files(config.source)
     facts = _scan(files, config, run, on_progress)
-    return _selected(files, list(facts), config)
+    names = pl.Series("name", [file.origin for file in files])
+    selected = _selected(files, list(facts), config)
+    return selected.with_columns(file=names[selected["file"]]).with_columns(
+        origin=pl.format("{}:{}", "file", "row")
+    )
 
 
 def source_told(config: BuildConfig) -> str:

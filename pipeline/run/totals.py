@@ -5,11 +5,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from pipeline.config import BuildConfig
 from pipeline.files.atomic import write_json
+from pipeline.ingest.extract import END_TOKENS
 from pipeline.mementos.writing import MEMENTOS
 from pipeline.records.records import RECORDS
 from pipeline.run.outcomes import RejectReason
+from pipeline.run.reasons import Example, commonest
 from pipeline.run.store import Manifest, RunFolder
 from pipeline.segmentation.partition.stage import PARTITION
 from pipeline.stages.registry import INGEST, STAGES
@@ -34,6 +38,8 @@ class Totals:
     """A whole run. traces_in = done + not_chosen + sum of rejected + failed, always.
 
     folder: of what is published; report: the first page of the report.
+    examples: of rejected traces, what the commonest details of each reason say. end_tokens_taken_off: traces
+    whose answer ended with a marker of a tokenizer, which is not published.
     not_chosen: left out by select.mix or select.limit; not the data's fault, and no defect.
     blocks and their tokens are those published; oversized_blocks, of all that were cut, have more than
     partition.max_tokens; mementos and how many passed count all that were written.
@@ -51,6 +57,8 @@ class Totals:
     done: int
     not_chosen: int
     rejected: dict[str, int]
+    examples: list[Example]
+    end_tokens_taken_off: int
     failed: int
     blocks: int
     oversized_blocks: int
@@ -97,6 +105,8 @@ def read_totals(run: RunFolder, build: BuildConfig, shards: int, *, seconds: flo
         done=by_stage[-1].rows_out,
         not_chosen=not_chosen,
         rejected=dict(rejected),
+        examples=_examples(run),
+        end_tokens_taken_off=counters[INGEST][END_TOKENS],
         failed=sum(stage.failed for stage in by_stage),
         blocks=records["blocks"],
         oversized_blocks=counters[PARTITION.name]["oversized_blocks"],
@@ -111,6 +121,12 @@ def read_totals(run: RunFolder, build: BuildConfig, shards: int, *, seconds: flo
         seconds=round(seconds, 3),
         stages=by_stage,
     )
+
+
+def _examples(run: RunFolder) -> list[Example]:
+    """Of all that is rejected; the tables are small beside the traces, and read in one pass."""
+    paths = sorted(run.rejected(INGEST, 0).parent.glob("*-[0-9][0-9][0-9][0-9][0-9]*.parquet"))
+    return commonest(pl.scan_parquet(paths).select("reason", "detail", "origin")) if paths else []
 
 
 def _mean_points(counters: Counter[str], which: str) -> dict[str, float]:
