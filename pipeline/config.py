@@ -25,6 +25,10 @@ class SourceConfig(Section):
         str | None,
         Field(description="Revision (commit, tag or branch) that hf:// paths are read at."),
     ] = None
+    splits: Annotated[
+        tuple[str, ...] | None,
+        Field(description="Of files whose names name a split, those of these, e.g. [train]; null takes all."),
+    ] = None
     layout: Annotated[
         Literal["auto", "conversations", "messages", "problem_response"],
         Field(description="How a row holds its trace; auto looks at the columns."),

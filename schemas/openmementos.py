@@ -32,8 +32,29 @@ def special_token_in(text: str) -> str | None:
 # Markers are written <|word|>, by DeepSeek with wide bars, and by some older templates as listed. In two
 # patterns, as one that begins with a certain character is looked for eight times as fast as one of several.
 _SPECIAL = (
-    re.compile(r"<(?:\|[A-Za-z_]{3,}[0-9]*\|>|｜[^\s<｜]+｜>|/?think>|/?tool_(?:call|response)>|</?SYS>>)"),
-    re.compile(r"\[/?INST\]"),
+    re.compile(
+        r"<(?:\|[A-Za-z_]{3,}[0-9]*\|>|｜[^\s<｜]+｜>|/?think>|/?tool_(?:call|response)>|</?SYS>>"
+        r"|/s>|(?:start|end)_of_turn>|[be]os>)"
+    ),
+    re.compile(r"\[(?:/?INST|[BE]OS)\]"),
+)
+
+
+def without_end_tokens(answer: str) -> tuple[str, str]:
+    """The answer without the markers with which a model ended it, and these; "" where there are none.
+
+    Only the end is looked at: a marker elsewhere is for `special_token_in`.
+    """
+    kept = answer
+    while found := _LAST.search(kept, max(0, len(kept) - _LONGEST_END)):
+        kept = kept[: found.start()]
+    return kept, answer[len(kept) :]
+
+
+_LONGEST_END = 200
+_LAST = re.compile(
+    r"(?:</s>|<end_of_turn>|<eos>|\[EOS\]|<｜end▁of▁sentence｜>"
+    r"|<\|(?:im_end|endoftext|eot_id|eom_id|end_of_text|end|return|eos|END_OF_TURN_TOKEN|end_of_turn)\|>)\s*\Z"
 )
 
 DEFAULT = pa.schema(

@@ -17,6 +17,7 @@ from pipeline.commands.prefect_server import prefect_for_a_run
 from pipeline.commands.progress import shown_progress
 from pipeline.llm.deviations import Deviation
 from pipeline.run.outcomes import RejectReason
+from pipeline.run.reasons import Example
 
 
 def build(
@@ -97,6 +98,11 @@ def summary(totals: dict[str, Any]) -> Table:
         table.add_row("not chosen", f"{totals['not_chosen']:,} {RejectReason.NOT_CHOSEN.text}")
     for reason, count in sorted(totals["rejected"].items(), key=lambda item: -item[1]):
         table.add_row("rejected", f"{count:,} {RejectReason(reason).text}")
+        for example in totals["examples"]:
+            if example["reason"] == reason:
+                table.add_row("", Text(Example(**example).text, "dim"))
+    if totals["end_tokens_taken_off"]:
+        table.add_row("shortened", f"{totals['end_tokens_taken_off']:,} answers by a tokenizer's end marker")
     table.add_row("failed", f"{totals['failed']:,}")
     table.add_row("blocks", f"{totals['blocks']:,}")
     if totals["oversized_blocks"]:

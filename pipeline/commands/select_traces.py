@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from rich.table import Table
 from pipeline.commands import options
 from pipeline.commands.console import messages, output
 from pipeline.commands.step_progress import shown_steps
+from pipeline.run.outcomes import RejectReason
 
 if TYPE_CHECKING:
     from pipeline.report.selection import SelectionCounts
@@ -72,6 +74,17 @@ def select(
         print()
         return
     output().print(_table(counts))
+    for example in counts.examples:
+        told = f"{RejectReason(example.reason).text}: {example.text}"
+        output().print(told, markup=False, highlight=False)
+    if counts.barren:
+        more = f" and {len(counts.barren) - 3} more" if len(counts.barren) > 3 else ""
+        output().print(
+            f"no row can be taken of {', '.join(counts.barren[:3])}{more}: if its columns or marks have "
+            "other names, set source.columns, source.layout or source.think",
+            markup=False,
+            highlight=False,
+        )
     console.print(f"drawn in {picture}")
     if dry_run:
         console.print("a dry run: no shards of the chosen traces were written")
@@ -83,6 +96,8 @@ def _as_json(counts: "SelectionCounts", picture: Path) -> dict[str, object]:
         "taken": counts.rows_taken,
         "taken_by_domain": counts.taken,
         "left_out": {reason.value: rows for reason, rows in counts.left_out.items()},
+        "examples": [asdict(example) for example in counts.examples],
+        "files_without_a_trace": list(counts.barren),
         "figure": str(picture),
     }
 

@@ -20,10 +20,37 @@ _FORMS = (
 # What a part is called where it is not called by its own name, in this order. A form whose columns all have
 # the parts' own names goes before one that has not.
 _OTHER_NAMES = {
-    "problem": ("question", "prompt", "instruction"),
-    "response": ("output", "completion"),
-    "reasoning": REASONING_NAMES,
-    "answer": ("solution", "response", "output", "completion"),
+    "conversations": ("conversation",),
+    "messages": ("dialog", "dialogue", "chat"),
+    "problem": ("question", "prompt", "instruction", "input", "query", "user", "messages", "conversations"),
+    "response": (
+        "output",
+        "completion",
+        "generation",
+        "generated_solution",
+        "llm_response",
+        "model_response",
+    ),
+    # Of s1K and s1K-1.1, OpenThoughts-114k, medical-o1, gpt-oss.
+    "reasoning": (
+        *REASONING_NAMES,
+        "thinking_trajectories",
+        "deepseek_thinking_trajectory",
+        "deepseek_reasoning",
+        "complex_cot",
+        "chain_of_thought",
+        "analysis",
+    ),
+    "answer": (
+        "attempt",
+        "deepseek_attempt",
+        "deepseek_solution",
+        "final",
+        "solution",
+        "response",
+        "output",
+        "completion",
+    ),
 }
 # Never taken for what its name says where the config does not map it: sources mean many things by it.
 _VERIFIED = "verified"
@@ -34,9 +61,19 @@ _VERDICTS_OF_GENERATIONS = ("correctness_math_verify", "correctness_llama")
 def layout_of(
     names: Sequence[str], config: SourceConfig, *, some_labels_missing: bool = False
 ) -> Layout | Rejected:
-    """The layout of rows with these columns, or UNKNOWN_LAYOUT with what to do about it.
+    """The likeliest layout of rows with these columns, as `layouts_of` has it."""
+    found = layouts_of(names, config, some_labels_missing=some_labels_missing)
+    return found if isinstance(found, Rejected) else found[0]
 
-    some_labels_missing: the names are those of one row, which may lack labels that the config maps.
+
+def layouts_of(
+    names: Sequence[str], config: SourceConfig, *, some_labels_missing: bool = False
+) -> list[Layout] | Rejected:
+    """The layouts that rows with these columns may have, the likeliest first; UNKNOWN_LAYOUT without one.
+
+    Which one a row has is decided by what it holds: `messages` may be null beside a good response.
+    Names count in capitals, too. some_labels_missing: the names are those of one row, which may lack labels
+    that the config maps.
     """
     mapped: dict[str, str] = dict(config.columns.items())
     needed = [column for part, column in mapped.items() if not (some_labels_missing and part in LABELS)]
@@ -56,7 +93,7 @@ def layout_of(
             RejectReason.UNKNOWN_LAYOUT,
             f"the columns are {', '.join(names)}; known are conversations, messages, problem + response, "
             "problem + generations, and problem + reasoning + answer: set source.columns, e.g. "
-            "{problem: task, response: text}",
+            f"{{problem: task, response: text}}{_hint(names)}",
         )
 
     def rank(form: tuple[tuple[str, ...], dict[str, str]]) -> tuple[int, bool, int]:
@@ -65,16 +102,25 @@ def layout_of(
         # Reasoning in a column of its own is not taken for an answer without any.
         return -sum(part in mapped for part in parts), by_other_names, -len(parts) if by_other_names else 0
 
-    parts, columns = min(found, key=rank)
-    return _layout(parts, columns, names, mapped, config)
+    found.sort(key=rank)
+    likely = [form for form in found if rank(form)[0] == rank(found[0])[0]]
+    return [_layout(parts, columns, names, mapped, config) for parts, columns in likely]
+
+
+def _hint(names: Sequence[str]) -> str:
+    if {"custom_id", "response"} <= set(names):
+        return "; the answers of a batch have no prompts: join them with those that were sent, by custom_id"
+    return ""
 
 
 def _columns(parts: Sequence[str], names: Sequence[str], mapped: Mapping[str, str]) -> dict[str, str] | None:
     """The columns that have these parts; None where one of them has none."""
     columns: dict[str, str] = {}
+    written = {name.lower(): name for name in reversed(names)} | {name: name for name in names}
     for part in parts:
         candidates = [mapped[part]] if part in mapped else [part, *_OTHER_NAMES.get(part, ())]
-        free = (name for name in candidates if name in names and name not in columns.values())
+        known = (written[name] for name in candidates if name in written)
+        free = (name for name in known if name not in columns.values())
         if (column := next(free, None)) is None:
             return None
         columns[part] = column

@@ -1,6 +1,7 @@
 """Pass 2: the chosen rows, read again and written as shards of traces."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, repeat
 from typing import NamedTuple
@@ -20,7 +21,9 @@ from pipeline.run.store import RunFolder
 
 STAGE = "ingest"
 # Raise when the same facts and config would give other shards.
-INGEST_VERSION = 1
+INGEST_VERSION = 2
+# Counter of traces whose answer ended with a marker of a tokenizer, which was taken off.
+END_TOKENS = "end_tokens_taken_off"
 
 
 class Digests(NamedTuple):
@@ -79,11 +82,16 @@ def extract(
 def _shard(part: pl.DataFrame, traces: Iterator[RawTrace], files: Sequence[SourceFile]) -> ShardResult:
     chosen = part.filter(pl.col("verdict") == "")
     named = zip(_ids(chosen), _origins(chosen, files), islice(traces, chosen.height), strict=True)
-    done = [{"trace_id": id, "origin": origin, **trace._asdict()} for id, origin, trace in named]
+    done, taken_off = [], 0
+    for id, origin, trace in named:
+        columns = trace._asdict()
+        taken_off += bool(columns.pop("taken_off"))
+        done.append({"trace_id": id, "origin": origin, **columns})
     return ShardResult(
         pa.Table.from_pylist(done, schemas.tables.TRACES),
         _rejected(part.filter(pl.col("verdict") != ""), files),
         schemas.tables.FAILED.empty_table(),
+        Counter({END_TOKENS: taken_off} if taken_off else {}),
     )
 
 

@@ -18,7 +18,7 @@ from pipeline.ingest.scan_file import facts_path, record_of, whole_facts
 from pipeline.ingest.scan_files import scan_files
 from pipeline.ingest.selection import read_summaries, select
 from pipeline.ingest.shard_assignment import earlier_assignments, keep_lists, place
-from pipeline.ingest.sources import SourceError, SourceFile, find_files
+from pipeline.ingest.sources import SourceError, SourceFile, find_files, splits_told
 from pipeline.run.outcomes import RejectReason
 from pipeline.run.store import RunFolder
 
@@ -58,25 +58,32 @@ def ingest(config: BuildConfig, run: RunFolder, on_progress: Progress) -> int:
 
 
 def choose(config: BuildConfig, run: RunFolder, on_progress: Progress) -> pl.DataFrame:
-    """The rows of the source as `ingest` would choose them, each with its domain and verdict ("" is taken).
+    """The source's rows as `ingest` would choose them: domain, verdict ("" is taken), detail, file, origin.
 
     Only the scan is written to the run folder, where `ingest` finds it. on_progress(rows done, rows in
     total; 0 where unknown). Raises SourceError.
     """
     files = find_files(config.source)
     facts = _scan(files, config, run, on_progress)
-    return _selected(files, list(facts), config)
+    names = pl.Series("name", [file.origin for file in files])
+    selected = _selected(files, list(facts), config)
+    return selected.with_columns(file=names[selected["file"]]).with_columns(
+        origin=pl.format("{}:{}", "file", "row")
+    )
 
 
 def source_told(config: BuildConfig) -> str:
-    """What to say of the source's layout before it is read; empty where its names say it themselves.
+    """What to say of the source's splits and layout before it is read; empty where there is nothing to say.
 
-    Of the first file that can be read. Raises SourceError.
+    The layout is that of the first file that can be read. Raises SourceError.
     """
-    for file in find_files(config.source):
+    files = find_files(config.source)
+    told = [splits_told(files)]
+    for file in files:
         with suppress(DamagedFile):
-            return told_of(file, config.source)
-    return ""
+            told.append(told_of(file, config.source))
+            break
+    return "\n".join(filter(None, told))
 
 
 def _selected(files: Sequence[SourceFile], facts: Sequence[Path], config: BuildConfig) -> pl.DataFrame:

@@ -10,12 +10,14 @@ from pipeline.ingest.conversation import (
     from_parts,
     from_response,
     from_turns,
+    is_switch,
     is_turns,
     unreadable,
 )
 from pipeline.ingest.labels import confirms, label_text, whole_number
 from pipeline.ingest.think_tags import ThinkTags
 from pipeline.run.outcomes import Rejected, RejectReason
+from schemas.openmementos import without_end_tokens
 
 LABELS = ("domain", "source", "difficulty")
 
@@ -29,6 +31,8 @@ class RawTrace(NamedTuple):
     domain: str
     source: str
     difficulty: int | None
+    taken_off: str = ""
+    """Marks of a tokenizer that stood at the answer's end."""
 
 
 class Answer(NamedTuple):
@@ -107,7 +111,12 @@ class Layout:
         problem = self._problem(row)
         found = from_response(problem, values[1], self.marks)
         apart = row.get(self.columns.get("reasoning", ""))
-        if apart and isinstance(found, Rejected) and found.reason is RejectReason.NO_REASONING:
+        if (
+            apart
+            and not is_switch(apart)
+            and isinstance(found, Rejected)
+            and found.reason is RejectReason.NO_REASONING
+        ):
             return from_parts(problem, apart, values[1], self.marks)
         return found
 
@@ -123,17 +132,44 @@ class Layout:
             return Rejected(RejectReason.NO_PROBLEM, "the problem is empty")
         if not thought.reasoning.strip():
             return Rejected(RejectReason.NO_REASONING, "the reasoning is empty")
-        if not thought.answer.strip():
+        answer, taken_off = without_end_tokens(thought.answer)
+        if not answer.strip():
             return Rejected(RejectReason.NO_ANSWER, "nothing follows the reasoning")
         labels = {label: row.get(self.columns[label]) for label in LABELS if label in self.columns}
         return RawTrace(
             problem,
             thought.reasoning,
-            thought.answer,
+            answer,
             domain=label_text(labels.get("domain")) or "unknown",
             source=label_text(labels.get("source")) or file_name,
             difficulty=whole_number(labels.get("difficulty")),
+            taken_off=taken_off,
         )
+
+
+def answers_of(layouts: Sequence[Layout], row: Mapping[str, Any], file_name: str) -> list[Answer]:
+    """The row's answers in the first of these layouts that it has; in the likeliest where it has none.
+
+    Only what is not there is looked for elsewhere: a trace that is cut, or that nobody confirms, stays out.
+    """
+    likeliest = layouts[0].answers(row, file_name)
+    refused = likeliest[0].outcome
+    if isinstance(refused, Rejected) and refused.reason in _NOT_THERE and not layouts[0].verdicts:
+        for layout in layouts[1:]:
+            answers = layout.answers(row, file_name)
+            if any(isinstance(answer.outcome, RawTrace) for answer in answers):
+                return answers
+    return likeliest
+
+
+_NOT_THERE = frozenset(
+    {
+        RejectReason.NO_PROBLEM,
+        RejectReason.NO_REASONING,
+        RejectReason.NO_ANSWER,
+        RejectReason.UNREADABLE_ROW,
+    }
+)
 
 
 def _verdict(row: Mapping[str, Any], columns: Sequence[str], answer: int | None = None) -> Rejected | None:

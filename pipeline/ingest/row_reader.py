@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, BinaryIO, NamedTuple
 
 import fsspec
@@ -11,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import SourceConfig
-from pipeline.ingest.columns import layout_of
-from pipeline.ingest.json_files import NoRows, array_rows, line_rows, parsed
-from pipeline.ingest.layouts import Layout, RawTrace
+from pipeline.ingest.columns import layout_of, layouts_of
+from pipeline.ingest.conversation import is_turns
+from pipeline.ingest.json_files import NoRows, json_rows, parsed
+from pipeline.ingest.layouts import Layout, RawTrace, answers_of
 from pipeline.ingest.sources import SourceFile
 from pipeline.run.outcomes import Rejected, RejectReason
 
@@ -45,8 +47,8 @@ def read_rows(file: SourceFile, config: SourceConfig, wanted: Sequence[int] | No
     where it cannot be read for another reason.
     """
     with _opened(file) as stream:
-        if file.name.endswith(".parquet"):
-            yield from _parquet_rows(stream, file.name, config, wanted)
+        if file.kind in _TABLES:
+            yield from _TABLES[file.kind](stream, file.name, config, wanted)
         else:
             for number, fields in _picked(_json_rows(stream, file.name), wanted):
                 yield from _json_row(number, fields, file.name, config)
@@ -58,11 +60,13 @@ def told_of(file: SourceFile, config: SourceConfig) -> str:
     Of JSON the first row tells.
     """
     with _opened(file) as stream:
-        if file.name.endswith(".parquet"):
+        if file.kind == "parquet":
             found = layout_of(pq.read_schema(stream).names, config)
+        elif file.kind == "arrow":
+            found = layout_of(_arrow(stream).schema.names, config)
         else:
-            _, read = next(_json_rows(stream, file.name), (0, None))
-            fields = parsed(read) if isinstance(read, bytes) else read
+            _, read = next(_json_rows(stream, file.name), (0, b""))
+            fields = parsed(read)
             names = tuple(fields) if isinstance(fields, dict) else ()
             found = layout_of(names, config, some_labels_missing=True)
     return found.told if isinstance(found, Layout) else ""
@@ -70,7 +74,7 @@ def told_of(file: SourceFile, config: SourceConfig) -> str:
 
 def rows_in_total(file: SourceFile) -> int | None:
     """The number of rows that a Parquet file's footer tells; None where it cannot be told cheaply."""
-    if not file.name.endswith(".parquet"):
+    if file.kind != "parquet":
         return None
     try:
         with _opened(file) as stream:
@@ -109,27 +113,70 @@ def _parquet_rows(
     file = pq.ParquetFile(stream, buffer_size=_BUFFER_BYTES, pre_buffer=False)
     if not file.metadata.num_rows:
         return
-    layout = layout_of(file.schema_arrow.names, config)
-    if isinstance(layout, Rejected):
-        yield Row(0, 0, layout, None)
+    layouts = layouts_of(file.schema_arrow.names, config)
+    if isinstance(layouts, Rejected):
+        yield Row(0, 0, layouts, None)
         return
+    columns = list(dict.fromkeys(name for layout in layouts for name in layout.needed))
     picks = None if wanted is None else np.asarray(wanted, np.int64)
     after = 0
     for group in range(file.num_row_groups):
         before, after = after, after + file.metadata.row_group(group).num_rows
         if picks is not None and not _between(picks, before, after).size:
             continue
-        for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=layout.needed):
-            first, before = before + 1, before + batch.num_rows
-            numbers = list(range(first, before + 1))
-            if picks is not None:
-                numbers = _between(picks, first - 1, before).tolist()
-                batch = batch.take(pa.array([number - first for number in numbers], pa.int64()))
-            for number, fields in zip(numbers, _python_rows(batch), strict=True):
-                if isinstance(fields, Rejected):
-                    yield Row(number, 0, fields, None)
-                else:
-                    yield from _rows(number, layout, fields, name)
+        for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns):
+            yield from _batch_rows(batch, before, picks, layouts, name)
+            before += batch.num_rows
+
+
+def _arrow(stream: BinaryIO) -> pa.RecordBatchStreamReader | pa.RecordBatchFileReader:
+    """A reader of a file of Arrow, as `datasets` saves it (a stream) or others do (a file)."""
+    try:
+        return pa.ipc.open_stream(stream)
+    except pa.ArrowInvalid:
+        stream.seek(0)
+        return pa.ipc.open_file(stream)
+
+
+def _arrow_rows(
+    stream: BinaryIO, name: str, config: SourceConfig, wanted: Sequence[int] | None
+) -> Iterator[Row]:
+    reader = _arrow(stream)
+    layouts = layouts_of(reader.schema.names, config)
+    if isinstance(layouts, Rejected):
+        yield Row(0, 0, layouts, None)
+        return
+    picks = None if wanted is None else np.asarray(wanted, np.int64)
+    before = 0
+    streamed = isinstance(reader, pa.RecordBatchStreamReader)
+    batches = reader if streamed else map(reader.get_batch, range(reader.num_record_batches))
+    for batch in batches:
+        # A batch may be all of a small file: some rows at a time become Python.
+        for start in range(0, batch.num_rows, _BATCH_ROWS):
+            part = batch.slice(start, _BATCH_ROWS)
+            yield from _batch_rows(part, before, picks, layouts, name)
+            before += part.num_rows
+
+
+_TABLES = {"parquet": _parquet_rows, "arrow": _arrow_rows}
+
+
+def _batch_rows(
+    batch: pa.RecordBatch, before: int, picks: np.ndarray | None, layouts: Sequence[Layout], name: str
+) -> Iterator[Row]:
+    """The rows of a batch that are wanted; before: how many rows of the file stand before it."""
+    numbers = list(range(before + 1, before + batch.num_rows + 1))
+    if picks is not None:
+        numbers = _between(picks, before, before + batch.num_rows).tolist()
+    if len(numbers) == batch.num_rows:
+        rows = _python_rows(batch)
+    else:  # not by `take`, which some types of column do not have
+        rows = chain.from_iterable(_python_rows(batch.slice(n - before - 1, 1)) for n in numbers)
+    for number, fields in zip(numbers, rows, strict=True):
+        if isinstance(fields, Rejected):
+            yield Row(number, 0, fields, None)
+        else:
+            yield from _rows(number, layouts, fields, name)
 
 
 def _between(numbers: np.ndarray, after: int, to: int) -> np.ndarray:
@@ -139,38 +186,40 @@ def _between(numbers: np.ndarray, after: int, to: int) -> np.ndarray:
 
 def _python_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | Rejected]:
     try:
-        yield from batch.to_pylist()
+        yield from [_with_texts(row) for row in batch.to_pylist()]
         return
     except UnicodeDecodeError:
         pass  # some row holds bytes that are no UTF-8: find it
     for i in range(batch.num_rows):
         try:
-            yield batch.slice(i, 1).to_pylist()[0]
+            yield _with_texts(batch.slice(i, 1).to_pylist()[0])
         except UnicodeDecodeError as error:
             yield Rejected(RejectReason.INVALID_UNICODE, str(error))
 
 
+def _with_texts(row: dict[str, Any]) -> dict[str, Any]:
+    """The row, texts in columns of bytes as texts. Raises UnicodeDecodeError."""
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in row.items()}
+
+
 def _decompressed(stream: BinaryIO, name: str) -> BinaryIO:
-    suffix = name.rsplit(".", 1)[-1]
-    kinds = {"gz": "gzip", "zst": "zstd"}
+    suffix = name.lower().rsplit(".", 1)[-1]
+    kinds = {"gz": "gzip", "zst": "zstd", "bz2": "bz2"}
     if suffix not in kinds:
         return stream
     unpacked = pa.CompressedInputStream(pa.PythonFile(stream, "r"), kinds[suffix])
     return io.BufferedReader(unpacked, _BUFFER_BYTES)
 
 
-def _json_rows(stream: BinaryIO, name: str) -> Iterator[tuple[int, object]]:
-    """Numbered rows, parsed where they are elements of an array, as bytes where they are lines."""
-    if not name.endswith(".json"):
-        yield from line_rows(_decompressed(stream, name))
-        return
+def _json_rows(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
+    """Numbered rows, as bytes."""
     try:
-        yield from array_rows(stream)
+        yield from json_rows(_decompressed(stream, name), array=".json" in name.lower().replace(".jsonl", ""))
     except NoRows as error:
         raise DamagedFile(str(error)) from error
 
 
-def _picked(rows: Iterator[tuple[int, object]], wanted: Sequence[int] | None) -> Iterator[tuple[int, object]]:
+def _picked(rows: Iterator[tuple[int, bytes]], wanted: Sequence[int] | None) -> Iterator[tuple[int, bytes]]:
     """Those of the numbered rows that are wanted; all where nothing is said."""
     if wanted is None:
         yield from rows
@@ -185,21 +234,25 @@ def _picked(rows: Iterator[tuple[int, object]], wanted: Sequence[int] | None) ->
             yield number, row
 
 
-def _json_row(number: int, read: object, name: str, config: SourceConfig) -> Iterator[Row]:
-    fields = parsed(read) if isinstance(read, bytes) else read
+def _json_row(number: int, read: bytes, name: str, config: SourceConfig) -> Iterator[Row]:
+    fields = parsed(read)
     if isinstance(fields, Rejected):
         yield Row(number, 0, fields, None)
     elif not isinstance(fields, dict):
         detail = f"no JSON object, but {type(fields).__name__}"
         yield Row(number, 0, Rejected(RejectReason.UNREADABLE_ROW, detail), None)
     else:
-        layout = layout_of(tuple(fields), config, some_labels_missing=True)
-        if isinstance(layout, Rejected):
-            yield Row(number, 0, layout, fields)
+        layouts = layouts_of(tuple(fields), config, some_labels_missing=True)
+        if isinstance(layouts, Rejected):
+            inner = [name for name, value in fields.items() if is_turns(value)]
+            hint = (
+                f"; `{inner[0]}` is a list of objects: write those into the file, one a line" if inner else ""
+            )
+            yield Row(number, 0, Rejected(layouts.reason, layouts.detail + hint), fields)
         else:
-            yield from _rows(number, layout, fields, name)
+            yield from _rows(number, layouts, fields, name)
 
 
-def _rows(number: int, layout: Layout, fields: dict[str, Any], name: str) -> Iterator[Row]:
-    for answer, outcome in layout.answers(fields, name):
+def _rows(number: int, layouts: Sequence[Layout], fields: dict[str, Any], name: str) -> Iterator[Row]:
+    for answer, outcome in answers_of(layouts, fields, name):
         yield Row(number, answer, outcome, fields)

@@ -4,6 +4,7 @@ import difflib
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,18 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.config import SourceConfig
 
-SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst")
+PACKED = ("", ".gz", ".zst", ".bz2")
+# .arrow: what `save_to_disk` writes. In capitals, too.
+SUFFIXES = (
+    ".parquet",
+    ".parq",
+    ".arrow",
+    *(f"{name}{end}" for name in (".jsonl", ".ndjson") for end in PACKED),
+)
 # Where it is named itself: in folders of datasets many files of that kind hold no traces.
-ALONE = ".json"
+ALONE = tuple(f".json{end}" for end in PACKED)
+# What is held out to test models, by the name of a file or its folder.
+_SPLIT = re.compile(r"(?:^|[_.-])(train|test|validation|valid|val|dev|eval)(?=[_.-]|$)", re.IGNORECASE)
 
 
 class SourceError(Exception):
@@ -41,19 +51,51 @@ class SourceFile:
         # Of a file in an archive, "zip://data/a.parquet::https://…/b.zip", not the archive's.
         return self.path.partition("::")[0].rsplit("/", 1)[-1]
 
+    @property
+    def kind(self) -> str:
+        """How it is read: "parquet", "arrow" or "json"."""
+        kinds = {".parquet": "parquet", ".parq": "parquet", ".arrow": "arrow"}
+        return next((kind for suffix, kind in kinds.items() if self.name.lower().endswith(suffix)), "json")
+
+    @property
+    def split(self) -> str | None:
+        """The split that its name, or its folder within the source, is called by: train, test, …"""
+        *_, folder, name = ["", *self.origin.partition("::")[0].rsplit("/", 2)]
+        found = _SPLIT.search(name) or _SPLIT.fullmatch(folder)
+        return found[1].lower() if found else None
+
 
 def find_files(config: SourceConfig) -> list[SourceFile]:
     """The source's files, each once, in the order of their origins.
 
-    A folder stands for every Parquet and JSON lines file under it, hidden ones left out.
+    A folder stands for every Parquet, Arrow and JSON lines file under it, hidden ones left out. Of files that
+    name a split those of `source.splits` are taken, where it says some.
     Raises SourceError for a path that matches no such file.
     """
     if not config.paths:
         raise SourceError("source.paths is empty: name Parquet or JSON lines files, or give --source FILE")
     found = [file for path in config.paths for file in _matches(pinned(path, config.revision))]
     # Of a file that several paths match, the shortest origin stays: the last one here.
-    once = {file.path: file for file in sorted(found, key=lambda file: -len(file.origin))}
+    once = {
+        file.path: file for file in sorted(found, key=lambda file: -len(file.origin)) if _is_of(file, config)
+    }
+    if not once:
+        splits = sorted({file.split for file in found if file.split})
+        raise SourceError(f"no file of the source is of source.splits; the files are of {', '.join(splits)}")
     return sorted(_told_apart(list(once.values())), key=lambda file: file.origin)
+
+
+def splits_told(files: Sequence[SourceFile]) -> str:
+    """What to say where files of several splits are read; empty where all are of one."""
+    splits = Counter(file.split or "no split" for file in files)
+    if len(splits) < 2:
+        return ""
+    told = ", ".join(f"{split} ({count})" for split, count in sorted(splits.items()))
+    return f"reading files of several splits: {told}; source.splits: [train] takes those of one"
+
+
+def _is_of(file: SourceFile, config: SourceConfig) -> bool:
+    return config.splits is None or file.split is None or file.split in config.splits
 
 
 def pinned(path: str, revision: str | None) -> str:
@@ -95,10 +137,10 @@ def _matches(path: str) -> list[SourceFile]:
 def _names(filesystem: Any, inner: str, path: str) -> tuple[str, list[str]]:
     """The trace files, and the folder that the path names or that its file or pattern stands in."""
     if filesystem.isfile(inner):
-        if not inner.endswith((*SUFFIXES, ALONE)):
+        if not inner.lower().endswith((*SUFFIXES, *ALONE)):
             raise SourceError(
-                f"source path {path!r} is no file of traces: convert it to one of "
-                f"{', '.join((*SUFFIXES, ALONE))}"
+                f"source path {path!r} is no file of traces: unpack or convert it to one of "
+                f"{', '.join((*SUFFIXES, *ALONE))}"
             )
         return _folder(inner), [inner]
     if filesystem.isdir(inner):
@@ -107,7 +149,7 @@ def _names(filesystem: Any, inner: str, path: str) -> tuple[str, list[str]]:
             raise SourceError(f"source folder {path!r} has no file that ends in {', '.join(SUFFIXES)}")
         return inner, found
     start = re.split(r"[*?\[]", inner)[0]
-    found = _traces(filesystem.glob(inner), start, (ALONE,) if inner.endswith(ALONE) else SUFFIXES)
+    found = _traces(filesystem.glob(inner), start, ALONE if inner.lower().endswith(ALONE) else SUFFIXES)
     if not found:
         raise SourceError(f"source path {path!r} matches no file of traces; {_nearest(filesystem, inner)}")
     return _folder(start), found
@@ -118,8 +160,20 @@ def _folder(path: str) -> str:
 
 
 def _traces(names: list[str], start: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
-    """The names of trace files; those that are hidden, or in a hidden folder, beyond `start` are left out."""
-    return [name for name in names if name.endswith(suffixes) and "/." not in name[len(start.rstrip("/")) :]]
+    """The names of trace files; those that are hidden, or in a hidden folder, beyond `start` are left out.
+
+    So is what `datasets` keeps beside a data set that it has saved: results of `map`.
+    """
+    return [
+        name
+        for name in names
+        if name.lower().endswith(suffixes)
+        and "/." not in name[len(start.rstrip("/")) :]
+        and not _CACHED.search(name)
+    ]
+
+
+_CACHED = re.compile(r"/cache-[^/]*\.arrow\Z")
 
 
 def _source_file(filesystem: Any, name: str, folder: str, path: str) -> SourceFile:

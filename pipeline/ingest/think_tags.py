@@ -1,5 +1,6 @@
 """Think tags: where a response's reasoning ends and its answer begins."""
 
+import re
 from typing import NamedTuple
 
 from pipeline.run.outcomes import Rejected, RejectReason
@@ -24,12 +25,25 @@ class ThinkTags(NamedTuple):
 
 THINK = ThinkTags(THINK_START, THINK_END)
 # Looked for where a response has no <think> and no </think>, in this order. The first is that of
-# OpenThoughts-114k and of Sky-T1; the others are what models without a template are told to write.
+# OpenThoughts-114k and of Sky-T1; the next are what models without a template are told to write.
 OTHER_MARKS = (
     ThinkTags("<|begin_of_thought|>", "<|end_of_thought|>", "<|begin_of_solution|>", "<|end_of_solution|>"),
     ThinkTags("<thinking>", "</thinking>"),
     ThinkTags("<thought>", "</thought>"),
     ThinkTags("<reasoning>", "</reasoning>"),
+    # Magistral, Kimi, Seed, Command, gpt-oss, Granite; and who writes the tag in capitals.
+    ThinkTags("[THINK]", "[/THINK]"),
+    ThinkTags("◁think▷", "◁/think▷"),
+    ThinkTags("<seed:think>", "</seed:think>"),
+    ThinkTags("<|START_THINKING|>", "<|END_THINKING|>", "<|START_RESPONSE|>", "<|END_RESPONSE|>"),
+    ThinkTags(
+        "<|channel|>analysis<|message|>",
+        "<|end|>",
+        "<|start|>assistant<|channel|>final<|message|>",
+        "<|return|>",
+    ),
+    ThinkTags("Here is my thought process:", "Here is my response:"),
+    ThinkTags("<THINK>", "</THINK>"),
 )
 
 
@@ -40,6 +54,8 @@ def split_thought(response: str, marks: ThinkTags | None = None) -> Thought | Re
     opening mark is reasoning from its start: the chat template of DeepSeek-R1 puts that mark into the prompt.
     """
     if marks is None:
+        if tag := _TAG_WITH_ATTRIBUTES.match(response):
+            response = THINK_START + response[tag.end() :]
         opened, closed = _think_marks(response)
         if opened or closed:
             return _split(response, THINK, opened, closed)
@@ -65,7 +81,7 @@ def _split(response: str, marks: ThinkTags, opened: list[int], closed: list[int]
     start = opened[0]
     if start > end:
         return Rejected(RejectReason.SEVERAL_THINK_PARTS, f"{marks.start} after {marks.end}")
-    ahead = response[:start].strip()
+    ahead = response[:start].strip(_WHITE_SPACE)
     if ahead:
         return Rejected(RejectReason.TEXT_BEFORE_THINK, f"{len(ahead)} characters before {marks.start}")
     return Thought(response[start + len(marks.start) : end], answer)
@@ -86,6 +102,9 @@ def _think_marks(response: str) -> tuple[list[int], list[int]]:
 
 
 _COMMON_END = "think>"
+_TAG_WITH_ATTRIBUTES = re.compile(r"\s*<think [^<>\n]{1,80}>")
+# Byte order mark and zero width space are no text.
+_WHITE_SPACE = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\ufeff\u200b"
 
 
 def _places(text: str, mark: str) -> list[int]:

@@ -1,5 +1,6 @@
 """What a selection takes of a source and what it leaves out, in numbers and as a picture of flows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 
 from pipeline.report.colours import COLOURS, INK, REFUSED
 from pipeline.run.outcomes import RejectReason
+from pipeline.run.reasons import SOUND, Example, commonest
 
 _SLOT = 0.035  # least height of a flow's end, as part of all rows: a label has to fit
 _BAR = 0.02
@@ -18,11 +20,16 @@ _BAR = 0.02
 
 @dataclass(frozen=True)
 class SelectionCounts:
-    """Rows of a source: left out by reason, in the order the rules look, and taken by domain, most first."""
+    """Rows of a source: left out by reason, in the order the rules look, and taken by domain, most first.
+
+    examples: what the reasons say; barren: files of which no row is sound.
+    """
 
     rows: int
     left_out: dict[RejectReason, int]
     taken: dict[str, int]
+    examples: Sequence[Example] = ()
+    barren: Sequence[str] = ()
 
     @property
     def rows_taken(self) -> int:
@@ -30,13 +37,20 @@ class SelectionCounts:
 
 
 def count_selection(rows: pl.DataFrame) -> SelectionCounts:
-    """Counts of rows with their `domain` and `verdict`, as `choose` gives them."""
+    """Counts of rows, as `choose` gives them."""
     verdicts = dict(rows.filter(pl.col("verdict") != "")["verdict"].value_counts().iter_rows())
     domains = rows.filter(pl.col("verdict") == "").group_by("domain").len()
     return SelectionCounts(
         rows.height,
         {reason: verdicts[reason.value] for reason in RejectReason if reason.value in verdicts},
         dict(domains.sort("len", "domain", descending=[True, False]).iter_rows()),
+        commonest(
+            rows.lazy().filter(pl.col("verdict") != "").select("detail", "origin", reason=pl.col("verdict"))
+        ),
+        rows.group_by("file", maintain_order=True)
+        .agg(sound=pl.col("verdict").is_in(["", *(reason.value for reason in SOUND)]).any())
+        .filter(~pl.col("sound"))["file"]
+        .to_list(),
     )
 
 

@@ -5,12 +5,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from pipeline.config import BuildConfig
 from pipeline.files.atomic import write_json
+from pipeline.ingest.extract import END_TOKENS
 from pipeline.llm.deviations import taken
 from pipeline.mementos.writing import MEMENTOS
 from pipeline.records.records import RECORDS
 from pipeline.run.outcomes import RejectReason, by_kind, most_often, unlabelled
+from pipeline.run.reasons import Example, commonest
 from pipeline.run.store import Manifest, RunFolder
 from pipeline.segmentation.partition.stage import PARTITION
 from pipeline.stages.registry import INGEST, STAGES
@@ -47,6 +51,8 @@ class Totals:
     """A whole run. traces_in = done + not_chosen + sum of rejected + failed, always.
 
     folder: of what is published; report: the first page of the report.
+    examples: of rejected traces, what the commonest details of each reason say. end_tokens_taken_off: traces
+    whose answer ended with a marker of a tokenizer, which is not published.
     not_chosen: left out by select.mix or select.limit; not the data's fault, and no defect.
     errors: how many traces failed by the kind of their error, the commonest kinds alone.
     blocks and their tokens are those published; oversized_blocks, of all that were cut, have more than
@@ -66,6 +72,8 @@ class Totals:
     done: int
     not_chosen: int
     rejected: dict[str, int]
+    examples: list[Example]
+    end_tokens_taken_off: int
     failed: int
     errors: dict[str, int]
     blocks: int
@@ -129,6 +137,8 @@ def read_totals(run: RunFolder, build: BuildConfig, shards: int, *, seconds: flo
         done=by_stage[-1].rows_out,
         not_chosen=not_chosen,
         rejected=dict(rejected),
+        examples=_examples(run),
+        end_tokens_taken_off=counters[INGEST][END_TOKENS],
         failed=sum(stage.failed for stage in by_stage),
         errors=_errors(run, shards),
         blocks=records["blocks"],
@@ -147,6 +157,7 @@ def read_totals(run: RunFolder, build: BuildConfig, shards: int, *, seconds: flo
     )
 
 
+<<<<<<< HEAD
 # More would make the totals as long as the list of failed traces.
 _MOST_KINDS = 10
 
@@ -159,6 +170,12 @@ def _errors(run: RunFolder, shards: int) -> dict[str, int]:
             if manifest is not None and manifest.failed:
                 errors.update(map(unlabelled, run.read_failed(stage.name, shard)["error"].to_pylist()))
     return dict(by_kind(errors).most_common(_MOST_KINDS))
+=======
+def _examples(run: RunFolder) -> list[Example]:
+    """Of all that is rejected; the tables are small beside the traces, and read in one pass."""
+    paths = sorted(run.rejected(INGEST, 0).parent.glob("*-[0-9][0-9][0-9][0-9][0-9]*.parquet"))
+    return commonest(pl.scan_parquet(paths).select("reason", "detail", "origin")) if paths else []
+>>>>>>> texts
 
 
 def _mean_points(counters: Counter[str], which: str) -> dict[str, float]:

@@ -39,6 +39,26 @@ def test_the_counts_add_up_and_are_those_of_a_build(tmp_path: Path) -> None:
     assert funnel(run, range(shards))[0].rejected == told["left_out"]
 
 
+def test_why_rows_are_left_out_is_told_with_a_row_and_a_hint_for_a_file_of_which_all_are(
+    tmp_path: Path,
+) -> None:
+    good = {"problem": "1+1?", "response": "<think>We add the one to the other.</think>It is 2."}
+    cut = [{"problem": f"{n}+1?", "response": "<think>" + "so " * n} for n in range(1, 5)]
+    bad = [{"problem": "1+1?", "reasoning": "[so]", "answer": {"n": n}} for n in range(3)]
+    for name, rows in (("mixed.jsonl", [*cut, good]), ("odd.jsonl", bad)):
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = ("--source", str(tmp_path / "mixed.jsonl"), "--source", str(tmp_path / "odd.jsonl"))
+    told = " ".join(select(tmp_path / "run", "--dry-run", *source).split())
+    assert "characters, no </think> (5, the first mixed.jsonl:1)" in told  # and the sample's
+    assert "row that cannot be read: problem, reasoning or answer is no text: str, str, dict (3, the" in told
+    assert (
+        "no row can be taken of odd.jsonl: if its columns or marks have other names, set source.col" in told
+    )
+    data = json.loads(select(tmp_path / "run", "--dry-run", "--json", *source))
+    assert [one["rows"] for one in data["examples"]][:2] == [5, 3]
+    assert data["files_without_a_trace"] == ["odd.jsonl"]
+
+
 def test_a_dry_run_writes_no_shards_and_without_it_they_are_there(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     assert "rows in the source" in select(folder, "--dry-run")

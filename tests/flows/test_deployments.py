@@ -233,6 +233,8 @@ def test_a_run_that_a_process_of_this_host_works_on_is_left_alone(server, monkey
         (str(NO_PROCESS), False),
         ("", False),
     ],
+    # Numbers of processes are no names: each process of a parallel run of tests has its own.
+    ids=["itself", "gone", "another serve's", "another host's 1", "elsewhere", "not named", "number", "none"],
 )
 def test_a_worker_is_left_behind_where_its_host_is_this_one_and_its_serve_is_gone(worker, is_left_behind):
     assert _is_left_behind(worker) is is_left_behind

@@ -35,7 +35,10 @@ def test_a_special_token_in_any_text_is_noticed() -> None:
             assert unfit(TRACE._replace(**{part: f"so {token} it"})) is RejectReason.SPECIAL_TOKEN
 
 
-@pytest.mark.parametrize("token", ["<|eot_id|>", "<｜end▁of▁sentence｜>"])
+@pytest.mark.parametrize(
+    "token",
+    ["<|eot_id|>", "<｜end▁of▁sentence｜>", "</s>", "<start_of_turn>", "<end_of_turn>", "[EOS]", "<bos>"],
+)
 def test_markers_of_other_chat_templates_are_noticed(token: str) -> None:
     trace = TRACE._replace(answer=f"2{token}")
     why = Filters.of(BuildConfig(name="test")).why_unfit(trace, Utf8.of(trace))

@@ -163,3 +163,18 @@ def test_real_traces_are_taken_byte_for_byte(workshop: Workshop, name: str, expe
     for trace in workshop.slot():
         response = responses[int(trace["origin"].rsplit(":", 1)[1]) - 1]
         assert response == f"<think>{trace['reasoning']}</think>{trace['answer']}"
+
+
+def test_marks_at_an_answer_s_end_are_taken_off_and_counted_and_elsewhere_cost_the_row(
+    workshop: Workshop,
+) -> None:
+    ends = ["", "</s>", "<end_of_turn>\n", "[EOS]", "<|im_end|>", "</s> and more"]
+    workshop.jsonl(
+        "a.jsonl", [make_row(n, response=f"<think>so {n}</think>2{end}") for n, end in enumerate(ends)]
+    )
+    workshop.ingest()
+    assert [row["answer"] for row in workshop.slot()] == ["2"] * 5
+    assert workshop.reasons() == ["special_token"]
+    manifest = workshop.run.read_manifest("ingest", 0)
+    assert manifest is not None
+    assert manifest.counters == {"end_tokens_taken_off": 4}

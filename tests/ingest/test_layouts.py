@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import SourceConfig
-from pipeline.ingest.columns import layout_of
-from pipeline.ingest.layouts import Layout, RawTrace
+from pipeline.ingest.columns import layout_of, layouts_of
+from pipeline.ingest.layouts import Layout, RawTrace, answers_of
 from pipeline.ingest.think_tags import split_thought
 from pipeline.run.outcomes import Rejected, RejectReason
 
@@ -21,10 +21,10 @@ def read(row: dict[str, Any], **source: Any) -> RawTrace | Rejected:
 
 
 def read_all(row: dict[str, Any], **source: Any) -> list[RawTrace | Rejected]:
-    layout = layout_of(tuple(row), SourceConfig.model_validate(source), some_labels_missing=True)
-    if isinstance(layout, Rejected):
-        return [layout]
-    return [outcome for _, outcome in layout.answers(row, "file.jsonl")]
+    layouts = layouts_of(tuple(row), SourceConfig.model_validate(source), some_labels_missing=True)
+    if isinstance(layouts, Rejected):
+        return [layouts]
+    return [outcome for _, outcome in answers_of(layouts, row, "file.jsonl")]
 
 
 def reason(row: dict[str, Any], **source: Any) -> RejectReason:
@@ -40,6 +40,14 @@ def turns(*pairs: tuple[str, Any]) -> dict[str, Any]:
 
 def text_part(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
+
+
+def chat(*parts: dict[str, Any]) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": list(parts)}]}
+
+
+def marked(start: str, end: str) -> str:
+    return f"{start}{EXPECTED.reasoning}{end}{EXPECTED.answer}"
 
 
 @pytest.mark.parametrize(
@@ -103,6 +111,82 @@ def text_part(text: str) -> dict[str, Any]:
         ),
         {"problem": "1+1?", "response": THOUGHT.replace("think>", "reasoning>")},
         {"problem": "1+1?", "response": THOUGHT.replace("think>", "thinking>")},
+        # A sequence of dicts, as Parquet of `datasets` may have it.
+        {"conversations": {"from": ["human", "gpt"], "value": ["1+1?", THOUGHT]}},
+        {"messages": {"role": ["user", "assistant"], "content": ["1+1?", THOUGHT]}},
+        # Parts of a content (Anthropic, the Responses of OpenAI), and turns of channels (gpt-oss).
+        chat(
+            {"type": "thinking", "thinking": EXPECTED.reasoning, "signature": "s"}, text_part(EXPECTED.answer)
+        ),
+        chat(
+            {"type": "reasoning", "text": EXPECTED.reasoning},
+            {"type": "output_text", "text": EXPECTED.answer},
+        ),
+        {
+            "messages": [
+                {"role": "user", "content": "1+1?"},
+                {"role": "assistant", "channel": "analysis", "content": EXPECTED.reasoning},
+                {"role": "assistant", "channel": "final", "content": EXPECTED.answer},
+            ]
+        },
+        {
+            "prompt": "1+1?",
+            "completion": f"<|channel|>analysis<|message|>{EXPECTED.reasoning}<|end|>"
+            f"<|start|>assistant<|channel|>final<|message|>{EXPECTED.answer}<|return|>",
+        },
+        {
+            "user": "1+1?",
+            "analysis": EXPECTED.reasoning,
+            "final": EXPECTED.answer,
+            "reasoning_language": "de",
+        },
+        # Of s1K and s1K-1.1, OpenThoughts-114k, medical-o1, OpenMathReasoning, Magpie, SYNTHETIC-1.
+        {
+            "question": "1+1?",
+            "solution": "a proof",
+            "thinking_trajectories": [EXPECTED.reasoning],
+            "attempt": EXPECTED.answer,
+        },
+        {
+            "question": "1+1?",
+            "solution": "a proof",
+            "deepseek_thinking_trajectory": EXPECTED.reasoning,
+            "deepseek_attempt": EXPECTED.answer,
+            "gemini_attempt": "3",
+        },
+        {"problem": "1+1?", "deepseek_reasoning": EXPECTED.reasoning, "deepseek_solution": EXPECTED.answer},
+        {"Question": "1+1?", "Complex_CoT": EXPECTED.reasoning, "Response": EXPECTED.answer},
+        {"problem": "1+1?", "generated_solution": THOUGHT, "expected_answer": "2"},
+        {"instruction": "1+1?", "generation": THOUGHT, "model_name": "m"},
+        {"prompt": "1+1?", "llm_response": THOUGHT},
+        {"input": "1+1?", "output": THOUGHT, "solution": "print(2)"},
+        {"conversation": [{"role": "user", "content": "1+1?"}, {"role": "model", "text": THOUGHT}]},
+        # Nemotron: the prompt as turns, and a switch called reasoning.
+        {"input": [{"role": "user", "content": "1+1?"}], "output": THOUGHT, "reasoning": "on"},
+        # Dolphin-R1: turns hold the prompt alone.
+        {
+            "messages": [{"role": "system", "content": "Brief."}, {"role": "user", "content": "1+1?"}],
+            "reasoning": EXPECTED.reasoning,
+            "answer": EXPECTED.answer,
+        },
+        # What is null, or says nothing, is looked for elsewhere.
+        {"messages": None, "problem": "1+1?", "response": THOUGHT},
+        {"conversations": [], "problem": "1+1?", "reasoning": EXPECTED.reasoning, "answer": EXPECTED.answer},
+        {"problem": "1+1?", "response": None, "messages": chat(text_part(THOUGHT))["messages"]},
+        # Marks of other makers.
+        {"problem": "1+1?", "response": marked("[THINK]", "[/THINK]")},
+        {"problem": "1+1?", "response": marked("◁think▷", "◁/think▷")},
+        {"problem": "1+1?", "response": marked("<seed:think>", "</seed:think>")},
+        {"problem": "1+1?", "response": marked("<THINK>", "</THINK>")},
+        {"problem": "1+1?", "response": marked('<think seconds="3">', "</think>")},
+        {"problem": "1+1?", "response": marked("\ufeff<think>", "</think>")},
+        {"problem": "1+1?", "response": marked("\u200b <think>", "</think>")},
+        {"problem": "1+1?", "response": marked("Here is my thought process:", "Here is my response:")},
+        {
+            "problem": "1+1?",
+            "response": marked("<|START_THINKING|>", "<|END_THINKING|><|START_RESPONSE|>")
+            + "<|END_RESPONSE|>",
+        },
     ],
 )
 def test_every_layout_gives_the_same_trace_byte_for_byte(row: dict[str, Any]) -> None:
@@ -371,3 +455,50 @@ def verified(value: object) -> RawTrace | Rejected:
 def test_a_column_that_is_not_mapped_verifies_nothing() -> None:
     row = {"problem": "1 + 1?", "response": "<think>Two.</think>2", "verified": False}
     assert isinstance(read(row), RawTrace)
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ({"input": "1+1?", "output": "2", "reasoning": "off"}, RejectReason.NO_REASONING),
+        ({"problem": "1+1?", "reasoning": "high", "answer": "2"}, RejectReason.NO_REASONING),
+        (
+            {"messages": chat(text_part("<think>so"))["messages"], "problem": "1+1?", "response": THOUGHT},
+            RejectReason.CUT_BEFORE_THINK_END,
+        ),
+        (
+            {
+                "problem": "1+1?",
+                "response": "2",
+                "verified": 0,
+                "messages": chat(text_part(THOUGHT))["messages"],
+            },
+            RejectReason.NOT_VERIFIED,
+        ),
+        (
+            {"messages": [{"role": "user", "content": "1+1?"}, {"role": "tool", "content": "2"}]},
+            RejectReason.SEVERAL_TURNS,
+        ),
+        ({"custom_id": "r1", "response": {"body": {}}}, RejectReason.UNKNOWN_LAYOUT),
+        ({"messages": {"role": ["user"], "content": []}}, RejectReason.UNREADABLE_ROW),
+        (chat(text_part("2"), {"type": "image", "image_url": "x"}), RejectReason.UNREADABLE_ROW),
+    ],
+)
+def test_what_is_there_and_unfit_is_not_replaced(row: dict[str, Any], why: RejectReason) -> None:
+    columns = {"verified": "verified"} if "verified" in row else {}
+    assert reason(row, columns=columns) is why
+
+
+@pytest.mark.parametrize(
+    ("end", "taken"),
+    [("</s>", "</s>"), ("<end_of_turn>\n", "<end_of_turn>\n"), ("[EOS]", "[EOS]"), ("<|im_end|></s> ", None)],
+)
+def test_marks_with_which_a_model_ends_are_taken_off_the_answer(end: str, taken: str | None) -> None:
+    expected = EXPECTED._replace(answer="It is 2.", taken_off=taken or end)
+    assert (
+        read({"problem": "1+1?", "response": f"<think>{EXPECTED.reasoning}</think>It is 2.{end}"}) == expected
+    )
+
+
+def test_an_answer_of_nothing_but_its_end_is_none() -> None:
+    assert reason({"problem": "1+1?", "response": "<think>so</think></s>"}) is RejectReason.NO_ANSWER

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import SourceConfig
-from pipeline.ingest.sources import SourceError, SourceFile, find_files
+from pipeline.ingest.sources import SourceError, SourceFile, find_files, splits_told
 
 
 def found(*paths: str, revision: str | None = None) -> list[str]:
@@ -155,3 +155,46 @@ def test_two_revisions_for_one_address_are_refused() -> None:
 def test_an_incomplete_hub_address_is_refused() -> None:
     with pytest.raises(SourceError, match="hf://datasets/organisation/name"):
         found("hf://o/n", revision="v2")
+
+
+@pytest.fixture
+def splits(tmp_path: Path) -> Path:
+    for name in ("data/train-0.parquet", "data/test-0.parquet", "validation/a.jsonl", "trainer.jsonl"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def test_files_of_several_splits_are_told_and_can_be_chosen(splits: Path) -> None:
+    files = find_files(SourceConfig(paths=(str(splits),)))
+    told = splits_told(files)
+    assert told.startswith(
+        "reading files of several splits: no split (1), test (1), train (1), validation (1);"
+    )
+    assert "source.splits: [train]" in told
+    one = find_files(SourceConfig(paths=(str(splits),), splits=("train",)))
+    assert [file.origin for file in one] == ["data/train-0.parquet", "trainer.jsonl"]
+    assert splits_told([file for file in one if file.split]) == ""
+
+
+def test_a_split_that_no_file_is_of_is_refused_with_those_there_are(splits: Path) -> None:
+    with pytest.raises(SourceError, match=r"of source\.splits; the files are of test, train"):
+        find_files(SourceConfig(paths=(str(splits / "data"),), splits=("dev",)))
+
+
+def test_what_datasets_keeps_beside_a_saved_data_set_is_not_read(tmp_path: Path) -> None:
+    for name in ("data-00000-of-00001.arrow", "cache-0123abc.arrow", "dataset_info.json", "state.json"):
+        (tmp_path / name).touch()
+    assert [file.name for file in find_files(SourceConfig(paths=(str(tmp_path),)))] == [
+        "data-00000-of-00001.arrow"
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["a.parquet", "A.PARQUET", "a.parq", "a.arrow", "a.ndjson", "a.JSONL", "a.jsonl.bz2", "a.json.gz"]
+)
+def test_a_file_is_known_by_its_ending_in_any_case(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    (file,) = find_files(SourceConfig(paths=(str(tmp_path / name),)))
+    assert file.kind == ("parquet" if "parq" in name.lower() else "arrow" if "arrow" in name else "json")

@@ -79,6 +79,20 @@ def test_blocks_over_the_maximum_are_counted_and_told(tmp_path):
     assert "3 blocks over partition.max_tokens" in list(summary(totals).columns[1].cells)
 
 
+def test_the_commonest_details_of_each_reason_are_told_with_a_row(tmp_path):
+    run = RunFolder(tmp_path)
+    said = [f"{n} characters, no </think>" for n in range(9)] + ["no turn"] * 2 + ["a", "b"]
+    outcomes = [Rejected(RejectReason.UNREADABLE_ROW, detail) for detail in said]
+    outcomes += [Rejected(RejectReason.NOT_CHOSEN, "by chance")] * 20 + [Done({})]
+    result = collect(INGEST, rows(len(outcomes)), NOTHING, outcomes, Counter({"end_tokens_taken_off": 4}))
+    put(run, INGEST, 0, result, len(outcomes), Usage())
+    totals = read_totals(run, BuildConfig(name="x"), 1, seconds=1)
+    assert [(one.detail, one.rows) for one in totals.examples] == [(said[0], 9), ("no turn", 2), ("a", 1)]
+    told = [str(cell) for cell in summary(totals.as_json()).columns[1].cells]
+    assert "0 characters, no </think> (9, the first f)" in told
+    assert "4 answers by a tokenizer's end marker" in told
+
+
 def test_mean_points_can_be_read_by_criterion(tmp_path):
     run = RunFolder(tmp_path)
     for shard, formulas in enumerate((5, 2)):
