@@ -157,7 +157,6 @@ def read_totals(run: RunFolder, build: BuildConfig, shards: int, *, seconds: flo
     )
 
 
-<<<<<<< HEAD
 # More would make the totals as long as the list of failed traces.
 _MOST_KINDS = 10
 
@@ -170,12 +169,12 @@ def _errors(run: RunFolder, shards: int) -> dict[str, int]:
             if manifest is not None and manifest.failed:
                 errors.update(map(unlabelled, run.read_failed(stage.name, shard)["error"].to_pylist()))
     return dict(by_kind(errors).most_common(_MOST_KINDS))
-=======
+
+
 def _examples(run: RunFolder) -> list[Example]:
     """Of all that is rejected; the tables are small beside the traces, and read in one pass."""
     paths = sorted(run.rejected(INGEST, 0).parent.glob("*-[0-9][0-9][0-9][0-9][0-9]*.parquet"))
     return commonest(pl.scan_parquet(paths).select("reason", "detail", "origin")) if paths else []
->>>>>>> texts
 
 
 def _mean_points(counters: Counter[str], which: str) -> dict[str, float]:
