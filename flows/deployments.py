@@ -169,7 +169,7 @@ def end_lost_runs() -> list[str]:
 
     They are what is left of a `serve` that was killed together with its worker. Now they are Crashed, and no
     longer hold the place of their deployment's next run. To be called before this process starts its worker.
-    As for Prefect, machines and containers that share processes are those of one host name.
+    As for Prefect itself, processes of one host name are those of one machine, or one container.
     """
     lost: State[Any] = Crashed(
         message="its process is gone, as after a kill or a crash of the machine; run it again to go on"

@@ -240,6 +240,13 @@ def test_a_worker_is_left_behind_where_its_host_is_this_one_and_its_serve_is_gon
     assert _is_left_behind(worker) is is_left_behind
 
 
+def test_a_serve_that_lives_is_not_left_behind_but_in_a_container_all_have_one_number(monkeypatch):
+    serving = type("Serving", (), {"cmdline": lambda self: ["python", "-m", "pipeline", "serve"]})
+    monkeypatch.setattr("flows.deployments.psutil.Process", lambda pid: serving())
+    assert not _is_left_behind(f"openmementos-{socket.gethostname()}-{os.getppid()}")
+    assert _is_left_behind(worker_name())
+
+
 def test_deploying_tells_what_is_wrong_with_source_and_endpoint(server):
     deployed = server.deploy(
         "--name", "early", "--source", "not-there.jsonl",

@@ -245,14 +245,12 @@ def test_a_run_without_rows_gives_one_file_without_rows(tmp_path: Path, shards: 
     assert streamed.features == datasets.Features.from_arrow_schema(SCHEMAS[name])
 
 
-@pytest.mark.parametrize("damage", [None, "publish.json", "publish/data/train-00000-of-00001.parquet"])
-def test_a_data_set_without_rows_never_takes_the_place_of_one_with_rows(
-    tmp_path: Path, damage: str | None
-) -> None:
+@pytest.mark.parametrize("damage", ["", "publish.json", "publish/data/*.parquet", "publish/*/*.parquet"])
+def test_a_data_set_without_rows_never_takes_the_place_of_one_with_rows(tmp_path: Path, damage: str) -> None:
     run = finished_run(tmp_path / "run", [row("t0")])
     publish_run(run, [0])
-    if damage:
-        (run.root / damage).write_bytes(b"damaged")
+    for path in run.root.glob(damage) if damage else ():
+        path.write_bytes(b"damaged")
     before = contents(run.publish)
     finished_run(run.root, [], refused=["language"])
     published = publish_run(run, [0])

@@ -133,3 +133,20 @@ def test_seconds_of_a_step_are_those_in_which_a_trace_is_in_it(monkeypatch: pyte
     assert [step.seconds for step in steps] == [100, 6]
     assert steps[0].seconds_by_rank == {0: 0, 1: 100}
     assert steps[1].seconds_by_rank == {0: 3, 1: 3}
+
+
+def test_seconds_in_which_several_traces_are_in_a_step_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 0.0
+    monkeypatch.setattr("pipeline.stages.run_traces.time.monotonic", lambda: clock)
+
+    async def work(rank: int, row: Row, counters: Counter[str]) -> Outcome:
+        nonlocal clock
+        clock += 3
+        await asyncio.sleep(0)
+        clock += 4
+        return Done({"first": rank})
+
+    step = Step(stage("first"), work)
+    asyncio.run(travel(table(7, 7), [step]))
+    assert step.seconds == 14
+    assert step.seconds_by_rank == {0: 10, 1: 11}
