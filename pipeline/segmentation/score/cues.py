@@ -38,13 +38,22 @@ def score_boundaries(text: str, ends: Sequence[int]) -> Cues:
     ends: where the sentences end, as `split` gives them; the white space between two is the first one's.
     The first veto that holds decides. Else the first aim or other opening that holds: half a point more
     where the clause before reached a result, one and a half less (and never sure) in the middle of a
-    paragraph. Else what the clause before is, a paragraph's end, or nothing. Linear: at most 200
-    characters of each side are read.
+    paragraph. Else what the clause before is, a paragraph's end, or nothing. Where both sentences are larger
+    than any that prose makes, no less than a point: they are parts of a program, a table or a line of data,
+    which would else be one block of any size. Linear: at most 200 characters of each side are read.
     """
     sentences = [text[start:end] for start, end in pairwise((0, *ends))]
-    cues = [_cue(before, after[:_READ]) for before, after in pairwise(sentences)]
+    cues = [
+        _of_parts(_cue(before, after[:_READ]), len(before), len(after))
+        for before, after in pairwise(sentences)
+    ]
     scores, names, sure = zip(*cues, strict=True) if cues else ((), (), ())
     return Cues(np.array(scores, float), np.array(names, object), np.array(sure, bool))
+
+
+def _of_parts(cue: Cue, before: int, after: int) -> Cue:
+    """The cue; at least that of a cut within something large, by the characters of the two sentences."""
+    return _LARGE if min(before, after) >= _LARGEST_OF_PROSE and cue.score < _LARGE.score else cue
 
 
 def _cue(before: str, begin: str) -> Cue:
@@ -101,6 +110,7 @@ def _of(rule: Rule) -> Cue:
 
 
 _SAME_PARAGRAPH = Cue(0.5, "same_paragraph", rules.SURE)
+_LARGE = Cue(1.0, "within_something_large", rules.SURE)
 _PARAGRAPH = Cue(1.5, "paragraph", rules.ASK)
 _last_character_veto = cache(first_match(rules.LAST_CHARACTER_VETOES))
 _clause_veto = first_match(rules.CLAUSE_VETOES)
@@ -110,6 +120,8 @@ _continues = frozenset(rules.BEGINNING_VETOES).__contains__
 _ending = cache(first_match(rules.LAST_CHARACTERS))
 _concluded = first_match(rules.CONCLUSIONS)
 _reached = first_match(rules.ENDINGS)
+# Characters: as far as `split` joins related pieces.
+_LARGEST_OF_PROSE = 900
 # Characters to either side.
 _READ = 200
 _READ_OF_END = 30

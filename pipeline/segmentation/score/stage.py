@@ -57,7 +57,7 @@ SCORE = Stage(
     adds=SCORES,
     begin=lambda build, session: _scoring(build.score, session),
     config=_depends_on,
-    version=2,
+    version=3,
     asks=lambda build: build.score.detector != "cues",
     prompts=lambda build: (
         load_prompts().labels(*_questions(build.score)) if build.score.detector != "cues" else []

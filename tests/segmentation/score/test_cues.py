@@ -164,5 +164,18 @@ def test_all_rules_in_one_pattern_decide_as_one_after_the_other(text: str) -> No
 
 def test_long_sentences_are_read_at_their_edges_only() -> None:
     long = "word " * 200_000
-    assert cue(f"{long}:\n\n", f"Alternatively, {long}").rule == "colon"
+    assert cue(f"{long}:\n\n", "Alternatively, we go").rule == "colon"
+    assert cue("We go:\n\n", f"Alternatively, {long}").rule == "colon"
     assert cue(f"{long}.\n\n", f"Alternatively, {long}").rule == "new_approach"
+
+
+def test_parts_of_something_large_can_be_cut_apart_and_prose_is_not_touched() -> None:
+    text = "The list is " + "12,250, " * 600 + "and so on."
+    ends = [1_000, 2_000, 3_000, len(text) - 60, len(text)]
+    cues = score_boundaries(text, ends)
+    assert [(score, rule) for score, rule in zip(cues.scores, cues.rules, strict=True)][:3] == [
+        (1.0, "within_something_large")
+    ] * 3
+    assert cues.scores[3] == 0.5  # the last sentence is short
+    assert score_boundaries(text, [899, 1_799, len(text)]).rules[0] != "within_something_large"
+    assert all(cues.sure)
