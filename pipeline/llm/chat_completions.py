@@ -41,6 +41,8 @@ REFUSAL = re.compile(
     r"(I'm|I am) (very )?sorry,? (but )?I|I (cannot|can't|can not|won't) (assist|help|provide|comply)"
     r"|I'm (unable|not able) to (assist|help|provide)|As an AI\b"
 )
+# Of those that no text has; Parquet holds them, viewers and other tools do not show them or stop there.
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 End = Literal["ended", "cut", "withheld", "calls", "failed", "unknown"]
 # How providers name the end of a reply, without capitals and with "_" for "-" and " ". What is not here ends
 # a reply, too (null, a word of somebody's own): nobody names a failure so.
@@ -132,10 +134,11 @@ def identity(constraint: Constraint) -> JsonObject:
 
 def usage(completion: JsonObject) -> Usage:
     """Tokens that an answered request cost."""
+    prompt = _count(completion, "usage", "prompt_tokens")
     return Usage(
         requests=1,
-        prompt_tokens=_count(completion, "usage", "prompt_tokens"),
-        cached_tokens=_count(completion, "usage", "prompt_tokens_details", "cached_tokens"),
+        prompt_tokens=prompt,
+        cached_tokens=min(prompt, _count(completion, "usage", "prompt_tokens_details", "cached_tokens")),
         completion_tokens=_count(completion, "usage", "completion_tokens"),
     )
 
@@ -153,8 +156,7 @@ def parse_reply(request: Request, completion: JsonObject, config: LlmConfig) -> 
         return _free(completion, request.max_tokens, thinking_is_off=thinking_is_off)
     try:
         choice = completion["choices"][0]
-        text = choice["message"].get("content") or ""
-        thought = _thought(choice["message"])
+        text, thought = _text_and_thought(choice["message"])
         end, word = _end(completion, request.max_tokens)
         refused = choice["message"].get("refusal")
         logprobs = choice.get("logprobs")
@@ -263,13 +265,29 @@ def _thought(message: JsonObject) -> Any:
     return message.get("reasoning") or message.get("reasoning_content") or ""
 
 
+def _text_and_thought(message: JsonObject) -> tuple[Any, Any]:
+    """What a message says and what was thought before, which Mistral gives as parts of its content.
+
+    Raises KeyError, TypeError or AttributeError where a part is of another kind.
+    """
+    content, thought = message.get("content") or "", _thought(message)
+    if not isinstance(content, list):
+        return content, thought
+    said = {"text": "", "thinking": ""}
+    for part in content:
+        inner = part[part["type"]]
+        # A thought is text itself, or parts that are.
+        said[part["type"]] += inner if isinstance(inner, str) else "".join(each["text"] for each in inner)
+    return said["text"], thought or said["thinking"]
+
+
 def _free(completion: JsonObject, max_tokens: int | None, *, thinking_is_off: bool) -> ParsedReply:
     """Whatever a model answered. Raises UnusableReply where that is no answer of a model."""
     try:
         choice = completion["choices"][0]
         message, (end, word) = choice["message"], _end(completion, max_tokens)
-        text = message.get("content") or message.get("refusal") or ""
-        thought = _thought(message)
+        text, thought = _text_and_thought(message)
+        text = text or message.get("refusal") or ""
     except (KeyError, IndexError, TypeError, AttributeError):
         raise UnusableReply("no chat completion", str(completion)[:1000]) from None
     if not isinstance(text, str) or not isinstance(thought, str):
@@ -350,6 +368,8 @@ def _parsed(schema: type[BaseModel], text: str) -> tuple[BaseModel, tuple[Deviat
 def _text_fault(text: str, forbidden: tuple[str, ...]) -> str | None:
     if not text:
         return "an empty reply"
+    if found := CONTROL.search(text):
+        return f"a reply with the control character {found[0]!r} in it"
     if REFUSAL.match(text):
         return "a refusal"
     if found := next((mark for mark in forbidden if mark in text), None):

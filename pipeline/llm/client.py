@@ -13,7 +13,7 @@ from pipeline.llm import chat_completions
 from pipeline.llm.cache import ReplyCache, Stored, request_key
 from pipeline.llm.deviations import Deviation, Notices
 from pipeline.llm.endpoints import Deadline, Endpoint, Endpoints, backoff
-from pipeline.llm.errors import SYSTEM, Transient, Unsupported, classified
+from pipeline.llm.errors import NO_KEY, SYSTEM, Transient, Unsupported, classified
 from pipeline.llm.http_json import CALL_ERRORS
 from pipeline.llm.model import (
     ContextTooLong,
@@ -56,7 +56,7 @@ class Client:
         self._cache = cache
         self._notices = notices or Notices()
         # A key from a file that is mounted ends with a line.
-        self._key = os.environ.get(config.api_key_env, "").strip() or "none"
+        self._key = os.environ.get(config.api_key_env, "").strip() or NO_KEY
         self._urls = tuple(endpoints)
         self._chosen_by = config.model_dump(mode="json", include={"sampling", "extra_body"})
         self._slots = asyncio.Semaphore(config.max_in_flight)

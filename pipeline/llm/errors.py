@@ -11,6 +11,8 @@ import aiohttp
 from pipeline.llm.http_json import PageError, StatusError
 from pipeline.llm.model import ContextTooLong, EndpointRefused, RequestRefused
 
+# What is sent as the key where none is set: servers that want none take any.
+NO_KEY = "none"
 TRANSIENT_STATUS = {408, 409, 425, 429}
 # How servers name the window that a prompt does not fit: OpenAI, vLLM, SGLang, llama.cpp, TGI, Ollama,
 # TensorRT, LM Studio, Anthropic, Mistral, Google, Cohere, xAI, Zhipu, Moonshot, Alibaba, Bedrock.
@@ -193,4 +195,4 @@ def _retry_after(header: str | None) -> float | None:
 
 def _scrubbed(text: str, asked: Attempt) -> str:
     short = " ".join(text.split())[:500].encode(errors="backslashreplace").decode()
-    return short.replace(asked.key, "…") if len(asked.key) >= 4 else short
+    return short if asked.key == NO_KEY or len(asked.key) < 4 else short.replace(asked.key, "…")

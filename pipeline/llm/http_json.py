@@ -144,6 +144,8 @@ async def _content(response: aiohttp.ClientResponse) -> Any:
         )
     if response.content_type == "text/html":
         raise PageError("answers with a web page, not with JSON")
+    if response.content_type == "text/event-stream":
+        raise PageError("answers with a stream of events, though none was asked for, not with JSON")
     body = json.loads(content)
     if (error := _error_in(body)) is not None:
         status = _status_of(error)

@@ -95,7 +95,8 @@ def _decoded(text: str, *, strict: bool) -> tuple[list[Any], bool]:
 def _without_contradiction(pairs: list[tuple[str, Any]]) -> JsonObject:
     found: JsonObject = {}
     for key, value in pairs:
-        if found.setdefault(key, value) != value:
+        # A NaN is not equal to itself.
+        if (kept := found.setdefault(key, value)) is not value and kept != value:
             raise ValueError(f"two values of {key!r}")
     return found
 
@@ -169,7 +170,7 @@ def _fitted(value: JsonObject, schema: Mapping[str, Any], mended: set[Deviation]
     for name, part in properties.items():
         # Also as "Only confirmed".
         values = [told for key, told in value.items() if _key(key) == _key(name)]
-        if any(told != values[0] for told in values):
+        if any(told != values[0] for told in values[1:]):
             raise ValueError(f"two values of {name!r}")
         told = values[0] if values else None
         if part.get("type") == "integer":

@@ -231,6 +231,30 @@ def test_content_beside_thinking_is_the_reply() -> None:
     assert (reading.text, reading.deviations) == ("x = 3", ())
 
 
+@pytest.mark.parametrize(
+    "thinking", ["Hm. {x}", [{"type": "text", "text": "Hm. "}, {"type": "text", "text": "{x}"}]]
+)
+def test_a_reply_in_parts_is_its_texts_behind_its_thinking(thinking: Any) -> None:
+    parts = [
+        {"type": "thinking", "thinking": thinking},
+        {"type": "text", "text": "x "},
+        {"type": "text", "text": "= 3"},
+    ]
+    assert read(TEXT, completion("stop", content=parts)).text == "x = 3"
+    assert read(FreeText(), completion("stop", content=parts)).text == "<think>Hm. {x}</think>x = 3"
+
+
+@pytest.mark.parametrize("mark", ["\0", "\x1b", "\x7f"])
+def test_a_memento_has_no_control_characters(mark: str) -> None:
+    with pytest.raises(UnusableReply, match="control character"):
+        read(TEXT, completion("stop", content=f"x = {mark}3"))
+
+
+def test_no_more_tokens_are_cached_than_were_sent() -> None:
+    told = {"prompt_tokens": 10, "prompt_tokens_details": {"cached_tokens": 99}}
+    assert usage({"usage": told}).cached_tokens == 10
+
+
 THOUGHT = [
     "<think>\nHm.\n</think>\n\n{}",
     "Hm.</think>{}",

@@ -96,6 +96,7 @@ def test_what_can_be_read_in_one_way_is_read_so_and_named(
         (written() + written(formulas=2)[:-1] + ",}", "several JSON objects that differ"),
         (written().replace('"values": 1', '"values": 1, "values": 2'), "two values of 'values'"),
         (written().replace('"values": 1', '"values": 1, "Values": 2'), "two values of 'values'"),
+        (written().replace('"values": 1', '"values": NaN'), "values: Input should be"),
         (written()[:-1], "no JSON object with these keys"),
         (written("cut here")[:-5], "no JSON object with these keys"),
         (written().replace('"values": 1, ', ""), "no JSON object with these keys"),

@@ -341,6 +341,10 @@ PAGES: list[tuple[Callable[[], web.Response], str]] = [
         "redirects to https://there/login",
     ),
     (lambda: web.Response(status=308, headers={"Location": "https://t/v1"}), "redirects to https://t/v1"),
+    (
+        lambda: web.Response(text='data: {"choices": []}', content_type="text/event-stream"),
+        "answers with a stream of events, though none was asked for",
+    ),
     (lambda: web.Response(status=405, text="No such method"), "takes no chat completions (405"),
     (lambda: web.Response(status=501, text="No such method"), "takes no chat completions (501"),
 ]

@@ -52,7 +52,10 @@ HTTP_FAULTS = {
 MALFORMED: dict[str, tuple[tuple[str | int, ...], Any]] = {
     "no_choices": (("choices",), []),
     "message_text": (("choices", 0, "message"), "x = 3"),
-    "content_list": (("choices", 0, "message", "content"), [{"type": "text", "text": "x = 3"}]),
+    "content_list": (
+        ("choices", 0, "message", "content"),
+        [{"type": "image_url", "image_url": {"url": "x"}}],
+    ),
     "content_number": (("choices", 0, "message", "content"), 3),
     "logprobs_text": (("choices", 0, "logprobs"), "none"),
     "logprobs_empty": (("choices", 0, "logprobs"), {"content": []}),
