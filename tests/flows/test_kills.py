@@ -105,7 +105,7 @@ class Report(Build):
         pages = {path.relative_to(folder): path.read_text() for path in folder.glob("report/**/*.html")}
         # But for the minute in which they were written.
         return names(folder / "report"), {
-            path: re.sub(r"as it stood at [-:\w ]+", "", text) for path, text in pages.items()
+            path: re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "", text) for path, text in pages.items()
         }
 
 
