@@ -1,1 +1,1 @@
-"""Texts cut at offsets (`pieces.py`), and their tokens counted (`tokens.py`)."""
+"""Texts cut at offsets (`pieces.py`), their tokens counted (`tokens.py`), languages told (`languages.py`)."""

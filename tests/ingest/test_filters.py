@@ -97,6 +97,10 @@ NO_LOOPS = {
         Random(3).choices(["先算和。", "再除以三。", "余数为零。", "检查一下。"], k=900)
     ),
     "short": "Yes. " * 60,
+    "a refrain": "".join(
+        GOOD[:400] + "".join(f"Then {n} and {n * k} make {n + n * k}.\n" for n in range(150))
+        for k in range(2, 12)
+    ),
 }
 
 

@@ -123,6 +123,7 @@ def test_an_odd_row_costs_no_other_in_an_array_as_in_lines(
         (json.dumps([make_row(n) for n in range(3)])[:-1] + ", ]", 3, 0),
         (json.dumps([make_row(n) for n in range(3)]) + json.dumps([make_row(7)]), 3, 1),
         (json.dumps([make_row(n) for n in range(3)]) + " \n\n", 3, 0),
+        (f"[{json.dumps(make_row(0))},,{json.dumps(make_row(1))}]", 2, 1),
         ("[]", 0, 1),  # no rows: the file is empty
     ],
 )

@@ -163,6 +163,12 @@ def marked(start: str, end: str) -> str:
         {"conversation": [{"role": "user", "content": "1+1?"}, {"role": "model", "text": THOUGHT}]},
         # Nemotron: the prompt as turns, and a switch called reasoning.
         {"input": [{"role": "user", "content": "1+1?"}], "output": THOUGHT, "reasoning": "on"},
+        {
+            "messages": [
+                {"role": "user", "content": "1+1?"},
+                {"role": "assistant", "content": THOUGHT, "reasoning": "high"},
+            ]
+        },
         # Dolphin-R1: turns hold the prompt alone.
         {
             "messages": [{"role": "system", "content": "Brief."}, {"role": "user", "content": "1+1?"}],
@@ -487,6 +493,14 @@ def test_a_column_that_is_not_mapped_verifies_nothing() -> None:
 def test_what_is_there_and_unfit_is_not_replaced(row: dict[str, Any], why: RejectReason) -> None:
     columns = {"verified": "verified"} if "verified" in row else {}
     assert reason(row, columns=columns) is why
+
+
+def test_what_is_mapped_or_verified_is_not_looked_for_elsewhere() -> None:
+    good = chat(text_part(THOUGHT))
+    mapped = {"task": "1+1?", "texts": None, **good}
+    assert reason(mapped, columns={"problem": "task", "response": "texts"}) is RejectReason.NO_REASONING
+    verified = {"problem": "1+1?", "generations": [], "correctness_math_verify": [], **good}
+    assert reason(verified) is RejectReason.NO_ANSWER
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,14 @@ def test_a_stop_in_a_sentence_ends_none(text: str) -> None:
     assert len(sentences(text.replace("三．五 or ", ""))) == 1
 
 
+def test_small_letters_begin_sentences_only_where_most_sentences_of_the_line_begin_so() -> None:
+    ordinary = "He says that we do not know. " * 6
+    quoted = 'The lines "Not so." and "By no means." and more of them stand there. '
+    assert sentences(quoted + ordinary) == [quoted, *[ordinary[:29]] * 6]
+    pondering = "so that is all of them… or is it all of them… well let us go on with it. "
+    assert sentences(pondering * 4) == [pondering] * 4
+
+
 def test_short_sentences_of_every_script_stay_apart_and_shorter_ones_do_not() -> None:
     for sentence, crumb in (
         ("他今天上午去了学校。", "对。"),
