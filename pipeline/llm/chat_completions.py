@@ -368,8 +368,8 @@ def _parsed(schema: type[BaseModel], text: str) -> tuple[BaseModel, tuple[Deviat
 def _text_fault(text: str, forbidden: tuple[str, ...]) -> str | None:
     if not text:
         return "an empty reply"
-    if found := CONTROL.search(text):
-        return f"a reply with the control character {found[0]!r} in it"
+    if control := CONTROL.search(text):
+        return f"a reply with the control character {control[0]!r} in it"
     if REFUSAL.match(text):
         return "a refusal"
     if found := next((mark for mark in forbidden if mark in text), None):
