@@ -31,11 +31,12 @@ def messages(*, stderr: bool = True) -> Console:
 
 
 def stop_on_signals() -> None:
-    """From now on Ctrl-C, or SIGTERM as `kill` and schedulers send it, raises KeyboardInterrupt, once.
+    """From now on Ctrl-C, SIGTERM as schedulers send it, or a closed terminal raises KeyboardInterrupt, once.
 
     While the command then stops in order, a second one is answered by a line, and a third ends the process at
     once with exit code 130, whatever it is doing: what is done is kept in any case, and what it has started
-    ends with it. Both signals are set, since a shell's background jobs start with SIGINT ignored.
+    ends with it. SIGTERM is set, too, since a shell's background jobs start with SIGINT ignored; a closed
+    terminal means nothing to what was started by nohup.
     """
     times = 0
 
@@ -53,6 +54,8 @@ def stop_on_signals() -> None:
 
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, stop)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, stop)
 
 
 def with_plain_errors(command: Callable[P, None]) -> Callable[P, None]:

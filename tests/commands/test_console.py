@@ -32,7 +32,7 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_second_signal_is_answered_by_a_line_and_a_third_ends_a_command_at_once(stop):
     command = [sys.executable, "-c", STOPS, "waits for ever"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -53,6 +53,16 @@ def test_one_signal_leaves_a_command_the_time_to_stop_in_order():
         process.send_signal(signal.SIGINT)
         assert process.stdout.read() == "stopping\nnot ended at once\n"
     assert process.returncode == 0
+
+
+def test_a_closed_terminal_does_not_stop_what_nohup_has_started():
+    command = ["nohup", sys.executable, "-c", STOPS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "works\n"
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == "stopping\nnot ended at once\n"
+        assert "stopping already" not in process.stderr.read()
 
 
 def run(error: Exception, *arguments: str):
