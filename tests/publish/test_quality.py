@@ -101,7 +101,12 @@ def test_the_card_says_what_was_asked_and_how_many_were_left_out(
     assert "Of 10 traces, 8 are published." in card
     assert f"publish.{next(iter(filters))}" in card
     settings = yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])
-    defaults = {"min_score": 0, "only_passed": False, "only_sufficient": False}
+    defaults = {
+        "min_score": 0,
+        "only_passed": False,
+        "only_sufficient": False,
+        "max_block_tokens": None,
+    }
     assert settings["publish"] == defaults | filters
     assert "Only traces are published whose mementos all" in card
     assert ("stay below the judge's threshold" in card) == ("min_score" in filters)
