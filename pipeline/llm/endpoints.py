@@ -211,7 +211,9 @@ class Endpoints:
             up = [endpoint for endpoint in self._endpoints if endpoint.up]
             ready = [endpoint for endpoint in up if endpoint.not_before <= loop.time()]
             if with_room := [endpoint for endpoint in ready if endpoint.has_room]:
-                chosen = min(with_room, key=lambda endpoint: (endpoint.base != home, endpoint.open))
+                chosen = min(
+                    with_room, key=lambda endpoint: (endpoint.is_slow, endpoint.base != home, endpoint.open)
+                )
                 chosen.open += 1
                 return chosen
             if ready:

@@ -91,6 +91,13 @@ def test_what_others_held_a_request_up_by_is_no_part_of_its_deadline(monkeypatch
     assert len(replies) == 2
 
 
+def test_a_request_leaves_its_home_where_that_lets_it_wait_too_long() -> None:
+    with StubLlm(rates={"hang": 1.0}) as hung, StubLlm() as well:
+        asked = [question(seed=n, home=hung.endpoint) for n in range(3)]
+        replies = ask([hung.endpoint, well.endpoint], *asked, request_timeout_seconds=1, deadline_seconds=5)
+    assert len(replies) == well.totals.requests == 3
+
+
 def test_waiting_for_a_turn_is_no_part_of_a_deadline() -> None:
     async def moved(endpoint: str) -> float:
         loop = asyncio.get_running_loop()
