@@ -18,15 +18,21 @@ def main() -> None:
 
     def tell(line: str) -> None:
         if is_first:
-            print(TOLD + line, flush=True)
+            _print(TOLD + line)
 
     # Written by the process that waits for this one, for it alone.
     job = pickle.loads(Path(sys.argv[1]).read_bytes())
     try:
         train(job, tell)
     except (SftError, WriteError) as error:
-        print(FAULT + json.dumps(str(error)), flush=True)
+        _print(FAULT + json.dumps(str(error)))
         sys.exit(1)
+
+
+def _print(line: str) -> None:
+    # In one write, the line's end with it: the processes share a pipe, and two lines must not become one.
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
