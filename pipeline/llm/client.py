@@ -204,9 +204,10 @@ class Client:
         """
         spent = Usage()
         loop = asyncio.get_running_loop()
+        avoided: Endpoint | None = None
         excused = int(math.log2(self._config.max_in_flight)) + 1
         while True:
-            endpoint = await self._endpoints.take(request.label, deadline, request.home)
+            endpoint = await self._endpoints.take(request.label, deadline, request.home, avoided)
             sent_at = loop.time()
             answer = await self._try(endpoint, request, attempt)
             if not isinstance(answer, Transient | Unsupported):
@@ -214,6 +215,8 @@ class Client:
                 await self._refuse_cut_prompts(key, request, endpoint, answer, deadline)
                 return answer, spent, _left_out(request, endpoint)
             spent += self._count(request, Usage(retries=1))
+            if isinstance(answer, Transient) and answer.timed_out:
+                avoided = endpoint
             crowded = endpoint.congestion.shrunk_at > sent_at
             if isinstance(answer, Transient) and answer.timed_out and crowded and excused:
                 # Too many were open at once, of which fewer are now: so often that one is left in the end.

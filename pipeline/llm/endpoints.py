@@ -197,9 +197,12 @@ class Endpoints:
 
         await asyncio.gather(*map(look_at, self._endpoints))
 
-    async def take(self, label: str, deadline: Deadline, home: str | None = None) -> Endpoint:
+    async def take(
+        self, label: str, deadline: Deadline, home: str | None = None, avoided: Endpoint | None = None
+    ) -> Endpoint:
         """The endpoint `home` if it may be asked, else the least busy one; give it back with `done`.
 
+        avoided: comes last, since it has let this request wait too long before.
         Waits while there is none; where all are at work on others, that time is no part of the deadline.
         Raises EndpointUnavailable when it has passed or nobody may be asked before it, EndpointRefused at
         once.
@@ -211,9 +214,7 @@ class Endpoints:
             up = [endpoint for endpoint in self._endpoints if endpoint.up]
             ready = [endpoint for endpoint in up if endpoint.not_before <= loop.time()]
             if with_room := [endpoint for endpoint in ready if endpoint.has_room]:
-                chosen = min(
-                    with_room, key=lambda endpoint: (endpoint.is_slow, endpoint.base != home, endpoint.open)
-                )
+                chosen = min(with_room, key=lambda each: (each is avoided, each.base != home, each.open))
                 chosen.open += 1
                 return chosen
             if ready:
@@ -255,6 +256,7 @@ class Endpoints:
         self.give_back(endpoint)
         endpoint.is_slow = failure is not None and failure.timed_out
         if failure is None:
+            endpoint.trouble = "answers others"
             endpoint.failures = 0
             endpoint.congestion.grow()
             return
