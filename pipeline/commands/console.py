@@ -6,6 +6,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import ParamSpec
 
@@ -45,11 +46,13 @@ def stop_on_signals() -> None:
         times += 1
         if times == 1:
             raise KeyboardInterrupt
-        # Not by a console, which may be in the middle of a line.
-        if times == 2:
-            os.write(2, b"stopping already; once more ends it at once\n")
-        else:
-            os.write(2, b"ended at once; what is done is kept, run the same command to go on\n")
+        line = b"stopping already; once more ends it at once\n"
+        if times > 2:
+            line = b"ended at once; what is done is kept, run the same command to go on\n"
+        # Not by a console, which may be in the middle of a line. A closed terminal reads nothing.
+        with suppress(OSError):
+            os.write(2, line)
+        if times > 2:
             os._exit(130)
 
     for each in (signal.SIGINT, signal.SIGTERM):

@@ -2,6 +2,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 import typer
@@ -45,6 +46,22 @@ def test_a_second_signal_is_answered_by_a_line_and_a_third_ends_a_command_at_onc
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert err == "ended at once; what is done is kept, run the same command to go on\n"
+
+
+def test_a_command_whose_messages_nobody_reads_any_more_stops_in_the_same_order():
+    command = [sys.executable, "-c", STOPS, "waits for ever"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "works\n"
+        process.stderr.close()
+        process.send_signal(signal.SIGHUP)
+        assert process.stdout.readline() == "stopping\n"
+        # Two signals that come before one is looked at are one.
+        while process.poll() is None:
+            process.send_signal(signal.SIGHUP)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.1)
+        assert process.stdout.read() == ""
+    assert process.returncode == 130
 
 
 def test_one_signal_leaves_a_command_the_time_to_stop_in_order():
