@@ -15,6 +15,8 @@ from pipeline.config_file import ConfigError
 SQUARE = "endpoint serves [qwen3], not 'big': set llm.model [/bold] " + "and so on " * 30
 
 
+# As in a terminal: whoever runs the tests by nohup has the signal ignored here, too.
+HAS_A_TERMINAL = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
 STOPS = """
 import sys, threading
 from pipeline.commands.console import stop_on_signals
@@ -35,7 +37,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_second_signal_is_answered_by_a_line_and_a_third_ends_a_command_at_once(stop):
-    command = [sys.executable, "-c", STOPS, "waits for ever"]
+    command = [sys.executable, "-c", HAS_A_TERMINAL + STOPS, "waits for ever"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "works\n"
         process.send_signal(stop)
@@ -49,7 +51,7 @@ def test_a_second_signal_is_answered_by_a_line_and_a_third_ends_a_command_at_onc
 
 
 def test_a_command_whose_messages_nobody_reads_any_more_stops_in_the_same_order():
-    command = [sys.executable, "-c", STOPS, "waits for ever"]
+    command = [sys.executable, "-c", HAS_A_TERMINAL + STOPS, "waits for ever"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "works\n"
         process.stderr.close()
