@@ -61,7 +61,7 @@ def hostile_run(root):
         {
             "name": "hostile",
             "source": {"paths": [str(source)]},
-            "select": {"max_tokens": 10_000_000},
+            "select": {"max_tokens": 10_000_000, "max_looped": None},
             "score": {"detector": "cues"},
             "partition": {"min_tokens": 25, "max_tokens": 10_000_000},
         }
